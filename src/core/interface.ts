@@ -1,0 +1,191 @@
+import type {
+  Effects,
+  FunctionSpec,
+  JobSpec,
+  JobState,
+  JobView,
+  NodeView,
+  Outcome,
+  QueueView,
+  SessionView,
+  Settings,
+} from './types.js';
+
+/**
+ * Gathers the commands of one turn at their origin into one batch, encoded once and then opaque.
+ * Methods that owe answers return the position of the first; `positions` counts all.
+ */
+export interface BatchBuilder {
+  readonly length: number;
+  readonly positions: number;
+  /** One position. Neighbouring submissions of one function share a header. */
+  submit(namespace: string, spec: JobSpec): number;
+  /** One position per spec; nothing changes unless all can be done. A spec's own refusal is reported at its position. */
+  submitAll(namespace: string, specs: readonly JobSpec[]): number;
+  /** One position per outcome. `credit`: cumulative within the epoch, taken into account after the outcomes. */
+  outcomes(session: number, epoch: number, credit: number, outcomes: readonly Outcome[]): number;
+  /** No position. */
+  credit(session: number, epoch: number, credit: number): void;
+  /** The worker has these; no position. */
+  acks(session: number, epoch: number, tokens: readonly number[]): void;
+  /** Progress worth keeping; no position. */
+  progress(
+    session: number,
+    epoch: number,
+    token: number,
+    numerator: number,
+    denominator: number,
+    message: string,
+  ): void;
+  /** value: session id, epoch. `secretDigest`: 16 bytes. A session that is not resumable ends when it is detached. */
+  sessionOpen(o: {
+    namespace: string;
+    name: string;
+    secretDigest: Uint8Array;
+    functions: readonly FunctionSpec[];
+    resumable: boolean;
+    credit: number;
+  }): number;
+  /** value: session id, epoch: the new one. Leases not in `held` are released. Credit starts at 0. */
+  sessionAttach(session: number, secretDigest: Uint8Array, held: readonly number[]): number;
+  sessionDetach(session: number, epoch: number): void;
+  /** Held jobs go back to the queue at once. */
+  sessionClose(session: number, epoch: number): void;
+  sessionFunctions(session: number, epoch: number, functions: readonly FunctionSpec[]): number;
+  /**
+   * Long-poll lease: a session without connection that takes at most `max` jobs once. The same `requestId` answers
+   * with the same session. value: session id. Its leases live for `durationMs` and by `leaseExtend`.
+   */
+  leaseRequest(o: {
+    namespace: string;
+    name: string;
+    requestId: string;
+    functions: readonly FunctionSpec[];
+    max: number;
+    durationMs: number;
+  }): number;
+  /** The poll is over: takes no more jobs. */
+  leaseStop(session: number): void;
+  /** One position per token: value is the new end in elapsed µs. */
+  leaseExtend(tokens: readonly number[], durationMs: number): number;
+  cancel(namespace: string, id: string, reason: string, graceMs: number): number;
+  /** A failed, cancelled or expired job is queued again with fresh attempts. */
+  retry(namespace: string, id: string): number;
+  /** Only ended jobs. */
+  delete(namespace: string, id: string): number;
+  pause(namespace: string, fn: string, paused: boolean): number;
+  /** value: number of jobs that will go; goes on as a sweep. */
+  purge(namespace: string, fn: string, states: readonly JobState[]): number;
+  settings(changes: Partial<Settings>): number;
+  nodeDown(incarnation: number): void;
+  nodeStalled(incarnation: number, stalled: boolean): void;
+  /** Copies out the batch and starts anew. */
+  finish(incarnation: number, seq: number): Buffer;
+}
+
+/** First command of a node's life, in a batch of its own without a number; repeated with the same nonce it answers the same. */
+export interface NodeUp {
+  readonly name: string;
+  readonly nonce: number;
+  readonly grpc: string;
+  readonly http: string;
+  readonly version: string;
+}
+
+export interface BatchHead {
+  readonly incarnation: number;
+  readonly seq: number;
+  readonly nodeUp: boolean;
+}
+
+/** A snapshot under way: frozen at `index` while apply goes on. */
+export interface SnapshotCursor {
+  readonly index: number;
+  /** Next page, null at the end. `skip(key, version)` true: the page is wanted as a reference only (bytes null). */
+  next(
+    skip: (key: string, version: number) => boolean,
+  ): { readonly key: string; readonly version: number; readonly bytes: Uint8Array | null } | null;
+  /** Ends it early: copies kept for it are dropped. */
+  cancel(): void;
+}
+
+export interface Restorer {
+  /** Pages in any order. Throws MalformedBytesError. */
+  page(key: string, bytes: Uint8Array): void;
+  /** Rebuilds the indexes; the core is as it was at `index`. */
+  finish(): void;
+}
+
+export interface JobQuery {
+  readonly namespace: string;
+  /** '' any. */
+  readonly function: string;
+  /** Empty: any. */
+  readonly states: readonly JobState[];
+  readonly uniqueKey: string;
+  readonly pageSize: number;
+  /** Job seq to go on behind; 0: from the start. */
+  readonly after: number;
+  /** Records looked at in this call at most. */
+  readonly budget: number;
+}
+
+export interface JobPage {
+  readonly jobs: readonly JobView[];
+  /** Seq to go on behind, 0 at the end. */
+  readonly next: number;
+}
+
+/** The pure state machine. `createCore` makes one; every node's is the same at the same index. */
+export interface Core {
+  readonly appliedIndex: number;
+  readonly elapsedUs: number;
+  readonly wall: number;
+  readonly settings: Settings;
+
+  /** Applies one entry made by `encodeEntry`. Throws UnknownCommandError for a version it does not know: the node stops. */
+  apply(index: number, entry: Uint8Array, effects: Effects): void;
+  /** Entries that carry no commands still count. */
+  skip(index: number): void;
+  /** Opaque description of the members, kept with the state. */
+  setMembers(index: number, members: Uint8Array): void;
+  readonly members: Uint8Array;
+
+  /** When the next timer is due by each clock; Infinity: never. `sweeping`: propose a Tick at once. */
+  nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean };
+  /** Number of the last batch applied for this incarnation, -1 for an unknown or retired one. */
+  lastBatch(incarnation: number): number;
+
+  findJob(namespace: string, id: string): JobView | null;
+  job(seq: number): JobView | null;
+  /** Seq of the job, 0 when there is none: cheaper than `findJob`. */
+  seqOf(namespace: string, id: string): number;
+  /** Seq of the running job that holds this lease, 0 when there is none. */
+  seqOfToken(token: number): number;
+  listJobs(query: JobQuery): JobPage;
+  queue(namespace: string, fn: string): QueueView | null;
+  /** Ascending by namespace and function. */
+  queues(namespace: string | null): readonly QueueView[];
+  session(id: number): SessionView | null;
+  /** Tokens held by the session, ascending. */
+  heldTokens(id: number): readonly number[];
+  nodes(): readonly NodeView[];
+  counts(): {
+    readonly jobs: number;
+    readonly waiting: number;
+    readonly running: number;
+    readonly sessions: number;
+    readonly functions: number;
+    readonly dedupeEntries: number;
+    readonly payloadBytes: number;
+  };
+
+  /** Hex, equal on all replicas at the same index. Incremental: costs what changed since the last call. */
+  stateHash(): string;
+  /** Per page, for finding where two replicas differ. */
+  pageHashes(): ReadonlyMap<string, string>;
+
+  beginSnapshot(): SnapshotCursor;
+  /** Drops the present state. */
+  beginRestore(): Restorer;
+}
