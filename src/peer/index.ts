@@ -1,0 +1,9 @@
+import type { NetworkTransport, TransportOptions } from './options.js';
+
+export { DEFAULT_PEER_LIMITS, type PeerLimits } from './limits.js';
+export type { NetworkTransport, PeerLog, PeerTraffic, TransportOptions } from './options.js';
+
+/** Node-to-node transport: three websocket connections between each pair of nodes. */
+export function createTransport(options: TransportOptions): NetworkTransport {
+  throw new Error(`transport of ${options.name}: under construction`);
+}
