@@ -1,0 +1,78 @@
+import { ByteReader, type ByteWriter } from '../base/bytes.js';
+import type { JobSpec } from './types.js';
+
+/**
+ * What a job carries is kept outside the heap as one blob, in the form in which it came through the log:
+ *
+ *     submission  u32 length of meta, meta (content type, traceparent, count, pairs), payload
+ *     result      u32 length of meta, meta (content type), result
+ *
+ * An empty meta means that all of it is ''.
+ */
+
+/** Appends the blob of a submission, without a length before it. */
+export function writeSubmission(writer: ByteWriter, spec: JobSpec): void {
+  const start = writer.length;
+  writer.u32(0);
+  if (spec.contentType !== '' || spec.traceparent !== '' || spec.metadata.length > 0) {
+    writer.string(spec.contentType);
+    writer.string(spec.traceparent);
+    writer.u32(spec.metadata.length);
+    for (const pair of spec.metadata) {
+      writer.string(pair[0]);
+      writer.string(pair[1]);
+    }
+    writer.u32At(start, writer.length - start - 4);
+  }
+  writer.raw(spec.payload);
+}
+
+/** Appends the blob of a result, without a length before it. */
+export function writeResult(writer: ByteWriter, contentType: string, result: Uint8Array): void {
+  const start = writer.length;
+  writer.u32(0);
+  if (contentType !== '') {
+    writer.string(contentType);
+    writer.u32At(start, writer.length - start - 4);
+  }
+  writer.raw(result);
+}
+
+/** Checks the lengths inside; throws MalformedBytesError. Returns the bytes of payload or result. */
+export function blobBodyLength(blob: Uint8Array): number {
+  const reader = new ByteReader(blob);
+  const meta = reader.u32();
+  reader.raw(meta);
+  return reader.left;
+}
+
+export interface Submission {
+  readonly contentType: string;
+  readonly traceparent: string;
+  readonly metadata: readonly (readonly [string, string])[];
+  /** A view on the blob. */
+  readonly payload: Uint8Array;
+}
+
+const NOTHING = Buffer.alloc(0);
+const NO_METADATA: readonly (readonly [string, string])[] = [];
+const EMPTY: Submission = { contentType: '', traceparent: '', metadata: NO_METADATA, payload: NOTHING };
+
+export function readSubmission(blob: Uint8Array): Submission {
+  if (blob.length === 0) return EMPTY;
+  const reader = new ByteReader(blob);
+  const meta = reader.u32();
+  if (meta === 0) return { ...EMPTY, payload: reader.raw(reader.left) };
+  const contentType = reader.string();
+  const traceparent = reader.string();
+  const metadata: [string, string][] = [];
+  for (let count = reader.u32(); count > 0; count--) metadata.push([reader.string(), reader.string()]);
+  return { contentType, traceparent, metadata, payload: reader.raw(reader.left) };
+}
+
+export function readResult(blob: Uint8Array): { readonly contentType: string; readonly result: Uint8Array } {
+  if (blob.length === 0) return { contentType: '', result: NOTHING };
+  const reader = new ByteReader(blob);
+  const contentType = reader.u32() === 0 ? '' : reader.string();
+  return { contentType, result: reader.raw(reader.left) };
+}

@@ -1,0 +1,128 @@
+import { ByteReader, ByteWriter, MalformedBytesError } from '../base/bytes.js';
+import type { BatchHead, NodeUp } from './interface.js';
+
+/**
+ * Form of an entry and of a batch:
+ *
+ *     entry   u8 version, f64 elapsed µs, f64 wall ms, u32 count, count × (u32 length, batch)
+ *     batch   u8 version, u8 kind, f64 incarnation, f64 seq, u32 count, count × command
+ *     command u8 kind, then what `batch-builder.ts` writes and `commands/` reads
+ *
+ * Little-endian, as in `src/base/bytes.ts`. A node stops at a version or kind it does not know.
+ */
+export const ENTRY_VERSION = 1;
+export const BATCH_VERSION = 1;
+
+export const BATCH_NODE_UP = 1;
+export const BATCH_SEQUENCED = 2;
+
+/** Bytes before the first command of a batch. */
+export const BATCH_HEAD_BYTES = 1 + 1 + 8 + 8 + 4;
+
+/** Kinds of commands within a batch. Numbers are part of the log: never reused. */
+export const COMMAND = {
+  submit: 1,
+  submitAll: 2,
+  outcomes: 3,
+  credit: 4,
+  acks: 5,
+  progress: 6,
+  sessionOpen: 7,
+  sessionAttach: 8,
+  sessionDetach: 9,
+  sessionClose: 10,
+  sessionFunctions: 11,
+  leaseRequest: 12,
+  leaseStop: 13,
+  leaseExtend: 14,
+  cancel: 15,
+  retry: 16,
+  delete: 17,
+  pause: 18,
+  purge: 19,
+  settings: 20,
+  nodeDown: 21,
+  nodeStalled: 22,
+} as const;
+
+/** Bits of a submission's flags: which optional parts follow. */
+export const SPEC_FLAG = {
+  /** Two bits: the priority. */
+  priority: 3,
+  foreground: 4,
+  uniqueKey: 8,
+  retry: 16,
+  runAt: 32,
+  delay: 64,
+  runTimeout: 128,
+  startDeadline: 256,
+  retention: 512,
+} as const;
+
+export const OUTCOME = { complete: 1, fail: 2, release: 3 } as const;
+
+/** The log holds something that this version cannot apply: the node must stop and be replaced by a newer one. */
+export class UnknownCommandError extends Error {
+  constructor(what: string, value: number) {
+    super(`${what} ${value} is not known to this version of Gearmesh: update this node`);
+    this.name = 'UnknownCommandError';
+  }
+}
+
+/** One log entry from batches; none at all makes a Tick, which only moves the clocks. Stamps: µs and ms. */
+export function encodeEntry(elapsedUs: number, wall: number, batches: readonly Uint8Array[]): Buffer {
+  let size = 1 + 8 + 8 + 4;
+  for (const batch of batches) size += 4 + batch.length;
+  const out = Buffer.allocUnsafeSlow(size);
+  out[0] = ENTRY_VERSION;
+  out.writeDoubleLE(elapsedUs, 1);
+  out.writeDoubleLE(wall, 9);
+  let at = out.writeUInt32LE(batches.length, 17);
+  for (const batch of batches) {
+    at = out.writeUInt32LE(batch.length, at);
+    out.set(batch, at);
+    at += batch.length;
+  }
+  return out;
+}
+
+/** The batch with which a node's life begins. */
+export function encodeNodeUp(node: NodeUp): Buffer {
+  const writer = new ByteWriter(256);
+  writer.u8(BATCH_VERSION);
+  writer.u8(BATCH_NODE_UP);
+  writer.f64(0);
+  writer.f64(0);
+  writer.u32(1);
+  writer.string(node.name);
+  writer.f64(node.nonce);
+  writer.string(node.grpc);
+  writer.string(node.http);
+  writer.string(node.version);
+  return writer.take();
+}
+
+/** What a node needs of a batch without applying it. Throws MalformedBytesError or UnknownCommandError. */
+export function readBatchHead(bytes: Uint8Array): BatchHead {
+  const reader = new ByteReader(bytes);
+  const kind = readBatchKind(reader);
+  return { nodeUp: kind === BATCH_NODE_UP, incarnation: reader.f64(), seq: reader.f64() };
+}
+
+/** Version and kind at the front of a batch, both known. */
+export function readBatchKind(reader: ByteReader): number {
+  const version = reader.u8();
+  if (version !== BATCH_VERSION) throw new UnknownCommandError('batch version', version);
+  const kind = reader.u8();
+  if (kind !== BATCH_NODE_UP && kind !== BATCH_SEQUENCED) throw new UnknownCommandError('batch kind', kind);
+  return kind;
+}
+
+/** A whole number from 0 below 2^53, as all counters in the log are. */
+export function readCount(reader: ByteReader): number {
+  const value = reader.f64();
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new MalformedBytesError(`${value} is no whole number from 0`);
+  }
+  return value;
+}
