@@ -158,6 +158,8 @@ export interface Core {
 
   findJob(namespace: string, id: string): JobView | null;
   job(seq: number): JobView | null;
+  /** What is still known of a job whose record is gone (dedupe window): for answers to repeated submissions. */
+  ended(seq: number): { readonly id: string; readonly state: JobState; readonly revision: number } | null;
   /** Seq of the job, 0 when there is none: cheaper than `findJob`. */
   seqOf(namespace: string, id: string): number;
   /** Seq of the running job that holds this lease, 0 when there is none. */
