@@ -72,6 +72,8 @@ export interface SnapshotInfo {
 export interface SnapshotStore {
   /** Newest whole snapshot, null when there is none. */
   readonly newest: SnapshotInfo | null;
+  /** A manifest or page of the newest snapshot that cannot be trusted; null again once another snapshot is finished. */
+  readonly damage: Damage | null;
   begin(mark: SnapshotMark): Promise<SnapshotWriter>;
   /** Pages of the newest snapshot, checked against their checksums; throws on damage. */
   pages(): AsyncIterable<SnapshotPage>;

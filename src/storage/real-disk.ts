@@ -1,0 +1,110 @@
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import type { Disk, DiskFile } from './disk.js';
+import { lockPath } from './real-lock.js';
+
+class RealFile implements DiskFile {
+  readonly path: string;
+  readonly #handle: fs.FileHandle;
+
+  constructor(path: string, handle: fs.FileHandle) {
+    this.path = path;
+    this.#handle = handle;
+  }
+
+  async write(parts: readonly Uint8Array[], position: number): Promise<void> {
+    let left = parts as Uint8Array[];
+    let at = position;
+    let total = 0;
+    for (const part of left) total += part.length;
+    while (total > 0) {
+      const { bytesWritten } = await this.#handle.writev(left, at);
+      total -= bytesWritten;
+      if (total === 0) return;
+      // A short write says that the device ran into something; going on makes it name what.
+      at += bytesWritten;
+      left = behind(left, bytesWritten);
+    }
+  }
+
+  async read(position: number, length: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafeSlow(length);
+    let got = 0;
+    while (got < length) {
+      const { bytesRead } = await this.#handle.read(buffer, got, length - got, position + got);
+      if (bytesRead === 0) break;
+      got += bytesRead;
+    }
+    return got === length ? buffer : buffer.subarray(0, got);
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.datasync();
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#handle.truncate(length);
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}
+
+function behind(parts: readonly Uint8Array[], skip: number): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  let left = skip;
+  for (const part of parts) {
+    if (left >= part.length) {
+      left -= part.length;
+    } else {
+      out.push(part.subarray(left));
+      left = 0;
+    }
+  }
+  return out;
+}
+
+/** The machine's disk, through Node's file API. */
+export function realDisk(): Disk {
+  return {
+    async open(path, { create }) {
+      const flags = constants.O_RDWR | (create ? constants.O_CREAT : 0);
+      return new RealFile(path, await fs.open(path, flags, 0o600));
+    },
+    async exists(path) {
+      try {
+        await fs.stat(path);
+        return true;
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+        throw error;
+      }
+    },
+    async list(path) {
+      return (await fs.readdir(path)).sort();
+    },
+    async makeDirectory(path) {
+      await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    },
+    rename: (from, to) => fs.rename(from, to),
+    remove: (path) => fs.unlink(path),
+    async syncDirectory(path) {
+      const handle = await fs.open(path, constants.O_RDONLY);
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    },
+    lock: lockPath,
+    async freeBytes(path) {
+      const { bavail, bsize } = await fs.statfs(path);
+      return bavail * bsize;
+    },
+  };
+}
