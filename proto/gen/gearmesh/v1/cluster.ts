@@ -24,6 +24,8 @@ import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Consistency } from "./common.js";
 
+import { toBuffer } from "../../to-buffer.js";
+
 export const protobufPackage = "gearmesh.v1";
 
 export const protobufFileName = "gearmesh/v1/cluster.proto";
@@ -287,7 +289,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
             continue;
           }
         }
@@ -358,7 +360,7 @@ export const Cluster: MessageFns<Cluster> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -366,7 +368,7 @@ export const Cluster: MessageFns<Cluster> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 3: {
@@ -374,7 +376,7 @@ export const Cluster: MessageFns<Cluster> = {
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 4: {
@@ -398,7 +400,7 @@ export const Cluster: MessageFns<Cluster> = {
               break;
             }
 
-            message.hashDisagreement = reader.string();
+            message.hashDisagreement = reader.string(true);
             continue;
           }
         }
@@ -520,7 +522,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -528,7 +530,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.diskId = reader.string();
+            message.diskId = reader.string(true);
             continue;
           }
           case 3: {
@@ -560,7 +562,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.grpcAddress = reader.string();
+            message.grpcAddress = reader.string(true);
             continue;
           }
           case 7: {
@@ -568,7 +570,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.httpAddress = reader.string();
+            message.httpAddress = reader.string(true);
             continue;
           }
           case 8: {
@@ -576,7 +578,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.peerAddress = reader.string();
+            message.peerAddress = reader.string(true);
             continue;
           }
           case 9: {
@@ -584,7 +586,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.version = reader.string();
+            message.version = reader.string(true);
             continue;
           }
           case 10: {
@@ -616,7 +618,7 @@ export const Node: MessageFns<Node> = {
               break;
             }
 
-            message.stateHash = reader.string();
+            message.stateHash = reader.string(true);
             continue;
           }
           case 14: {
@@ -712,7 +714,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
         }
@@ -770,7 +772,7 @@ export const TransferLeadershipResponse: MessageFns<TransferLeadershipResponse> 
               break;
             }
 
-            message.leader = reader.string();
+            message.leader = reader.string(true);
             continue;
           }
           case 2: {
@@ -834,7 +836,7 @@ export const ReplaceNodeRequest: MessageFns<ReplaceNodeRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
         }
@@ -889,7 +891,7 @@ export const ReplaceNodeProgress: MessageFns<ReplaceNodeProgress> = {
               break;
             }
 
-            message.line = reader.string();
+            message.line = reader.string(true);
             continue;
           }
         }
@@ -1449,7 +1451,7 @@ export const ChangeSettingsResponse: MessageFns<ChangeSettingsResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -1485,9 +1487,9 @@ export const ClusterServiceService = {
     path: "/gearmesh.v1.ClusterService/GetCluster" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetClusterRequest): Buffer => asBuffer(GetClusterRequest.encode(value).finish()),
+    requestSerialize: (value: GetClusterRequest): Buffer => toBuffer(GetClusterRequest, value),
     requestDeserialize: (value: Buffer): GetClusterRequest => GetClusterRequest.decode(value),
-    responseSerialize: (value: Cluster): Buffer => asBuffer(Cluster.encode(value).finish()),
+    responseSerialize: (value: Cluster): Buffer => toBuffer(Cluster, value),
     responseDeserialize: (value: Buffer): Cluster => Cluster.decode(value),
   },
   /** Makes another node the leader. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER, OUTCOME_UNKNOWN. */
@@ -1496,10 +1498,10 @@ export const ClusterServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: TransferLeadershipRequest): Buffer =>
-      asBuffer(TransferLeadershipRequest.encode(value).finish()),
+      toBuffer(TransferLeadershipRequest, value),
     requestDeserialize: (value: Buffer): TransferLeadershipRequest => TransferLeadershipRequest.decode(value),
     responseSerialize: (value: TransferLeadershipResponse): Buffer =>
-      asBuffer(TransferLeadershipResponse.encode(value).finish()),
+      toBuffer(TransferLeadershipResponse, value),
     responseDeserialize: (value: Buffer): TransferLeadershipResponse => TransferLeadershipResponse.decode(value),
   },
   /**
@@ -1511,9 +1513,9 @@ export const ClusterServiceService = {
     path: "/gearmesh.v1.ClusterService/ReplaceNode" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: ReplaceNodeRequest): Buffer => asBuffer(ReplaceNodeRequest.encode(value).finish()),
+    requestSerialize: (value: ReplaceNodeRequest): Buffer => toBuffer(ReplaceNodeRequest, value),
     requestDeserialize: (value: Buffer): ReplaceNodeRequest => ReplaceNodeRequest.decode(value),
-    responseSerialize: (value: ReplaceNodeProgress): Buffer => asBuffer(ReplaceNodeProgress.encode(value).finish()),
+    responseSerialize: (value: ReplaceNodeProgress): Buffer => toBuffer(ReplaceNodeProgress, value),
     responseDeserialize: (value: Buffer): ReplaceNodeProgress => ReplaceNodeProgress.decode(value),
   },
   /** The settings in force, as this node knows them. */
@@ -1521,9 +1523,9 @@ export const ClusterServiceService = {
     path: "/gearmesh.v1.ClusterService/GetSettings" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetSettingsRequest): Buffer => asBuffer(GetSettingsRequest.encode(value).finish()),
+    requestSerialize: (value: GetSettingsRequest): Buffer => toBuffer(GetSettingsRequest, value),
     requestDeserialize: (value: Buffer): GetSettingsRequest => GetSettingsRequest.decode(value),
-    responseSerialize: (value: GetSettingsResponse): Buffer => asBuffer(GetSettingsResponse.encode(value).finish()),
+    responseSerialize: (value: GetSettingsResponse): Buffer => toBuffer(GetSettingsResponse, value),
     responseDeserialize: (value: Buffer): GetSettingsResponse => GetSettingsResponse.decode(value),
   },
   /**
@@ -1535,10 +1537,10 @@ export const ClusterServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ChangeSettingsRequest): Buffer =>
-      asBuffer(ChangeSettingsRequest.encode(value).finish()),
+      toBuffer(ChangeSettingsRequest, value),
     requestDeserialize: (value: Buffer): ChangeSettingsRequest => ChangeSettingsRequest.decode(value),
     responseSerialize: (value: ChangeSettingsResponse): Buffer =>
-      asBuffer(ChangeSettingsResponse.encode(value).finish()),
+      toBuffer(ChangeSettingsResponse, value),
     responseDeserialize: (value: Buffer): ChangeSettingsResponse => ChangeSettingsResponse.decode(value),
   },
 } as const;
@@ -1677,10 +1679,6 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export interface MessageFns<T> {

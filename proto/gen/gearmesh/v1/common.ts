@@ -387,7 +387,7 @@ export const JobError: MessageFns<JobError> = {
               break;
             }
 
-            message.code = reader.string();
+            message.code = reader.string(true);
             continue;
           }
           case 2: {
@@ -395,7 +395,7 @@ export const JobError: MessageFns<JobError> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
           case 3: {
@@ -482,7 +482,7 @@ export const Progress: MessageFns<Progress> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -562,7 +562,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.worker = reader.string();
+            message.worker = reader.string(true);
             continue;
           }
           case 3: {
@@ -570,7 +570,7 @@ export const Attempt: MessageFns<Attempt> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -790,7 +790,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -798,7 +798,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 3: {
@@ -806,7 +806,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 4: {
@@ -846,7 +846,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.contentType = reader.string();
+            message.contentType = reader.string(true);
             continue;
           }
           case 9: {
@@ -856,7 +856,7 @@ export const Job: MessageFns<Job> = {
 
             const entry9 = Job_MetadataEntry.decode(reader, reader.uint32());
             if (entry9.value !== undefined) {
-              message.metadata[entry9.key] = entry9.value;
+              setEntry(message.metadata, entry9.key, entry9.value);
             }
             continue;
           }
@@ -865,7 +865,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.traceparent = reader.string();
+            message.traceparent = reader.string(true);
             continue;
           }
           case 11: {
@@ -873,7 +873,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.uniqueKey = reader.string();
+            message.uniqueKey = reader.string(true);
             continue;
           }
           case 12: {
@@ -993,7 +993,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.cancelReason = reader.string();
+            message.cancelReason = reader.string(true);
             continue;
           }
           case 27: {
@@ -1017,7 +1017,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.resultContentType = reader.string();
+            message.resultContentType = reader.string(true);
             continue;
           }
           case 30: {
@@ -1041,7 +1041,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.gearmanHandle = reader.string();
+            message.gearmanHandle = reader.string(true);
             continue;
           }
           case 33: {
@@ -1049,7 +1049,7 @@ export const Job: MessageFns<Job> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -1167,7 +1167,7 @@ export const Job_MetadataEntry: MessageFns<Job_MetadataEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -1175,7 +1175,7 @@ export const Job_MetadataEntry: MessageFns<Job_MetadataEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -1219,6 +1219,14 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function setEntry<T>(map: { [key: string]: T }, key: string, value: T): void {
+  if (key === "__proto__") {
+    globalThis.Object.defineProperty(map, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    map[key] = value;
+  }
 }
 
 export interface MessageFns<T> {

@@ -27,6 +27,8 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
 import { Consistency, Job, JobError, JobState, JobView, Priority, Progress, RetryPolicy } from "./common.js";
 
+import { toBuffer } from "../../to-buffer.js";
+
 export const protobufPackage = "gearmesh.v1";
 
 export const protobufFileName = "gearmesh/v1/job.proto";
@@ -304,17 +306,17 @@ export interface ListJobsRequest {
   states: JobState[];
   /** Only with this unique key. Empty: any. */
   uniqueKey: string;
-  /** Jobs at most; up to 1,000. 0: 100. A page may hold fewer, even none, and yet not be the last. */
+  /**
+   * Jobs at most; up to 1,000. 0: 100. A page ends early at about 1 MiB, or when the search took long: it may hold
+   * fewer, even none, and yet not be the last.
+   */
   pageSize: number;
   /**
    * `next_page_token` of the page before, with all filters the same; those of another query are refused. Empty: the
    * first page.
    */
   pageToken: string;
-  /**
-   * How much of each job to send. With JOB_VIEW_FULL a page holds at most 1 MiB of payloads and results, but always one
-   * job.
-   */
+  /** How much of each job to send. */
   view: JobView;
   /** Default: linearizable. */
   consistency: Consistency;
@@ -463,7 +465,7 @@ export const JobSpec: MessageFns<JobSpec> = {
               break;
             }
 
-            message.id = reader.string();
+            message.id = reader.string(true);
             continue;
           }
           case 2: {
@@ -471,7 +473,7 @@ export const JobSpec: MessageFns<JobSpec> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 3: {
@@ -487,7 +489,7 @@ export const JobSpec: MessageFns<JobSpec> = {
               break;
             }
 
-            message.contentType = reader.string();
+            message.contentType = reader.string(true);
             continue;
           }
           case 5: {
@@ -497,7 +499,7 @@ export const JobSpec: MessageFns<JobSpec> = {
 
             const entry5 = JobSpec_MetadataEntry.decode(reader, reader.uint32());
             if (entry5.value !== undefined) {
-              message.metadata[entry5.key] = entry5.value;
+              setEntry(message.metadata, entry5.key, entry5.value);
             }
             continue;
           }
@@ -530,7 +532,7 @@ export const JobSpec: MessageFns<JobSpec> = {
               break;
             }
 
-            message.uniqueKey = reader.string();
+            message.uniqueKey = reader.string(true);
             continue;
           }
           case 10: {
@@ -570,7 +572,7 @@ export const JobSpec: MessageFns<JobSpec> = {
               break;
             }
 
-            message.traceparent = reader.string();
+            message.traceparent = reader.string(true);
             continue;
           }
         }
@@ -661,7 +663,7 @@ export const JobSpec_MetadataEntry: MessageFns<JobSpec_MetadataEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -669,7 +671,7 @@ export const JobSpec_MetadataEntry: MessageFns<JobSpec_MetadataEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -728,7 +730,7 @@ export const SubmitJobRequest: MessageFns<SubmitJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -807,7 +809,7 @@ export const SubmitResult: MessageFns<SubmitResult> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 2: {
@@ -831,7 +833,7 @@ export const SubmitResult: MessageFns<SubmitResult> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
           case 5: {
@@ -917,7 +919,7 @@ export const SubmitJobsRequest: MessageFns<SubmitJobsRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1076,7 +1078,7 @@ export const SubmitFrame: MessageFns<SubmitFrame> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 3: {
@@ -1248,7 +1250,7 @@ export const RunJobRequest: MessageFns<RunJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1321,7 +1323,7 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1329,7 +1331,7 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -1345,7 +1347,7 @@ export const WatchJobRequest: MessageFns<WatchJobRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
             continue;
           }
         }
@@ -1481,7 +1483,7 @@ export const JobEvent: MessageFns<JobEvent> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -1497,7 +1499,7 @@ export const JobEvent: MessageFns<JobEvent> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
           case 5: {
@@ -1513,7 +1515,7 @@ export const JobEvent: MessageFns<JobEvent> = {
               break;
             }
 
-            message.worker = reader.string();
+            message.worker = reader.string(true);
             continue;
           }
           case 7: {
@@ -1585,7 +1587,7 @@ export const JobEvent: MessageFns<JobEvent> = {
               break;
             }
 
-            message.resultContentType = reader.string();
+            message.resultContentType = reader.string(true);
             continue;
           }
           case 16: {
@@ -1701,7 +1703,7 @@ export const GetJobRequest: MessageFns<GetJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1709,7 +1711,7 @@ export const GetJobRequest: MessageFns<GetJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -1733,7 +1735,7 @@ export const GetJobRequest: MessageFns<GetJobRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
             continue;
           }
         }
@@ -1830,7 +1832,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1838,7 +1840,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 3: {
@@ -1864,7 +1866,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
               break;
             }
 
-            message.uniqueKey = reader.string();
+            message.uniqueKey = reader.string(true);
             continue;
           }
           case 5: {
@@ -1880,7 +1882,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
               break;
             }
 
-            message.pageToken = reader.string();
+            message.pageToken = reader.string(true);
             continue;
           }
           case 7: {
@@ -1904,7 +1906,7 @@ export const ListJobsRequest: MessageFns<ListJobsRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
             continue;
           }
         }
@@ -1978,7 +1980,7 @@ export const ListJobsResponse: MessageFns<ListJobsResponse> = {
               break;
             }
 
-            message.nextPageToken = reader.string();
+            message.nextPageToken = reader.string(true);
             continue;
           }
         }
@@ -2043,7 +2045,7 @@ export const CancelJobRequest: MessageFns<CancelJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -2051,7 +2053,7 @@ export const CancelJobRequest: MessageFns<CancelJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -2059,7 +2061,7 @@ export const CancelJobRequest: MessageFns<CancelJobRequest> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 4: {
@@ -2127,7 +2129,7 @@ export const CancelJobResponse: MessageFns<CancelJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -2185,7 +2187,7 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -2193,7 +2195,7 @@ export const RetryJobRequest: MessageFns<RetryJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
         }
@@ -2249,7 +2251,7 @@ export const RetryJobResponse: MessageFns<RetryJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -2307,7 +2309,7 @@ export const DeleteJobRequest: MessageFns<DeleteJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -2315,7 +2317,7 @@ export const DeleteJobRequest: MessageFns<DeleteJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
         }
@@ -2371,7 +2373,7 @@ export const DeleteJobResponse: MessageFns<DeleteJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -2408,9 +2410,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/SubmitJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: SubmitJobRequest): Buffer => asBuffer(SubmitJobRequest.encode(value).finish()),
+    requestSerialize: (value: SubmitJobRequest): Buffer => toBuffer(SubmitJobRequest, value),
     requestDeserialize: (value: Buffer): SubmitJobRequest => SubmitJobRequest.decode(value),
-    responseSerialize: (value: SubmitResult): Buffer => asBuffer(SubmitResult.encode(value).finish()),
+    responseSerialize: (value: SubmitResult): Buffer => toBuffer(SubmitResult, value),
     responseDeserialize: (value: Buffer): SubmitResult => SubmitResult.decode(value),
   },
   /**
@@ -2421,9 +2423,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/SubmitJobs" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: SubmitJobsRequest): Buffer => asBuffer(SubmitJobsRequest.encode(value).finish()),
+    requestSerialize: (value: SubmitJobsRequest): Buffer => toBuffer(SubmitJobsRequest, value),
     requestDeserialize: (value: Buffer): SubmitJobsRequest => SubmitJobsRequest.decode(value),
-    responseSerialize: (value: SubmitJobsResponse): Buffer => asBuffer(SubmitJobsResponse.encode(value).finish()),
+    responseSerialize: (value: SubmitJobsResponse): Buffer => toBuffer(SubmitJobsResponse, value),
     responseDeserialize: (value: Buffer): SubmitJobsResponse => SubmitJobsResponse.decode(value),
   },
   /**
@@ -2434,9 +2436,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/SubmitStream" as const,
     requestStream: true as const,
     responseStream: true as const,
-    requestSerialize: (value: SubmitFrame): Buffer => asBuffer(SubmitFrame.encode(value).finish()),
+    requestSerialize: (value: SubmitFrame): Buffer => toBuffer(SubmitFrame, value),
     requestDeserialize: (value: Buffer): SubmitFrame => SubmitFrame.decode(value),
-    responseSerialize: (value: SubmitFrameResult): Buffer => asBuffer(SubmitFrameResult.encode(value).finish()),
+    responseSerialize: (value: SubmitFrameResult): Buffer => toBuffer(SubmitFrameResult, value),
     responseDeserialize: (value: Buffer): SubmitFrameResult => SubmitFrameResult.decode(value),
   },
   /**
@@ -2447,9 +2449,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/RunJob" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: RunJobRequest): Buffer => asBuffer(RunJobRequest.encode(value).finish()),
+    requestSerialize: (value: RunJobRequest): Buffer => toBuffer(RunJobRequest, value),
     requestDeserialize: (value: Buffer): RunJobRequest => RunJobRequest.decode(value),
-    responseSerialize: (value: JobEvent): Buffer => asBuffer(JobEvent.encode(value).finish()),
+    responseSerialize: (value: JobEvent): Buffer => toBuffer(JobEvent, value),
     responseDeserialize: (value: Buffer): JobEvent => JobEvent.decode(value),
   },
   /**
@@ -2460,9 +2462,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/WatchJob" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchJobRequest): Buffer => asBuffer(WatchJobRequest.encode(value).finish()),
+    requestSerialize: (value: WatchJobRequest): Buffer => toBuffer(WatchJobRequest, value),
     requestDeserialize: (value: Buffer): WatchJobRequest => WatchJobRequest.decode(value),
-    responseSerialize: (value: JobEvent): Buffer => asBuffer(JobEvent.encode(value).finish()),
+    responseSerialize: (value: JobEvent): Buffer => toBuffer(JobEvent, value),
     responseDeserialize: (value: Buffer): JobEvent => JobEvent.decode(value),
   },
   /** One job by its id. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
@@ -2470,9 +2472,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/GetJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetJobRequest): Buffer => asBuffer(GetJobRequest.encode(value).finish()),
+    requestSerialize: (value: GetJobRequest): Buffer => toBuffer(GetJobRequest, value),
     requestDeserialize: (value: Buffer): GetJobRequest => GetJobRequest.decode(value),
-    responseSerialize: (value: Job): Buffer => asBuffer(Job.encode(value).finish()),
+    responseSerialize: (value: Job): Buffer => toBuffer(Job, value),
     responseDeserialize: (value: Buffer): Job => Job.decode(value),
   },
   /** Jobs of a namespace, oldest first, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
@@ -2480,9 +2482,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/ListJobs" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListJobsRequest): Buffer => asBuffer(ListJobsRequest.encode(value).finish()),
+    requestSerialize: (value: ListJobsRequest): Buffer => toBuffer(ListJobsRequest, value),
     requestDeserialize: (value: Buffer): ListJobsRequest => ListJobsRequest.decode(value),
-    responseSerialize: (value: ListJobsResponse): Buffer => asBuffer(ListJobsResponse.encode(value).finish()),
+    responseSerialize: (value: ListJobsResponse): Buffer => toBuffer(ListJobsResponse, value),
     responseDeserialize: (value: Buffer): ListJobsResponse => ListJobsResponse.decode(value),
   },
   /**
@@ -2494,9 +2496,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/CancelJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CancelJobRequest): Buffer => asBuffer(CancelJobRequest.encode(value).finish()),
+    requestSerialize: (value: CancelJobRequest): Buffer => toBuffer(CancelJobRequest, value),
     requestDeserialize: (value: Buffer): CancelJobRequest => CancelJobRequest.decode(value),
-    responseSerialize: (value: CancelJobResponse): Buffer => asBuffer(CancelJobResponse.encode(value).finish()),
+    responseSerialize: (value: CancelJobResponse): Buffer => toBuffer(CancelJobResponse, value),
     responseDeserialize: (value: Buffer): CancelJobResponse => CancelJobResponse.decode(value),
   },
   /** Queues a failed, cancelled or expired job again, with fresh attempts. Errors: as for CancelJob. */
@@ -2504,9 +2506,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/RetryJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RetryJobRequest): Buffer => asBuffer(RetryJobRequest.encode(value).finish()),
+    requestSerialize: (value: RetryJobRequest): Buffer => toBuffer(RetryJobRequest, value),
     requestDeserialize: (value: Buffer): RetryJobRequest => RetryJobRequest.decode(value),
-    responseSerialize: (value: RetryJobResponse): Buffer => asBuffer(RetryJobResponse.encode(value).finish()),
+    responseSerialize: (value: RetryJobResponse): Buffer => toBuffer(RetryJobResponse, value),
     responseDeserialize: (value: Buffer): RetryJobResponse => RetryJobResponse.decode(value),
   },
   /** Deletes a job that has ended, with its result. Errors: as for CancelJob. */
@@ -2514,9 +2516,9 @@ export const JobServiceService = {
     path: "/gearmesh.v1.JobService/DeleteJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DeleteJobRequest): Buffer => asBuffer(DeleteJobRequest.encode(value).finish()),
+    requestSerialize: (value: DeleteJobRequest): Buffer => toBuffer(DeleteJobRequest, value),
     requestDeserialize: (value: Buffer): DeleteJobRequest => DeleteJobRequest.decode(value),
-    responseSerialize: (value: DeleteJobResponse): Buffer => asBuffer(DeleteJobResponse.encode(value).finish()),
+    responseSerialize: (value: DeleteJobResponse): Buffer => toBuffer(DeleteJobResponse, value),
     responseDeserialize: (value: Buffer): DeleteJobResponse => DeleteJobResponse.decode(value),
   },
 } as const;
@@ -2739,8 +2741,12 @@ function longToNumber(int64: { toString(): string }): number {
   return num;
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function setEntry<T>(map: { [key: string]: T }, key: string, value: T): void {
+  if (key === "__proto__") {
+    globalThis.Object.defineProperty(map, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    map[key] = value;
+  }
 }
 
 export interface MessageFns<T> {

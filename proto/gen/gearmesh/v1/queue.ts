@@ -23,6 +23,8 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Consistency, JobState } from "./common.js";
 
+import { toBuffer } from "../../to-buffer.js";
+
 export const protobufPackage = "gearmesh.v1";
 
 export const protobufFileName = "gearmesh/v1/queue.proto";
@@ -91,7 +93,7 @@ export interface QueueTotals {
   leasesLost: number;
 }
 
-/** Reads all queues. */
+/** Reads a page of queues. */
 export interface ListQueuesRequest {
   /** Where. Empty: `default`. */
   namespace: string;
@@ -101,12 +103,21 @@ export interface ListQueuesRequest {
   consistency: Consistency;
   /** Revision that the answer must have reached. Empty: any. */
   minRevision: string;
+  /** Queues at most; up to 10,000. 0: 1,000. */
+  pageSize: number;
+  /**
+   * `next_page_token` of the page before, with all filters the same; those of another query are refused. Empty: the
+   * first page.
+   */
+  pageToken: string;
 }
 
-/** All queues. */
+/** A page of queues. */
 export interface ListQueuesResponse {
   /** Ascending by namespace and function. */
   queues: Queue[];
+  /** For the page behind this one. Empty: there is none. */
+  nextPageToken: string;
 }
 
 /** Reads one queue. */
@@ -179,12 +190,14 @@ export interface WatchQueuesRequest {
 
 /** What changed. */
 export interface QueuesUpdate {
-  /** True in the first update, which holds all queues; afterwards only those that changed. */
+  /** True in the first update, which holds all queues; afterwards they hold those that changed. */
   snapshot: boolean;
   /** As they stand now. */
   queues: Queue[];
   /** Queues that are gone. */
   removed: QueueName[];
+  /** This update was too large for one message and goes on in the next one. */
+  more: boolean;
 }
 
 /** Names a queue. */
@@ -287,7 +300,7 @@ export const Queue: MessageFns<Queue> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -295,7 +308,7 @@ export const Queue: MessageFns<Queue> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 3: {
@@ -626,7 +639,7 @@ export const QueueTotals: MessageFns<QueueTotals> = {
 };
 
 function createBaseListQueuesRequest(): ListQueuesRequest {
-  return { namespace: "", allNamespaces: false, consistency: 0, minRevision: "" };
+  return { namespace: "", allNamespaces: false, consistency: 0, minRevision: "", pageSize: 0, pageToken: "" };
 }
 
 export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
@@ -642,6 +655,12 @@ export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
     }
     if (message.minRevision !== "") {
       writer.uint32(34).string(message.minRevision);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(40).uint32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(50).string(message.pageToken);
     }
     return writer;
   },
@@ -664,7 +683,7 @@ export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -688,7 +707,23 @@ export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.pageToken = reader.string(true);
             continue;
           }
         }
@@ -712,18 +747,23 @@ export const ListQueuesRequest: MessageFns<ListQueuesRequest> = {
     message.allNamespaces = object.allNamespaces ?? false;
     message.consistency = object.consistency ?? 0;
     message.minRevision = object.minRevision ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
     return message;
   },
 };
 
 function createBaseListQueuesResponse(): ListQueuesResponse {
-  return { queues: [] };
+  return { queues: [], nextPageToken: "" };
 }
 
 export const ListQueuesResponse: MessageFns<ListQueuesResponse> = {
   encode(message: ListQueuesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.queues) {
       Queue.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
     }
     return writer;
   },
@@ -749,6 +789,14 @@ export const ListQueuesResponse: MessageFns<ListQueuesResponse> = {
             message.queues.push(Queue.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -767,6 +815,7 @@ export const ListQueuesResponse: MessageFns<ListQueuesResponse> = {
   fromPartial(object: DeepPartial<ListQueuesResponse>): ListQueuesResponse {
     const message = createBaseListQueuesResponse();
     message.queues = object.queues?.map((e) => Queue.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
@@ -810,7 +859,7 @@ export const GetQueueRequest: MessageFns<GetQueueRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -818,7 +867,7 @@ export const GetQueueRequest: MessageFns<GetQueueRequest> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 3: {
@@ -834,7 +883,7 @@ export const GetQueueRequest: MessageFns<GetQueueRequest> = {
               break;
             }
 
-            message.minRevision = reader.string();
+            message.minRevision = reader.string(true);
             continue;
           }
         }
@@ -895,7 +944,7 @@ export const PauseQueueRequest: MessageFns<PauseQueueRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -903,7 +952,7 @@ export const PauseQueueRequest: MessageFns<PauseQueueRequest> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
         }
@@ -959,7 +1008,7 @@ export const PauseQueueResponse: MessageFns<PauseQueueResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -1017,7 +1066,7 @@ export const ResumeQueueRequest: MessageFns<ResumeQueueRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1025,7 +1074,7 @@ export const ResumeQueueRequest: MessageFns<ResumeQueueRequest> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
         }
@@ -1081,7 +1130,7 @@ export const ResumeQueueResponse: MessageFns<ResumeQueueResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -1146,7 +1195,7 @@ export const PurgeQueueRequest: MessageFns<PurgeQueueRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1154,7 +1203,7 @@ export const PurgeQueueRequest: MessageFns<PurgeQueueRequest> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 3: {
@@ -1232,7 +1281,7 @@ export const PurgeQueueResponse: MessageFns<PurgeQueueResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
           case 2: {
@@ -1302,7 +1351,7 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1318,7 +1367,7 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
               break;
             }
 
-            message.functions.push(reader.string());
+            message.functions.push(reader.string(true));
             continue;
           }
         }
@@ -1346,7 +1395,7 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
 };
 
 function createBaseQueuesUpdate(): QueuesUpdate {
-  return { snapshot: false, queues: [], removed: [] };
+  return { snapshot: false, queues: [], removed: [], more: false };
 }
 
 export const QueuesUpdate: MessageFns<QueuesUpdate> = {
@@ -1359,6 +1408,9 @@ export const QueuesUpdate: MessageFns<QueuesUpdate> = {
     }
     for (const v of message.removed) {
       QueueName.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(32).bool(message.more);
     }
     return writer;
   },
@@ -1400,6 +1452,14 @@ export const QueuesUpdate: MessageFns<QueuesUpdate> = {
             message.removed.push(QueueName.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1420,6 +1480,7 @@ export const QueuesUpdate: MessageFns<QueuesUpdate> = {
     message.snapshot = object.snapshot ?? false;
     message.queues = object.queues?.map((e) => Queue.fromPartial(e)) || [];
     message.removed = object.removed?.map((e) => QueueName.fromPartial(e)) || [];
+    message.more = object.more ?? false;
     return message;
   },
 };
@@ -1457,7 +1518,7 @@ export const QueueName: MessageFns<QueueName> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -1465,7 +1526,7 @@ export const QueueName: MessageFns<QueueName> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
         }
@@ -1494,14 +1555,14 @@ export const QueueName: MessageFns<QueueName> = {
 /** Queues: to look at, to hold, to empty. A queue exists from the first job or worker of its function. */
 export type QueueServiceService = typeof QueueServiceService;
 export const QueueServiceService = {
-  /** All queues, ascending by namespace and function. Errors: INVALID_FIELD, NO_LEADER. */
+  /** Queues, ascending by namespace and function, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
   listQueues: {
     path: "/gearmesh.v1.QueueService/ListQueues" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListQueuesRequest): Buffer => asBuffer(ListQueuesRequest.encode(value).finish()),
+    requestSerialize: (value: ListQueuesRequest): Buffer => toBuffer(ListQueuesRequest, value),
     requestDeserialize: (value: Buffer): ListQueuesRequest => ListQueuesRequest.decode(value),
-    responseSerialize: (value: ListQueuesResponse): Buffer => asBuffer(ListQueuesResponse.encode(value).finish()),
+    responseSerialize: (value: ListQueuesResponse): Buffer => toBuffer(ListQueuesResponse, value),
     responseDeserialize: (value: Buffer): ListQueuesResponse => ListQueuesResponse.decode(value),
   },
   /** One queue. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
@@ -1509,9 +1570,9 @@ export const QueueServiceService = {
     path: "/gearmesh.v1.QueueService/GetQueue" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetQueueRequest): Buffer => asBuffer(GetQueueRequest.encode(value).finish()),
+    requestSerialize: (value: GetQueueRequest): Buffer => toBuffer(GetQueueRequest, value),
     requestDeserialize: (value: Buffer): GetQueueRequest => GetQueueRequest.decode(value),
-    responseSerialize: (value: Queue): Buffer => asBuffer(Queue.encode(value).finish()),
+    responseSerialize: (value: Queue): Buffer => toBuffer(Queue, value),
     responseDeserialize: (value: Buffer): Queue => Queue.decode(value),
   },
   /**
@@ -1522,9 +1583,9 @@ export const QueueServiceService = {
     path: "/gearmesh.v1.QueueService/PauseQueue" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: PauseQueueRequest): Buffer => asBuffer(PauseQueueRequest.encode(value).finish()),
+    requestSerialize: (value: PauseQueueRequest): Buffer => toBuffer(PauseQueueRequest, value),
     requestDeserialize: (value: Buffer): PauseQueueRequest => PauseQueueRequest.decode(value),
-    responseSerialize: (value: PauseQueueResponse): Buffer => asBuffer(PauseQueueResponse.encode(value).finish()),
+    responseSerialize: (value: PauseQueueResponse): Buffer => toBuffer(PauseQueueResponse, value),
     responseDeserialize: (value: Buffer): PauseQueueResponse => PauseQueueResponse.decode(value),
   },
   /** Starts jobs again. Errors: as for PauseQueue. */
@@ -1532,9 +1593,9 @@ export const QueueServiceService = {
     path: "/gearmesh.v1.QueueService/ResumeQueue" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ResumeQueueRequest): Buffer => asBuffer(ResumeQueueRequest.encode(value).finish()),
+    requestSerialize: (value: ResumeQueueRequest): Buffer => toBuffer(ResumeQueueRequest, value),
     requestDeserialize: (value: Buffer): ResumeQueueRequest => ResumeQueueRequest.decode(value),
-    responseSerialize: (value: ResumeQueueResponse): Buffer => asBuffer(ResumeQueueResponse.encode(value).finish()),
+    responseSerialize: (value: ResumeQueueResponse): Buffer => toBuffer(ResumeQueueResponse, value),
     responseDeserialize: (value: Buffer): ResumeQueueResponse => ResumeQueueResponse.decode(value),
   },
   /**
@@ -1545,9 +1606,9 @@ export const QueueServiceService = {
     path: "/gearmesh.v1.QueueService/PurgeQueue" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: PurgeQueueRequest): Buffer => asBuffer(PurgeQueueRequest.encode(value).finish()),
+    requestSerialize: (value: PurgeQueueRequest): Buffer => toBuffer(PurgeQueueRequest, value),
     requestDeserialize: (value: Buffer): PurgeQueueRequest => PurgeQueueRequest.decode(value),
-    responseSerialize: (value: PurgeQueueResponse): Buffer => asBuffer(PurgeQueueResponse.encode(value).finish()),
+    responseSerialize: (value: PurgeQueueResponse): Buffer => toBuffer(PurgeQueueResponse, value),
     responseDeserialize: (value: Buffer): PurgeQueueResponse => PurgeQueueResponse.decode(value),
   },
   /**
@@ -1558,15 +1619,15 @@ export const QueueServiceService = {
     path: "/gearmesh.v1.QueueService/WatchQueues" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchQueuesRequest): Buffer => asBuffer(WatchQueuesRequest.encode(value).finish()),
+    requestSerialize: (value: WatchQueuesRequest): Buffer => toBuffer(WatchQueuesRequest, value),
     requestDeserialize: (value: Buffer): WatchQueuesRequest => WatchQueuesRequest.decode(value),
-    responseSerialize: (value: QueuesUpdate): Buffer => asBuffer(QueuesUpdate.encode(value).finish()),
+    responseSerialize: (value: QueuesUpdate): Buffer => toBuffer(QueuesUpdate, value),
     responseDeserialize: (value: Buffer): QueuesUpdate => QueuesUpdate.decode(value),
   },
 } as const;
 
 export interface QueueServiceServer extends UntypedServiceImplementation {
-  /** All queues, ascending by namespace and function. Errors: INVALID_FIELD, NO_LEADER. */
+  /** Queues, ascending by namespace and function, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
   listQueues: handleUnaryCall<ListQueuesRequest, ListQueuesResponse>;
   /** One queue. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
   getQueue: handleUnaryCall<GetQueueRequest, Queue>;
@@ -1590,7 +1651,7 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
 }
 
 export interface QueueServiceClient extends Client {
-  /** All queues, ascending by namespace and function. Errors: INVALID_FIELD, NO_LEADER. */
+  /** Queues, ascending by namespace and function, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
   listQueues(
     request: ListQueuesRequest,
     callback: (error: ServiceError | null, response: ListQueuesResponse) => void,
@@ -1712,10 +1773,6 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export interface MessageFns<T> {

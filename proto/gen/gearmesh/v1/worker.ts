@@ -25,6 +25,8 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
 import { JobError, Priority, Progress } from "./common.js";
 
+import { toBuffer } from "../../to-buffer.js";
+
 export const protobufPackage = "gearmesh.v1";
 
 export const protobufFileName = "gearmesh/v1/worker.proto";
@@ -72,7 +74,8 @@ export interface WorkFrame {
     | undefined;
   /**
    * How many jobs may have been sent to this worker in all since this stream began: it only grows, by one for each job
-   * more that the worker can take. 0: says nothing. The jobs that a resumed session still holds do not count.
+   * more that the worker can take. 0: says nothing. It starts anew with each stream, and the jobs that a resumed session
+   * still holds do not count.
    */
   credit: number;
   /** Lease tokens of assignments that came. One that is not named within 5 s goes to another worker. */
@@ -210,7 +213,7 @@ export interface ServeFrame {
     | undefined;
   /** Jobs to do. */
   assignments: Assignment[];
-  /** Answers to outcomes, in their order. */
+  /** Answers to outcomes, found by their token; in their order inside one frame of outcomes. */
   outcomeResults: OutcomeResult[];
   /** Leases that the worker no longer holds: stop those jobs and throw their results away. */
   leasesLost: LeaseLost[];
@@ -729,7 +732,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -737,7 +740,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
               break;
             }
 
-            message.workerName = reader.string();
+            message.workerName = reader.string(true);
             continue;
           }
           case 3: {
@@ -753,7 +756,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
               break;
             }
 
-            message.sdkName = reader.string();
+            message.sdkName = reader.string(true);
             continue;
           }
           case 5: {
@@ -761,7 +764,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
               break;
             }
 
-            message.sdkVersion = reader.string();
+            message.sdkVersion = reader.string(true);
             continue;
           }
           case 6: {
@@ -857,7 +860,7 @@ export const WorkerFunction: MessageFns<WorkerFunction> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
           case 2: {
@@ -1219,7 +1222,7 @@ export const JobOutcome: MessageFns<JobOutcome> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -1243,7 +1246,7 @@ export const JobOutcome: MessageFns<JobOutcome> = {
               break;
             }
 
-            message.resultContentType = reader.string();
+            message.resultContentType = reader.string(true);
             continue;
           }
           case 6: {
@@ -1275,7 +1278,7 @@ export const JobOutcome: MessageFns<JobOutcome> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 10: {
@@ -1406,7 +1409,7 @@ export const Goodbye: MessageFns<Goodbye> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -1646,7 +1649,7 @@ export const Welcome: MessageFns<Welcome> = {
               break;
             }
 
-            message.node = reader.string();
+            message.node = reader.string(true);
             continue;
           }
           case 4: {
@@ -1654,7 +1657,7 @@ export const Welcome: MessageFns<Welcome> = {
               break;
             }
 
-            message.cluster = reader.string();
+            message.cluster = reader.string(true);
             continue;
           }
           case 5: {
@@ -1909,7 +1912,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -1917,7 +1920,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 4: {
@@ -1925,7 +1928,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.function = reader.string();
+            message.function = reader.string(true);
             continue;
           }
           case 5: {
@@ -1941,7 +1944,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.contentType = reader.string();
+            message.contentType = reader.string(true);
             continue;
           }
           case 7: {
@@ -1951,7 +1954,7 @@ export const Assignment: MessageFns<Assignment> = {
 
             const entry7 = Assignment_MetadataEntry.decode(reader, reader.uint32());
             if (entry7.value !== undefined) {
-              message.metadata[entry7.key] = entry7.value;
+              setEntry(message.metadata, entry7.key, entry7.value);
             }
             continue;
           }
@@ -1984,7 +1987,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.traceparent = reader.string();
+            message.traceparent = reader.string(true);
             continue;
           }
           case 12: {
@@ -2008,7 +2011,7 @@ export const Assignment: MessageFns<Assignment> = {
               break;
             }
 
-            message.uniqueKey = reader.string();
+            message.uniqueKey = reader.string(true);
             continue;
           }
         }
@@ -2091,7 +2094,7 @@ export const Assignment_MetadataEntry: MessageFns<Assignment_MetadataEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -2099,7 +2102,7 @@ export const Assignment_MetadataEntry: MessageFns<Assignment_MetadataEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -2169,7 +2172,7 @@ export const OutcomeResult: MessageFns<OutcomeResult> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
           case 3: {
@@ -2317,7 +2320,7 @@ export const CancelRequest: MessageFns<CancelRequest> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 3: {
@@ -2384,7 +2387,7 @@ export const Drain: MessageFns<Drain> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -2442,7 +2445,7 @@ export const Redirect: MessageFns<Redirect> = {
               break;
             }
 
-            message.endpoints.push(reader.string());
+            message.endpoints.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -2450,7 +2453,7 @@ export const Redirect: MessageFns<Redirect> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -2532,7 +2535,7 @@ export const LeaseJobsRequest: MessageFns<LeaseJobsRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -2540,7 +2543,7 @@ export const LeaseJobsRequest: MessageFns<LeaseJobsRequest> = {
               break;
             }
 
-            message.workerName = reader.string();
+            message.workerName = reader.string(true);
             continue;
           }
           case 3: {
@@ -2548,7 +2551,7 @@ export const LeaseJobsRequest: MessageFns<LeaseJobsRequest> = {
               break;
             }
 
-            message.functions.push(reader.string());
+            message.functions.push(reader.string(true));
             continue;
           }
           case 4: {
@@ -2580,7 +2583,7 @@ export const LeaseJobsRequest: MessageFns<LeaseJobsRequest> = {
               break;
             }
 
-            message.requestId = reader.string();
+            message.requestId = reader.string(true);
             continue;
           }
         }
@@ -2948,7 +2951,7 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -2956,7 +2959,7 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -2980,7 +2983,7 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
               break;
             }
 
-            message.resultContentType = reader.string();
+            message.resultContentType = reader.string(true);
             continue;
           }
           case 6: {
@@ -3048,7 +3051,7 @@ export const CompleteJobResponse: MessageFns<CompleteJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -3129,7 +3132,7 @@ export const FailJobRequest: MessageFns<FailJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -3137,7 +3140,7 @@ export const FailJobRequest: MessageFns<FailJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -3242,7 +3245,7 @@ export const FailJobResponse: MessageFns<FailJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -3306,7 +3309,7 @@ export const ReleaseJobRequest: MessageFns<ReleaseJobRequest> = {
               break;
             }
 
-            message.namespace = reader.string();
+            message.namespace = reader.string(true);
             continue;
           }
           case 2: {
@@ -3314,7 +3317,7 @@ export const ReleaseJobRequest: MessageFns<ReleaseJobRequest> = {
               break;
             }
 
-            message.jobId = reader.string();
+            message.jobId = reader.string(true);
             continue;
           }
           case 3: {
@@ -3330,7 +3333,7 @@ export const ReleaseJobRequest: MessageFns<ReleaseJobRequest> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
         }
@@ -3388,7 +3391,7 @@ export const ReleaseJobResponse: MessageFns<ReleaseJobResponse> = {
               break;
             }
 
-            message.revision = reader.string();
+            message.revision = reader.string(true);
             continue;
           }
         }
@@ -3668,9 +3671,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/Work" as const,
     requestStream: true as const,
     responseStream: true as const,
-    requestSerialize: (value: WorkFrame): Buffer => asBuffer(WorkFrame.encode(value).finish()),
+    requestSerialize: (value: WorkFrame): Buffer => toBuffer(WorkFrame, value),
     requestDeserialize: (value: Buffer): WorkFrame => WorkFrame.decode(value),
-    responseSerialize: (value: ServeFrame): Buffer => asBuffer(ServeFrame.encode(value).finish()),
+    responseSerialize: (value: ServeFrame): Buffer => toBuffer(ServeFrame, value),
     responseDeserialize: (value: Buffer): ServeFrame => ServeFrame.decode(value),
   },
   /**
@@ -3681,9 +3684,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/LeaseJobs" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: LeaseJobsRequest): Buffer => asBuffer(LeaseJobsRequest.encode(value).finish()),
+    requestSerialize: (value: LeaseJobsRequest): Buffer => toBuffer(LeaseJobsRequest, value),
     requestDeserialize: (value: Buffer): LeaseJobsRequest => LeaseJobsRequest.decode(value),
-    responseSerialize: (value: LeaseJobsResponse): Buffer => asBuffer(LeaseJobsResponse.encode(value).finish()),
+    responseSerialize: (value: LeaseJobsResponse): Buffer => toBuffer(LeaseJobsResponse, value),
     responseDeserialize: (value: Buffer): LeaseJobsResponse => LeaseJobsResponse.decode(value),
   },
   /** Makes leases of LeaseJobs live longer. Errors of the whole call: INVALID_FIELD, NO_LEADER. */
@@ -3691,10 +3694,10 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/ExtendLeases" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ExtendLeasesRequest): Buffer => asBuffer(ExtendLeasesRequest.encode(value).finish()),
+    requestSerialize: (value: ExtendLeasesRequest): Buffer => toBuffer(ExtendLeasesRequest, value),
     requestDeserialize: (value: Buffer): ExtendLeasesRequest => ExtendLeasesRequest.decode(value),
     responseSerialize: (value: ExtendLeasesResponse): Buffer =>
-      asBuffer(ExtendLeasesResponse.encode(value).finish()),
+      toBuffer(ExtendLeasesResponse, value),
     responseDeserialize: (value: Buffer): ExtendLeasesResponse => ExtendLeasesResponse.decode(value),
   },
   /**
@@ -3705,9 +3708,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/CompleteJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CompleteJobRequest): Buffer => asBuffer(CompleteJobRequest.encode(value).finish()),
+    requestSerialize: (value: CompleteJobRequest): Buffer => toBuffer(CompleteJobRequest, value),
     requestDeserialize: (value: Buffer): CompleteJobRequest => CompleteJobRequest.decode(value),
-    responseSerialize: (value: CompleteJobResponse): Buffer => asBuffer(CompleteJobResponse.encode(value).finish()),
+    responseSerialize: (value: CompleteJobResponse): Buffer => toBuffer(CompleteJobResponse, value),
     responseDeserialize: (value: Buffer): CompleteJobResponse => CompleteJobResponse.decode(value),
   },
   /** Ends an attempt with an error. Repeating it is safe. Errors: as for CompleteJob. */
@@ -3715,9 +3718,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/FailJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: FailJobRequest): Buffer => asBuffer(FailJobRequest.encode(value).finish()),
+    requestSerialize: (value: FailJobRequest): Buffer => toBuffer(FailJobRequest, value),
     requestDeserialize: (value: Buffer): FailJobRequest => FailJobRequest.decode(value),
-    responseSerialize: (value: FailJobResponse): Buffer => asBuffer(FailJobResponse.encode(value).finish()),
+    responseSerialize: (value: FailJobResponse): Buffer => toBuffer(FailJobResponse, value),
     responseDeserialize: (value: Buffer): FailJobResponse => FailJobResponse.decode(value),
   },
   /** Gives a job back as if it had not begun. Repeating it is safe. Errors: as for CompleteJob. */
@@ -3725,9 +3728,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/ReleaseJob" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ReleaseJobRequest): Buffer => asBuffer(ReleaseJobRequest.encode(value).finish()),
+    requestSerialize: (value: ReleaseJobRequest): Buffer => toBuffer(ReleaseJobRequest, value),
     requestDeserialize: (value: Buffer): ReleaseJobRequest => ReleaseJobRequest.decode(value),
-    responseSerialize: (value: ReleaseJobResponse): Buffer => asBuffer(ReleaseJobResponse.encode(value).finish()),
+    responseSerialize: (value: ReleaseJobResponse): Buffer => toBuffer(ReleaseJobResponse, value),
     responseDeserialize: (value: Buffer): ReleaseJobResponse => ReleaseJobResponse.decode(value),
   },
   /** Says how far a running job is. Errors: INVALID_FIELD, LEASE_LOST. */
@@ -3736,10 +3739,10 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ReportProgressRequest): Buffer =>
-      asBuffer(ReportProgressRequest.encode(value).finish()),
+      toBuffer(ReportProgressRequest, value),
     requestDeserialize: (value: Buffer): ReportProgressRequest => ReportProgressRequest.decode(value),
     responseSerialize: (value: ReportProgressResponse): Buffer =>
-      asBuffer(ReportProgressResponse.encode(value).finish()),
+      toBuffer(ReportProgressResponse, value),
     responseDeserialize: (value: Buffer): ReportProgressResponse => ReportProgressResponse.decode(value),
   },
   /** Sends data to the clients that follow a running job. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE, LEASE_LOST. */
@@ -3747,9 +3750,9 @@ export const WorkerServiceService = {
     path: "/gearmesh.v1.WorkerService/SendData" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: SendDataRequest): Buffer => asBuffer(SendDataRequest.encode(value).finish()),
+    requestSerialize: (value: SendDataRequest): Buffer => toBuffer(SendDataRequest, value),
     requestDeserialize: (value: Buffer): SendDataRequest => SendDataRequest.decode(value),
-    responseSerialize: (value: SendDataResponse): Buffer => asBuffer(SendDataResponse.encode(value).finish()),
+    responseSerialize: (value: SendDataResponse): Buffer => toBuffer(SendDataResponse, value),
     responseDeserialize: (value: Buffer): SendDataResponse => SendDataResponse.decode(value),
   },
 } as const;
@@ -3943,8 +3946,12 @@ function longToNumber(int64: { toString(): string }): number {
   return num;
 }
 
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function setEntry<T>(map: { [key: string]: T }, key: string, value: T): void {
+  if (key === "__proto__") {
+    globalThis.Object.defineProperty(map, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    map[key] = value;
+  }
 }
 
 export interface MessageFns<T> {

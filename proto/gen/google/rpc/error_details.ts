@@ -441,7 +441,7 @@ export const ErrorInfo: MessageFns<ErrorInfo> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 2: {
@@ -449,7 +449,7 @@ export const ErrorInfo: MessageFns<ErrorInfo> = {
               break;
             }
 
-            message.domain = reader.string();
+            message.domain = reader.string(true);
             continue;
           }
           case 3: {
@@ -459,7 +459,7 @@ export const ErrorInfo: MessageFns<ErrorInfo> = {
 
             const entry3 = ErrorInfo_MetadataEntry.decode(reader, reader.uint32());
             if (entry3.value !== undefined) {
-              message.metadata[entry3.key] = entry3.value;
+              setEntry(message.metadata, entry3.key, entry3.value);
             }
             continue;
           }
@@ -528,7 +528,7 @@ export const ErrorInfo_MetadataEntry: MessageFns<ErrorInfo_MetadataEntry> = {
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -536,7 +536,7 @@ export const ErrorInfo_MetadataEntry: MessageFns<ErrorInfo_MetadataEntry> = {
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -652,7 +652,7 @@ export const DebugInfo: MessageFns<DebugInfo> = {
               break;
             }
 
-            message.stackEntries.push(reader.string());
+            message.stackEntries.push(reader.string(true));
             continue;
           }
           case 2: {
@@ -660,7 +660,7 @@ export const DebugInfo: MessageFns<DebugInfo> = {
               break;
             }
 
-            message.detail = reader.string();
+            message.detail = reader.string(true);
             continue;
           }
         }
@@ -801,7 +801,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
               break;
             }
 
-            message.subject = reader.string();
+            message.subject = reader.string(true);
             continue;
           }
           case 2: {
@@ -809,7 +809,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
               break;
             }
 
-            message.description = reader.string();
+            message.description = reader.string(true);
             continue;
           }
           case 3: {
@@ -817,7 +817,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
               break;
             }
 
-            message.apiService = reader.string();
+            message.apiService = reader.string(true);
             continue;
           }
           case 4: {
@@ -825,7 +825,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
               break;
             }
 
-            message.quotaMetric = reader.string();
+            message.quotaMetric = reader.string(true);
             continue;
           }
           case 5: {
@@ -833,7 +833,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
               break;
             }
 
-            message.quotaId = reader.string();
+            message.quotaId = reader.string(true);
             continue;
           }
           case 6: {
@@ -843,7 +843,7 @@ export const QuotaFailure_Violation: MessageFns<QuotaFailure_Violation> = {
 
             const entry6 = QuotaFailure_Violation_QuotaDimensionsEntry.decode(reader, reader.uint32());
             if (entry6.value !== undefined) {
-              message.quotaDimensions[entry6.key] = entry6.value;
+              setEntry(message.quotaDimensions, entry6.key, entry6.value);
             }
             continue;
           }
@@ -936,7 +936,7 @@ export const QuotaFailure_Violation_QuotaDimensionsEntry: MessageFns<QuotaFailur
               break;
             }
 
-            message.key = reader.string();
+            message.key = reader.string(true);
             continue;
           }
           case 2: {
@@ -944,7 +944,7 @@ export const QuotaFailure_Violation_QuotaDimensionsEntry: MessageFns<QuotaFailur
               break;
             }
 
-            message.value = reader.string();
+            message.value = reader.string(true);
             continue;
           }
         }
@@ -1063,7 +1063,7 @@ export const PreconditionFailure_Violation: MessageFns<PreconditionFailure_Viola
               break;
             }
 
-            message.type = reader.string();
+            message.type = reader.string(true);
             continue;
           }
           case 2: {
@@ -1071,7 +1071,7 @@ export const PreconditionFailure_Violation: MessageFns<PreconditionFailure_Viola
               break;
             }
 
-            message.subject = reader.string();
+            message.subject = reader.string(true);
             continue;
           }
           case 3: {
@@ -1079,7 +1079,7 @@ export const PreconditionFailure_Violation: MessageFns<PreconditionFailure_Viola
               break;
             }
 
-            message.description = reader.string();
+            message.description = reader.string(true);
             continue;
           }
         }
@@ -1200,7 +1200,7 @@ export const BadRequest_FieldViolation: MessageFns<BadRequest_FieldViolation> = 
               break;
             }
 
-            message.field = reader.string();
+            message.field = reader.string(true);
             continue;
           }
           case 2: {
@@ -1208,7 +1208,7 @@ export const BadRequest_FieldViolation: MessageFns<BadRequest_FieldViolation> = 
               break;
             }
 
-            message.description = reader.string();
+            message.description = reader.string(true);
             continue;
           }
           case 3: {
@@ -1216,7 +1216,7 @@ export const BadRequest_FieldViolation: MessageFns<BadRequest_FieldViolation> = 
               break;
             }
 
-            message.reason = reader.string();
+            message.reason = reader.string(true);
             continue;
           }
           case 4: {
@@ -1287,7 +1287,7 @@ export const RequestInfo: MessageFns<RequestInfo> = {
               break;
             }
 
-            message.requestId = reader.string();
+            message.requestId = reader.string(true);
             continue;
           }
           case 2: {
@@ -1295,7 +1295,7 @@ export const RequestInfo: MessageFns<RequestInfo> = {
               break;
             }
 
-            message.servingData = reader.string();
+            message.servingData = reader.string(true);
             continue;
           }
         }
@@ -1360,7 +1360,7 @@ export const ResourceInfo: MessageFns<ResourceInfo> = {
               break;
             }
 
-            message.resourceType = reader.string();
+            message.resourceType = reader.string(true);
             continue;
           }
           case 2: {
@@ -1368,7 +1368,7 @@ export const ResourceInfo: MessageFns<ResourceInfo> = {
               break;
             }
 
-            message.resourceName = reader.string();
+            message.resourceName = reader.string(true);
             continue;
           }
           case 3: {
@@ -1376,7 +1376,7 @@ export const ResourceInfo: MessageFns<ResourceInfo> = {
               break;
             }
 
-            message.owner = reader.string();
+            message.owner = reader.string(true);
             continue;
           }
           case 4: {
@@ -1384,7 +1384,7 @@ export const ResourceInfo: MessageFns<ResourceInfo> = {
               break;
             }
 
-            message.description = reader.string();
+            message.description = reader.string(true);
             continue;
           }
         }
@@ -1500,7 +1500,7 @@ export const Help_Link: MessageFns<Help_Link> = {
               break;
             }
 
-            message.description = reader.string();
+            message.description = reader.string(true);
             continue;
           }
           case 2: {
@@ -1508,7 +1508,7 @@ export const Help_Link: MessageFns<Help_Link> = {
               break;
             }
 
-            message.url = reader.string();
+            message.url = reader.string(true);
             continue;
           }
         }
@@ -1567,7 +1567,7 @@ export const LocalizedMessage: MessageFns<LocalizedMessage> = {
               break;
             }
 
-            message.locale = reader.string();
+            message.locale = reader.string(true);
             continue;
           }
           case 2: {
@@ -1575,7 +1575,7 @@ export const LocalizedMessage: MessageFns<LocalizedMessage> = {
               break;
             }
 
-            message.message = reader.string();
+            message.message = reader.string(true);
             continue;
           }
         }
@@ -1619,6 +1619,14 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function setEntry<T>(map: { [key: string]: T }, key: string, value: T): void {
+  if (key === "__proto__") {
+    globalThis.Object.defineProperty(map, key, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    map[key] = value;
+  }
 }
 
 export interface MessageFns<T> {

@@ -18,6 +18,8 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
+import { toBuffer } from "../../../to-buffer.js";
+
 export const protobufPackage = "grpc.reflection.v1alpha";
 
 export const protobufFileName = "grpc/reflection/v1alpha/reflection.proto";
@@ -213,7 +215,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.host = reader.string();
+            message.host = reader.string(true);
             continue;
           }
           case 3: {
@@ -221,7 +223,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "fileByFilename", fileByFilename: reader.string() };
+            message.messageRequest = { $case: "fileByFilename", fileByFilename: reader.string(true) };
             continue;
           }
           case 4: {
@@ -229,7 +231,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "fileContainingSymbol", fileContainingSymbol: reader.string() };
+            message.messageRequest = { $case: "fileContainingSymbol", fileContainingSymbol: reader.string(true) };
             continue;
           }
           case 5: {
@@ -248,7 +250,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "allExtensionNumbersOfType", allExtensionNumbersOfType: reader.string() };
+            message.messageRequest = { $case: "allExtensionNumbersOfType", allExtensionNumbersOfType: reader.string(true) };
             continue;
           }
           case 7: {
@@ -256,7 +258,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "listServices", listServices: reader.string() };
+            message.messageRequest = { $case: "listServices", listServices: reader.string(true) };
             continue;
           }
         }
@@ -364,7 +366,7 @@ export const ExtensionRequest: MessageFns<ExtensionRequest> = {
               break;
             }
 
-            message.containingType = reader.string();
+            message.containingType = reader.string(true);
             continue;
           }
           case 2: {
@@ -446,7 +448,7 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
               break;
             }
 
-            message.validHost = reader.string();
+            message.validHost = reader.string(true);
             continue;
           }
           case 2: {
@@ -667,7 +669,7 @@ export const ExtensionNumberResponse: MessageFns<ExtensionNumberResponse> = {
               break;
             }
 
-            message.baseTypeName = reader.string();
+            message.baseTypeName = reader.string(true);
             continue;
           }
           case 2: {
@@ -796,7 +798,7 @@ export const ServiceResponse: MessageFns<ServiceResponse> = {
               break;
             }
 
-            message.name = reader.string();
+            message.name = reader.string(true);
             continue;
           }
         }
@@ -862,7 +864,7 @@ export const ErrorResponse: MessageFns<ErrorResponse> = {
               break;
             }
 
-            message.errorMessage = reader.string();
+            message.errorMessage = reader.string(true);
             continue;
           }
         }
@@ -899,10 +901,10 @@ export const ServerReflectionService = {
     requestStream: true as const,
     responseStream: true as const,
     requestSerialize: (value: ServerReflectionRequest): Buffer =>
-      asBuffer(ServerReflectionRequest.encode(value).finish()),
+      toBuffer(ServerReflectionRequest, value),
     requestDeserialize: (value: Buffer): ServerReflectionRequest => ServerReflectionRequest.decode(value),
     responseSerialize: (value: ServerReflectionResponse): Buffer =>
-      asBuffer(ServerReflectionResponse.encode(value).finish()),
+      toBuffer(ServerReflectionResponse, value),
     responseDeserialize: (value: Buffer): ServerReflectionResponse => ServerReflectionResponse.decode(value),
   },
 } as const;
@@ -947,10 +949,6 @@ export type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string } ? { [K in keyof Omit<T, "$case">]?: DeepPartial<T[K]> } & { $case: T["$case"] }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
