@@ -15,3 +15,12 @@ export function raftIdFromDiskId(hex: string): RaftId {
   }
   return Number.parseInt(hex.slice(0, digits), 16) || 1;
 }
+
+/** The port names nodes by strings; the empty one is nobody. */
+export function ridOf(id: RaftId): string {
+  return id === 0 ? '' : String(id);
+}
+
+export function idOf(rid: string): RaftId {
+  return rid === '' ? 0 : Number(rid);
+}

@@ -1,0 +1,202 @@
+/**
+ * The Raft port of `@coaty/consensus.raft`, and what must be different about it. Its edges are replaced on one
+ * instance (methods that it calls through `this`) and, for the sizes, on its module's exports.
+ */
+import { Changer } from '@coaty/consensus.raft/ported/confchange/confchange.js';
+import type { Logger } from '@coaty/consensus.raft/ported/logger.js';
+import { noLimit, Raft, RaftConfig, StateType } from '@coaty/consensus.raft/ported/raft.js';
+import type { Entry } from '@coaty/consensus.raft/ported/raftpb/raft.pb.js';
+import { Message, MessageType } from '@coaty/consensus.raft/ported/raftpb/raft.pb.js';
+import { ProgressStateType } from '@coaty/consensus.raft/ported/tracker/state.js';
+import util from '@coaty/consensus.raft/ported/util.js';
+import { InvariantError, invariant } from '../base/invariant.js';
+import { ridOf } from './ids.js';
+import { LogRecord, type MemoryLog } from './log.js';
+import { portChanges } from './membership.js';
+import { countMax, entryCost } from './sizes.js';
+import type { ConsensusOptions, MembershipChange } from './types.js';
+
+type Sized = Pick<Entry, 'data'>;
+
+function payloadSize(entry: Sized): number {
+  return entry.data === null ? 0 : (entry.data as Uint8Array).length;
+}
+
+function limitSize<T extends Sized>(entries: T[], maxSize: number): T[] {
+  const most = countMax(maxSize);
+  let size = 0;
+  let count = 0;
+  for (const entry of entries) {
+    size += entryCost(payloadSize(entry));
+    if (count > 0 && (size > maxSize || count >= most)) return entries.slice(0, count);
+    count++;
+  }
+  return entries;
+}
+
+// As they come, both turn each entry into JSON to see how long it is.
+Object.assign(util, { payloadSize, limitSize });
+invariant((util.limitSize as unknown) === limitSize, 'the sizes of the port are replaced');
+
+/** The port's configuration after a change, ready for `switchToConfig`; the error says why there is none. */
+export type Changed = ReturnType<Changer['simple']>;
+
+export interface PortHooks {
+  /** Last entry that is durable here, as far as the log now goes. */
+  readonly durable: () => number;
+  /** Entries or a newer commit index are there to be told to everyone. */
+  readonly broadcast: () => void;
+}
+
+/**
+ * A `Raft` that counts its own entries only once they are durable, takes no entry by call arguments, tells the
+ * others of entries and commit index when asked to by `flush` (once per turn) and draws its election timeout
+ * from the injected randomness.
+ */
+export class Port {
+  readonly raft: Raft;
+  readonly #hooks: PortHooks;
+  /** The commit index that each peer was last told. */
+  readonly #told = new Map<string, number>();
+
+  constructor(options: ConsensusOptions, log: MemoryLog, hooks: PortHooks) {
+    this.#hooks = hooks;
+    const raft = Raft.NewRaft(
+      new RaftConfig({
+        id: ridOf(options.id),
+        electionTick: options.electionTicks,
+        heartbeatTick: options.heartbeatTicks,
+        storage: log,
+        applied: options.initial.mark.index,
+        maxSizePerMsg: options.maxMessageBytes,
+        // Proposals are checked before they are handed over, all or nothing.
+        maxUncommittedEntriesSize: noLimit,
+        maxInflightMsgs: options.maxInflight,
+        checkQuorum: true,
+        preVote: true,
+        disableProposalForwarding: true,
+        logger: loggerOf(options),
+      }),
+    );
+    this.raft = raft;
+
+    const reset = raft.reset.bind(raft);
+    raft.reset = (term) => {
+      reset(term);
+      const own = raft.prs.progress.get(raft.id);
+      if (own !== undefined) own.match = hooks.durable();
+      raft.pendingReadIndexMessages = [];
+      this.#told.clear();
+    };
+    raft.appendEntry = (...entries) => {
+      this.append(entries.map((entry) => new LogRecord(0, 0, entry.type === 0 ? 'command' : 'membership')));
+      return true;
+    };
+    raft.bcastAppend = () => hooks.broadcast();
+    raft.resetRandomizedElectionTimeout = () => {
+      raft.randomizedElectionTimeout = options.electionTicks + options.random(options.electionTicks);
+    };
+    const send = raft.send.bind(raft);
+    raft.send = (message) => {
+      if (message.type === MessageType.MsgApp) this.#told.set(message.to, message.commit);
+      send(message);
+    };
+    raft.resetRandomizedElectionTimeout();
+  }
+
+  get isLeader(): boolean {
+    return this.raft.state === StateType.StateLeader;
+  }
+
+  /** Appends at the leader; its own progress stays where its disk is. */
+  append(records: LogRecord[]): void {
+    const { raft } = this;
+    let index = raft.raftLog.lastIndex();
+    for (const record of records) {
+      record.term = raft.term;
+      record.index = ++index;
+      raft.uncommittedSize += record.data.length;
+    }
+    raft.raftLog.unstable.truncateAndAppend(records);
+    const own = raft.prs.progress.get(raft.id);
+    // Nothing is ever sent to itself, so what comes next for it is always behind the end.
+    if (own !== undefined) own.next = index + 1;
+    this.#hooks.broadcast();
+  }
+
+  /** Tells the others what is new: full messages as far as their windows go, else the commit index alone. */
+  flush(): void {
+    const { raft } = this;
+    for (const id of raft.prs.progress.keys()) {
+      if (id === raft.id) continue;
+      let sent = false;
+      while (raft.maybeSendAppend(id, false)) sent = true;
+      const state = raft.prs.progress.get(id)!.state;
+      const stale = this.#told.get(id) !== raft.raftLog.committed;
+      if (!sent && (stale || state !== ProgressStateType.StateReplicate)) raft.sendAppend(id);
+    }
+  }
+
+  /** At the leader: its own log is on disk up to here, which may commit entries and release reads. */
+  ownDurable(index: number): void {
+    const { raft } = this;
+    const own = raft.prs.progress.get(raft.id);
+    if (own === undefined || own.match >= index) return;
+    const message = new Message({
+      type: MessageType.MsgAppResp,
+      from: raft.id,
+      to: raft.id,
+      term: raft.term,
+    });
+    message.index = index;
+    raft.Step(message);
+  }
+
+  /** What the configuration would become; null leaves a joint one. Changes nothing. */
+  changed(changes: readonly MembershipChange[] | null): Changed {
+    const changer = new Changer(this.raft.prs, this.raft.raftLog.lastIndex());
+    if (changes === null) return changer.leaveJoint();
+    return changes.length > 1
+      ? changer.enterJoint(true, ...portChanges(changes))
+      : changer.simple(...portChanges(changes));
+  }
+
+  /** The voter that is furthest along and answers; '' when there is none. */
+  bestSuccessor(): string {
+    const { raft } = this;
+    let best = '';
+    let match = 0;
+    for (const [id, progress] of raft.prs.progress) {
+      if (id === raft.id || progress.isLearner || !progress.recentActive || progress.match <= match) continue;
+      if (!raft.prs.config.voters.config[0].map.has(id)) continue;
+      best = id;
+      match = progress.match;
+    }
+    return best;
+  }
+}
+
+function loggerOf(options: ConsensusOptions): Logger {
+  const fail = (format: string, ...values: unknown[]): never => {
+    throw new InvariantError(fill(format, values), { node: options.id });
+  };
+  const at =
+    (level: 'debug' | 'warn' | 'error') =>
+    (format: string, ...values: unknown[]): void =>
+      options.log(level, fill(format, values));
+  // The port's "info" follows single messages: for an operator the changes of standing are enough.
+  return {
+    debugf: at('debug'),
+    infof: at('debug'),
+    warningf: at('warn'),
+    errorf: at('error'),
+    fatalf: fail,
+    panicf: fail,
+  };
+}
+
+/** Fills `%s`, `%d` and the like in order; objects by their own `toString`, never in depth. */
+function fill(format: string, values: readonly unknown[]): string {
+  let at = 0;
+  return format.replace(/%[a-z]/g, (mark) => (at < values.length ? String(values[at++]) : mark));
+}

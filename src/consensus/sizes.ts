@@ -1,0 +1,14 @@
+/** What an entry counts in a message besides its data, in bytes. */
+const entryOverhead = 16;
+
+/** The port hands entries over as arguments of a call, and a call takes some 100,000 at the very most. */
+export const entriesPerMessageMax = 10_000;
+
+export function entryCost(dataLength: number): number {
+  return dataLength + entryOverhead;
+}
+
+/** How many entries a request for so many bytes may return: the port asks for all by "no limit". */
+export function countMax(bytes: number): number {
+  return bytes >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : entriesPerMessageMax;
+}
