@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { fileURLToPath } from 'node:url';
 import { main } from '../src/cli/main.js';
 
-await main(process.argv.slice(2));
+await main(fileURLToPath(import.meta.url));

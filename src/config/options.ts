@@ -198,18 +198,18 @@ export const OPTIONS = {
   'jobs.cancel-grace-ms': ms(seed.cancelGraceMs, {
     section: 'Jobs',
     min: 0,
-    max: DAY,
+    max: 365 * DAY,
     help: 'How long a worker may go on with a job that is being cancelled before its lease is revoked.',
   }),
   'jobs.dedupe-window-ms': ms(seed.dedupeWindowMs, {
     section: 'Jobs',
-    min: MINUTE,
+    min: SECOND,
     max: DAY,
     help: 'How long after its submission the same job id finds the same job.',
   }),
   'jobs.dedupe-window-min-ms': ms(seed.dedupeWindowMinMs, {
     section: 'Jobs',
-    min: 10 * SECOND,
+    min: SECOND,
     max: DAY,
     help: 'To how much that window may shrink when limits.dedupe-entries-max is reached.',
   }),
@@ -217,26 +217,26 @@ export const OPTIONS = {
   'retry.max-attempts': count(seed.maxAttempts, {
     section: 'Retries',
     min: 1,
-    max: 1_000,
+    max: 10_000,
     help: 'Attempts of a job in all, unless it says otherwise.',
   }),
   'retry.initial-backoff-ms': ms(seed.initialBackoffMs, {
     section: 'Retries',
     min: 1,
-    max: DAY,
+    max: 365 * DAY,
     help: 'Pause before the second attempt.',
   }),
   'retry.max-backoff-ms': ms(seed.maxBackoffMs, {
     section: 'Retries',
     min: 1,
-    max: 30 * DAY,
+    max: 365 * DAY,
     help: 'Longest pause between two attempts.',
   }),
   'retry.multiplier-permille': count(seed.multiplierPermille, {
     section: 'Retries',
     unit: 'permille',
     min: 1_000,
-    max: 100_000,
+    max: 1_000_000,
     help: 'Growth of the pause from attempt to attempt: 2000 doubles it.',
   }),
   'retry.jitter-permille': count(seed.jitterPermille, {
@@ -249,7 +249,7 @@ export const OPTIONS = {
 
   'workers.session-grace-ms': ms(seed.sessionGraceMs, {
     section: 'Workers',
-    min: 100,
+    min: 0,
     max: 60 * MINUTE,
     help: 'How long a worker that lost its connection keeps its jobs and may come back, on any node.',
   }),
@@ -262,32 +262,32 @@ export const OPTIONS = {
 
   'limits.payload-bytes-max': bytes(seed.payloadBytesMax, {
     section: 'Limits',
-    min: KiB,
+    min: 1,
     max: 512 * KiB,
     help: 'Largest payload or result of a job.',
   }),
   'limits.jobs-max': count(seed.jobsMax, {
     section: 'Limits',
     min: 1,
-    max: 100_000_000,
-    help: 'Jobs in the cluster that have not ended.',
+    max: 1_000_000_000,
+    help: 'Jobs in the cluster, ended ones included.',
   }),
   'limits.jobs-per-function-max': count(seed.jobsPerFunctionMax, {
     section: 'Limits',
     min: 1,
-    max: 100_000_000,
-    help: 'Jobs of one function that have not ended.',
+    max: 1_000_000_000,
+    help: 'Jobs of one function that wait or run.',
   }),
   'limits.retained-jobs-max': count(seed.retainedJobsMax, {
     section: 'Limits',
     min: 0,
-    max: 100_000_000,
+    max: 1_000_000_000,
     help: 'Ended jobs that are kept with their results; the oldest go first.',
   }),
   'limits.dedupe-entries-max': count(seed.dedupeEntriesMax, {
     section: 'Limits',
     min: 1_000,
-    max: 100_000_000,
+    max: 1_000_000_000,
     help: 'Job ids remembered to recognise a submission that is repeated.',
   }),
   'limits.functions-max': count(seed.functionsMax, {
@@ -316,8 +316,8 @@ export const OPTIONS = {
   }),
   'limits.sweep-steps': count(seed.sweepSteps, {
     section: 'Limits',
-    min: 10,
-    max: 1_000_000,
+    min: 100,
+    max: 100_000,
     help: 'Steps of a large operation (a purge, the loss of a node) that one log entry carries out; the rest follows.',
   }),
 } as const satisfies Readonly<Record<string, Option<unknown>>>;

@@ -1,0 +1,37 @@
+import type { CliCommand } from './command.js';
+import { command } from './command.js';
+import { completionCommand } from './commands/completion.js';
+import { devCommand } from './commands/dev.js';
+import { serverCommand } from './commands/server.js';
+import { versionCommand } from './commands/version.js';
+import type { CliContext } from './context.js';
+import { version } from './version.js';
+
+/** The command `gearmesh` with all its subcommands. */
+export function program(context: CliContext): CliCommand {
+  const root = command('gearmesh', 'A clustered, highly available job server.')
+    .version(version(), '-V, --version', 'Show the version.')
+    .helpCommand('help [command]', 'Show the help of a command.')
+    .showHelpAfterError('(add --help for what is possible)')
+    .example('gearmesh dev --nodes 3', 'A cluster of three nodes on this machine, to try things out')
+    .example('gearmesh submit reverse "Hello World!" --wait', 'Have a job done and see its result')
+    .example('gearmesh work reverse -- rev', 'Work: one run of a command for each job');
+  root.addCommand(serverCommand(context));
+  root.addCommand(devCommand(context));
+  root.addCommand(completionCommand(context, () => root));
+  root.addCommand(versionCommand(context));
+  prepare(root, context);
+  return root;
+}
+
+/** Errors come back as exceptions, and everything is written where the context says. */
+function prepare(each: CliCommand, context: CliContext): void {
+  each.exitOverride();
+  each.configureOutput({
+    writeOut: (text) => context.stdout.write(text),
+    writeErr: (text) => context.stderr.write(text),
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  for (const child of each.commands) prepare(child as CliCommand, context);
+}
