@@ -164,6 +164,10 @@ export interface Core {
   seqOf(namespace: string, id: string): number;
   /** Seq of the running job that holds this lease, 0 when there is none. */
   seqOfToken(token: number): number;
+  /** State of a job without building its view; null when its record is gone. */
+  stateOf(seq: number): JobState | null;
+  /** Wall ms at which a lease of the unary calls ends by its duration, 0 for one that lives by its session. */
+  leaseEndWall(token: number): number;
   listJobs(query: JobQuery): JobPage;
   queue(namespace: string, fn: string): QueueView | null;
   /** Ascending by namespace and function. */

@@ -1,0 +1,131 @@
+import type { Clock, Timer } from '../base/clock.js';
+import type { Random } from '../base/random.js';
+import type { Asking } from './asking.js';
+import type { Log } from './options.js';
+
+const PROBE_MS = 40;
+const ASK_MS = 60;
+/** Random part of the delay before campaigning, so that two nodes seldom do at once. */
+const JITTER_MS = 10;
+/** A node whose log is older waits this long per better one. */
+const RANK_MS = 25;
+const AGAIN_MS = 150;
+const TRIES = 4;
+/** After a campaign for this reason, so long no other one: a flapping link must not depose leader after leader. */
+const PAUSE_MS = 2_000;
+
+export interface FailoverParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly asking: Asking;
+  readonly probe: (name: string, timeoutMs: number) => Promise<boolean>;
+  /** Names of the voters besides this node; null where this node has no vote. */
+  readonly otherVoters: () => readonly string[] | null;
+  /** The leader known by the core now, '' when none, with the term. */
+  readonly standing: () => { leader: string; term: number };
+  readonly lastLog: () => { term: number; index: number };
+  readonly campaign: () => void;
+}
+
+interface Word {
+  readonly lost: boolean;
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+}
+
+/**
+ * Fast failover: a killed leader closes its sockets. A follower that cannot reach it again asks the others; when a
+ * majority of the voters cannot either, the one with the newest log campaigns at once instead of waiting for the
+ * election timeout. Only a hint: the vote itself is plain Raft, so a wrong hint costs an election and no safety.
+ */
+export class Failover {
+  readonly #parts: FailoverParts;
+  #running = false;
+  #pausedUntilMs = 0;
+  #timer: Timer | null = null;
+
+  constructor(parts: FailoverParts) {
+    this.#parts = parts;
+  }
+
+  stop(): void {
+    this.#running = true;
+    this.#timer?.cancel();
+  }
+
+  /** The connection to `name` closed, or a dial was refused. */
+  peerLost(name: string): void {
+    const { leader, term } = this.#parts.standing();
+    if (name !== leader || this.#running) return;
+    if (this.#parts.clock.monotonicMs() < this.#pausedUntilMs) return;
+    this.#running = true;
+    this.#run(leader, term)
+      .catch((error: unknown) => {
+        this.#parts.log.debug({ reason: (error as Error).message }, 'fast failover given up');
+      })
+      .finally(() => {
+        this.#running = false;
+      });
+  }
+
+  /** Another node asks whether this one can reach the leader. */
+  async answer(body: unknown): Promise<Word> {
+    const leader = typeof body === 'string' ? body : '';
+    const { term, index } = this.#parts.lastLog();
+    const lost = leader !== '' && !(await this.#parts.probe(leader, PROBE_MS));
+    return { lost, lastTerm: term, lastIndex: index };
+  }
+
+  async #run(leader: string, term: number): Promise<void> {
+    const { clock, random, log } = this.#parts;
+    const began = clock.monotonicMs();
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const others = this.#parts.otherVoters();
+      if (others === null || !this.#stillLed(leader, term)) return;
+      if (await this.#parts.probe(leader, PROBE_MS)) return;
+      const asked = others.filter((name) => name !== leader);
+      const words = await Promise.all(
+        asked.map((name) =>
+          this.#parts.asking.ask(name, 'leader-lost', leader, ASK_MS).then(readWord, () => null),
+        ),
+      );
+      const agreeing = words.filter((word) => word?.lost === true).length + 1;
+      if (agreeing * 2 <= others.length + 1) {
+        await this.#wait(AGAIN_MS / 2);
+        continue;
+      }
+      const own = this.#parts.lastLog();
+      const better = words.filter(
+        (word) =>
+          word !== null &&
+          (word.lastTerm > own.term || (word.lastTerm === own.term && word.lastIndex > own.index)),
+      ).length;
+      await this.#wait(better * RANK_MS + random.below(JITTER_MS + 1));
+      if (!this.#stillLed(leader, term)) return;
+      this.#pausedUntilMs = clock.monotonicMs() + PAUSE_MS;
+      log.info({ leader, sinceMs: Math.round(clock.monotonicMs() - began) }, 'the leader is gone: campaigning');
+      this.#parts.campaign();
+      await this.#wait(AGAIN_MS + random.below(50));
+    }
+  }
+
+  /** True while nobody else took over. */
+  #stillLed(leader: string, term: number): boolean {
+    const now = this.#parts.standing();
+    return now.leader === '' || (now.leader === leader && now.term === term);
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#timer = this.#parts.clock.setTimer(ms, resolve);
+    });
+  }
+}
+
+function readWord(body: unknown): Word | null {
+  if (typeof body !== 'object' || body === null) return null;
+  const { lost, lastTerm, lastIndex } = body as Record<string, unknown>;
+  if (typeof lost !== 'boolean' || typeof lastTerm !== 'number' || typeof lastIndex !== 'number') return null;
+  return { lost, lastTerm, lastIndex };
+}

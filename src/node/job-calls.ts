@@ -1,0 +1,189 @@
+import { GearmeshError } from '../core/errors.js';
+import type { BatchBuilder, Core } from '../core/interface.js';
+import type { CommandResult, JobSpec, JobState } from '../core/types.js';
+import { refusalError } from './answers.js';
+import type { CallOptions, ChangeResult, ReadOptions, SubmitOptions, SubmitResult } from './interface.js';
+import type { Origin, Proposal } from './origin.js';
+import type { Reads } from './reads.js';
+
+/** All specs of one call go into one batch up to this size; larger calls are split (never with all-or-nothing). */
+const CALL_BYTES_MAX = 512 * 1024;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export interface CallParts {
+  readonly core: Core;
+  readonly origin: Origin;
+  readonly reads: Reads;
+}
+
+/** Upper bound of a submission's encoded size. */
+export function specBytes(namespace: string, spec: JobSpec): number {
+  let bytes =
+    160 +
+    (namespace.length + spec.function.length + spec.uniqueKey.length) * 3 +
+    spec.payload.length +
+    (spec.contentType.length + spec.traceparent.length) * 3;
+  for (const [key, value] of spec.metadata) bytes += 8 + (key.length + value.length) * 3;
+  return bytes;
+}
+
+/** Hands a proposal over and ties it to the caller's signal: what was not sent yet is taken back, of the rest nobody knows. */
+export function propose(origin: Origin, proposal: Proposal, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    proposal.failed(new GearmeshError('CANCELLED'));
+    return;
+  }
+  const takeBack = origin.propose(proposal);
+  if (signal === undefined) return;
+  signal.addEventListener(
+    'abort',
+    () => {
+      if (takeBack()) {
+        proposal.failed(
+          new GearmeshError('NO_LEADER', { message: 'the deadline passed before a leader could take the call' }),
+        );
+      } else {
+        proposal.failed(
+          new GearmeshError('OUTCOME_UNKNOWN', {
+            message: 'the deadline passed before the outcome was known',
+            outcome: 'UNKNOWN',
+          }),
+        );
+      }
+    },
+    { once: true },
+  );
+}
+
+export async function submit(
+  parts: CallParts,
+  namespace: string,
+  specs: readonly JobSpec[],
+  options: SubmitOptions,
+): Promise<SubmitResult[]> {
+  if (specs.length === 0) return [];
+  let bytes = 0;
+  for (const spec of specs) bytes += specBytes(namespace, spec);
+  if (bytes <= CALL_BYTES_MAX) return submitPart(parts, namespace, specs, bytes, options);
+  if (options.allOrNothing) {
+    throw new GearmeshError('LIMIT_REACHED', {
+      message: `an all-or-nothing batch must fit one log entry: ${bytes} bytes are more than ${CALL_BYTES_MAX}`,
+      metadata: { limit: 'batch-bytes-max', value: String(CALL_BYTES_MAX) },
+    });
+  }
+  const results: Promise<SubmitResult[]>[] = [];
+  let from = 0;
+  let size = 0;
+  for (let i = 0; i < specs.length; i++) {
+    const next = specBytes(namespace, specs[i]!);
+    if (i > from && size + next > CALL_BYTES_MAX) {
+      results.push(submitPart(parts, namespace, specs.slice(from, i), size, options));
+      from = i;
+      size = 0;
+    }
+    size += next;
+  }
+  results.push(submitPart(parts, namespace, specs.slice(from), size, options));
+  return (await Promise.all(results)).flat();
+}
+
+function submitPart(
+  parts: CallParts,
+  namespace: string,
+  specs: readonly JobSpec[],
+  bytes: number,
+  options: SubmitOptions,
+): Promise<SubmitResult[]> {
+  const { core, origin } = parts;
+  return new Promise((resolve, reject) => {
+    const results = new Array<Mutable<SubmitResult>>(specs.length);
+    propose(
+      origin,
+      {
+        bytes,
+        repeatable: true,
+        encode: (builder) => {
+          if (options.allOrNothing) builder.submitAll(namespace, specs);
+          else for (const spec of specs) builder.submit(namespace, spec);
+        },
+        submitted: (position, disposition, seq, refusal, limit, limitValue) => {
+          const spec = specs[position]!;
+          if (refusal !== null) {
+            results[position] = {
+              jobId: spec.id,
+              seq: 0,
+              disposition,
+              state: 'queued',
+              revision: 0,
+              error: refusalError(refusal, limit, limitValue),
+            };
+            return;
+          }
+          if (disposition === 'created') {
+            const state = core.stateOf(seq) ?? 'queued';
+            results[position] = { jobId: spec.id, seq, disposition, state, revision: -1, error: null };
+            return;
+          }
+          const known = existing(core, seq);
+          results[position] = {
+            jobId: known?.id ?? spec.id,
+            seq,
+            disposition,
+            state: known?.state ?? 'queued',
+            revision: known?.revision ?? -1,
+            error: null,
+          };
+        },
+        done: (revision) => {
+          for (const result of results) if (result.revision === -1) result.revision = revision;
+          resolve(results);
+        },
+        failed: reject,
+      },
+      options.signal,
+    );
+  });
+}
+
+function existing(core: Core, seq: number): { id: string; state: JobState; revision: number } | null {
+  return core.job(seq) ?? core.ended(seq);
+}
+
+/** One command with one answer. */
+export function change(
+  origin: Origin,
+  bytes: number,
+  encode: (builder: BatchBuilder) => void,
+  call: CallOptions,
+  repeatable = false,
+): Promise<ChangeResult & { readonly epoch: number; readonly seq: number }> {
+  return new Promise((resolve, reject) => {
+    let answer: CommandResult | null = null;
+    propose(
+      origin,
+      {
+        bytes,
+        repeatable,
+        encode,
+        command: (_, result) => {
+          answer = result;
+        },
+        done: (revision) => {
+          if (answer === null) reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
+          else if (answer.refusal !== null) {
+            reject(refusalError(answer.refusal, answer.limit, answer.limitValue));
+          } else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
+        },
+        failed: reject,
+      },
+      call.signal,
+    );
+  });
+}
+
+/** Makes sure that this node's state is as new as the reader wants. */
+export async function readable(reads: Reads, options: ReadOptions): Promise<void> {
+  if (options.minRevision > 0) await reads.atLeast(options.minRevision, options.signal);
+  if (options.consistency === 'linearizable') await reads.linearizable(options.signal);
+}

@@ -1,0 +1,170 @@
+import type { Clock, Timer } from '../base/clock.js';
+import type { Consensus } from '../consensus/types.js';
+import { encodeEntry } from '../core/index.js';
+import type { Core } from '../core/interface.js';
+import type { Log } from './options.js';
+
+/** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
+const ENTRY_BYTES = 512 * 1024;
+/** Batches held back while the log cannot take more. Their origins keep copies and send again. */
+const HELD_MAX = 1_024;
+/** A timer further away is looked at again then: the wall clock may jump, and machine timers end at 2^31 ms. */
+const LONGEST_TIMER_MS = 60_000;
+
+export interface LeaderDeskParts {
+  readonly core: Core;
+  readonly consensus: Consensus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly askTurn: () => void;
+}
+
+/**
+ * What the leader does besides replicating: takes batches from all nodes, once each and in order, stamps entries with
+ * the two times, and proposes a Tick when a timer is due and nothing else moves time forward.
+ */
+export class LeaderDesk {
+  readonly #parts: LeaderDeskParts;
+  #open = false;
+  #term = 0;
+  #held: Uint8Array[] = [];
+  /** Last batch number proposed in this term, by incarnation. */
+  readonly #proposed = new Map<number, number>();
+  #baseElapsedUs = 0;
+  #baseMs = 0;
+  #tick: Timer | null = null;
+  #tickAtMs = Number.POSITIVE_INFINITY;
+  #tickWanted = false;
+
+  constructor(parts: LeaderDeskParts) {
+    this.#parts = parts;
+  }
+
+  /** Open once an entry of the leader's own term was applied: from then on its state knows every batch before. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  open(term: number): void {
+    this.#open = true;
+    this.#term = term;
+    this.#held = [];
+    this.#proposed.clear();
+    // Elapsed time goes on where the log stopped: the gap between two leaders counts as nothing.
+    this.#baseElapsedUs = this.#parts.core.elapsedUs;
+    this.#baseMs = this.#parts.clock.monotonicMs();
+    this.#tickWanted = false;
+    this.afterApply();
+  }
+
+  close(): void {
+    this.#open = false;
+    this.#held = [];
+    this.#proposed.clear();
+    this.#tick?.cancel();
+    this.#tick = null;
+    this.#tickAtMs = Number.POSITIVE_INFINITY;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Elapsed time of a stamp made now, microseconds. */
+  elapsedUs(): number {
+    const passed = Math.floor((this.#parts.clock.monotonicMs() - this.#baseMs) * 1000);
+    return Math.max(this.#parts.core.elapsedUs, this.#baseElapsedUs + Math.max(0, passed));
+  }
+
+  /** Returns the number to send again from, or null when the batch was taken or is already in the log. 0: unknown incarnation. */
+  accept(incarnation: number, seq: number, bytes: Uint8Array): number | null {
+    if (incarnation === 0) {
+      this.#hold(bytes);
+      return null;
+    }
+    let last = this.#proposed.get(incarnation);
+    if (last === undefined) {
+      last = this.#parts.core.lastBatch(incarnation);
+      if (last < 0) return 0;
+    }
+    if (seq <= last) return null;
+    if (seq > last + 1 || this.#held.length >= HELD_MAX) return last + 1;
+    this.#proposed.set(incarnation, seq);
+    this.#hold(bytes);
+    return null;
+  }
+
+  /** Proposes what was taken in this turn, several batches to an entry. */
+  flush(): void {
+    if (!this.#open) return;
+    if (this.#held.length === 0) {
+      if (this.#tickWanted) {
+        this.#tickWanted = false;
+        this.#parts.consensus.propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
+      }
+      return;
+    }
+    const elapsedUs = this.elapsedUs();
+    const wall = this.#wall();
+    const entries: Uint8Array[] = [];
+    let batches: Uint8Array[] = [];
+    let bytes = 0;
+    for (const batch of this.#held) {
+      if (bytes > 0 && bytes + batch.length > ENTRY_BYTES) {
+        entries.push(encodeEntry(elapsedUs, wall, batches));
+        batches = [];
+        bytes = 0;
+      }
+      batches.push(batch);
+      bytes += batch.length;
+    }
+    entries.push(encodeEntry(elapsedUs, wall, batches));
+    const proposed = this.#parts.consensus.propose(entries);
+    // Dropped: too much is uncommitted. The batches stay here and go out after the next apply.
+    if (proposed === 'accepted') {
+      this.#held = [];
+      this.#tickWanted = false;
+    } else if (proposed === 'not-leader') {
+      this.close();
+    }
+  }
+
+  /** After applies: what was held back may fit now, and another timer may be the next one. */
+  afterApply(): void {
+    if (!this.#open) return;
+    if (this.#held.length > 0) this.#parts.askTurn();
+    const due = this.#parts.core.nextDue();
+    if (due.sweeping) {
+      this.#wantTick();
+      return;
+    }
+    const dueMs = Math.min((due.elapsedUs - this.elapsedUs()) / 1000, due.wall - this.#wall());
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    const inMs = Math.min(dueMs, LONGEST_TIMER_MS);
+    const atMs = this.#parts.clock.monotonicMs() + Math.max(0, inMs);
+    if (this.#tick !== null && this.#tickAtMs <= atMs) return;
+    this.#tick?.cancel();
+    this.#tickAtMs = atMs;
+    this.#tick = this.#parts.clock.setTimer(Math.max(1, Math.ceil(inMs)), () => {
+      this.#tick = null;
+      this.#tickAtMs = Number.POSITIVE_INFINITY;
+      const now = this.#parts.core.nextDue();
+      if (now.sweeping || now.elapsedUs <= this.elapsedUs() || now.wall <= this.#wall()) this.#wantTick();
+      else this.afterApply();
+    });
+  }
+
+  #wantTick(): void {
+    this.#tickWanted = true;
+    this.#parts.askTurn();
+  }
+
+  #wall(): number {
+    return Math.max(this.#parts.core.wall, this.#parts.clock.wallMs());
+  }
+
+  #hold(bytes: Uint8Array): void {
+    this.#held.push(bytes);
+    this.#parts.askTurn();
+  }
+}

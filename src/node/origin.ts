@@ -1,0 +1,293 @@
+import type { Clock } from '../base/clock.js';
+import { invariant } from '../base/invariant.js';
+import { GearmeshError } from '../core/errors.js';
+import type { BatchBuilder, Core } from '../core/interface.js';
+import type { CommandResult, Disposition, Refusal } from '../core/types.js';
+import type { Log, NodeObserver } from './options.js';
+
+/** A batch is closed at this size: it must fit one log entry of at most 1 MiB. */
+const BATCH_BYTES = 768 * 1024;
+/** Batches of this node under way at once. */
+const WINDOW_BATCHES = 64;
+/** A batch that was sent this long ago and is not applied is sent again: the leader drops what it already has. */
+const RESEND_MS = 1_000;
+
+/** The answers to one call, told while its batch is applied. Positions are relative to the call's first. */
+export interface Answers {
+  submitted?(
+    position: number,
+    disposition: Disposition,
+    seq: number,
+    refusal: Refusal | null,
+    limit: string,
+    limitValue: number,
+  ): void;
+  outcome?(position: number, token: number, refusal: Refusal | null, revision: number): void;
+  command?(position: number, result: CommandResult): void;
+}
+
+/** One call's commands, waiting to be encoded into this turn's batch. */
+export interface Proposal extends Answers {
+  /** Upper bound of its encoded size, so that a batch is closed in time. */
+  readonly bytes: number;
+  encode(builder: BatchBuilder): void;
+  /** All its answers were told: `revision` is the log index that was applied. */
+  done(revision: number): void;
+  failed(error: GearmeshError): void;
+  /** True where repeating the commands in a later batch does no harm (job ids, lease tokens). */
+  readonly repeatable: boolean;
+}
+
+interface Placed {
+  readonly proposal: Proposal;
+  /** Position of the call's first answer in its batch. */
+  readonly first: number;
+  readonly end: number;
+}
+
+interface Batch {
+  readonly seq: number;
+  readonly bytes: Uint8Array;
+  readonly calls: readonly Placed[];
+  readonly answers: number;
+  readonly bornMs: number;
+  sentMs: number;
+}
+
+export interface OriginParts {
+  readonly core: Core;
+  readonly builder: BatchBuilder;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: NodeObserver;
+  readonly pendingBytesMax: number;
+  /** Hands a batch to the leader, near or far. False: it could not be taken now. */
+  readonly deliver: (incarnation: number, seq: number, bytes: Uint8Array) => boolean;
+  readonly askTurn: () => void;
+}
+
+/**
+ * This node's own proposals. What one turn's calls ask for becomes one batch; batches are numbered within the node's
+ * incarnation and stay here until this node has applied them, so that a lost one can be sent again: the state machine
+ * applies each number once, and in order.
+ */
+export class Origin {
+  readonly #parts: OriginParts;
+  #waiting: Proposal[] = [];
+  #waitingBytes = 0;
+  #incarnation = 0;
+  #nextSeq = 1;
+  #flight: Batch[] = [];
+  #flightBytes = 0;
+  #unsent = 0;
+  #applying: Batch | null = null;
+  #applyingAt = 0;
+  #closed: GearmeshError | null = null;
+
+  constructor(parts: OriginParts) {
+    this.#parts = parts;
+  }
+
+  get incarnation(): number {
+    return this.#incarnation;
+  }
+
+  get pendingBytes(): number {
+    return this.#waitingBytes + this.#flightBytes;
+  }
+
+  get idle(): boolean {
+    return this.#waiting.length === 0 && this.#flight.length === 0;
+  }
+
+  /** Takes a call's commands for the next batch, or refuses at once. Returns how to take them back, while that is possible. */
+  propose(proposal: Proposal): () => boolean {
+    if (this.#closed !== null) {
+      proposal.failed(this.#closed);
+      return () => false;
+    }
+    if (this.pendingBytes + proposal.bytes > this.#parts.pendingBytesMax) {
+      proposal.failed(
+        new GearmeshError('LIMIT_REACHED', {
+          message: `this node has ${this.pendingBytes} bytes of proposals under way`,
+          metadata: { limit: 'pending-bytes-max', value: String(this.#parts.pendingBytesMax) },
+          retryAfterMs: 100,
+        }),
+      );
+      return () => false;
+    }
+    this.#waiting.push(proposal);
+    this.#waitingBytes += proposal.bytes;
+    this.#parts.askTurn();
+    return () => {
+      const at = this.#waiting.indexOf(proposal);
+      if (at < 0) return false;
+      this.#waiting.splice(at, 1);
+      this.#waitingBytes -= proposal.bytes;
+      return true;
+    };
+  }
+
+  /** Encodes what waits and sends what can be sent. Without an incarnation everything waits. */
+  flush(): void {
+    if (this.#incarnation === 0) return;
+    if (this.#waiting.length > 0 && this.#flight.length < WINDOW_BATCHES) this.#encode();
+    this.#send();
+  }
+
+  /** Sends everything again from `seq` on: the leader changed, its connection came back, or it reported a gap. */
+  resendFrom(seq: number): void {
+    let at = this.#flight.findIndex((batch) => batch.seq >= seq);
+    if (at < 0) at = this.#flight.length;
+    this.#unsent = Math.min(this.#unsent, at);
+    this.#parts.askTurn();
+  }
+
+  /** To be called a few times per second: a batch may have been lost without anybody noticing. */
+  check(): void {
+    const oldest = this.#flight[0];
+    if (oldest === undefined || this.#unsent === 0) {
+      if (oldest !== undefined) this.#parts.askTurn();
+      return;
+    }
+    if (this.#parts.clock.monotonicMs() - oldest.sentMs > RESEND_MS) this.resendFrom(oldest.seq);
+  }
+
+  /** This node has a new number: batches count from 1. */
+  begin(incarnation: number): void {
+    invariant(this.#flight.length === 0, 'no batch of an earlier incarnation is left', { incarnation });
+    this.#incarnation = incarnation;
+    this.#nextSeq = 1;
+    this.#unsent = 0;
+    this.#parts.askTurn();
+  }
+
+  /**
+   * The incarnation is over (declared down, or log was skipped). None of the batches under way will ever be applied
+   * under its number, or nobody saw it: calls that may be repeated wait for the next incarnation, others are unknown.
+   */
+  retire(applied: 'none' | 'unknown'): void {
+    const flight = this.#flight;
+    this.#incarnation = 0;
+    this.#flight = [];
+    this.#flightBytes = 0;
+    this.#unsent = 0;
+    const again: Proposal[] = [];
+    for (const batch of flight) {
+      for (const { proposal } of batch.calls) {
+        if (applied === 'none' || proposal.repeatable) again.push(proposal);
+        else proposal.failed(new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' }));
+      }
+    }
+    for (const proposal of again) this.#waitingBytes += proposal.bytes;
+    this.#waiting = again.concat(this.#waiting);
+  }
+
+  /** The node stops: what was never sent did not happen, of the rest nobody knows. */
+  close(): void {
+    this.#closed = new GearmeshError('SHUTTING_DOWN');
+    for (const proposal of this.#waiting) proposal.failed(this.#closed);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    const unknown = new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' });
+    for (const batch of this.#flight) for (const { proposal } of batch.calls) proposal.failed(unknown);
+    this.#flight = [];
+    this.#flightBytes = 0;
+  }
+
+  /** Refuses what is new from now on; what is under way goes on. */
+  refuseNew(error: GearmeshError): void {
+    this.#closed = error;
+  }
+
+  // What follows is called while entries are applied.
+
+  batchStart(incarnation: number, seq: number): boolean {
+    if (incarnation !== this.#incarnation || incarnation === 0) return false;
+    const batch = this.#flight[0];
+    invariant(batch !== undefined && batch.seq === seq, 'own batches are applied in order', {
+      seq,
+      oldest: batch?.seq ?? 0,
+    });
+    this.#applying = batch;
+    this.#applyingAt = 0;
+    return true;
+  }
+
+  batchEnd(revision: number): void {
+    const batch = this.#applying;
+    invariant(batch !== null, 'a batch ends that began');
+    this.#applying = null;
+    this.#flight.shift();
+    this.#flightBytes -= batch.bytes.length;
+    if (this.#unsent > 0) this.#unsent -= 1;
+    this.#parts.observer.proposed(this.#parts.clock.monotonicMs() - batch.bornMs, batch.answers);
+    for (const { proposal } of batch.calls) proposal.done(revision);
+    if (this.#waiting.length > 0) this.#parts.askTurn();
+  }
+
+  batchSkipped(incarnation: number, expected: number): void {
+    if (incarnation === this.#incarnation && incarnation !== 0 && expected > 0) this.resendFrom(expected);
+  }
+
+  submitted(
+    position: number,
+    disposition: Disposition,
+    seq: number,
+    refusal: Refusal | null,
+    limit: string,
+    limitValue: number,
+  ): void {
+    const call = this.#callAt(position);
+    call.proposal.submitted?.(position - call.first, disposition, seq, refusal, limit, limitValue);
+  }
+
+  outcome(position: number, token: number, refusal: Refusal | null, revision: number): void {
+    const call = this.#callAt(position);
+    call.proposal.outcome?.(position - call.first, token, refusal, revision);
+  }
+
+  command(position: number, result: CommandResult): void {
+    const call = this.#callAt(position);
+    call.proposal.command?.(position - call.first, result);
+  }
+
+  /** Positions come in ascending order, so the search goes on where it stood. */
+  #callAt(position: number): Placed {
+    const calls = this.#applying!.calls;
+    while (position >= calls[this.#applyingAt]!.end) this.#applyingAt += 1;
+    return calls[this.#applyingAt]!;
+  }
+
+  #encode(): void {
+    const { builder } = this.#parts;
+    let taken = 0;
+    while (taken < this.#waiting.length && this.#flight.length < WINDOW_BATCHES) {
+      const calls: Placed[] = [];
+      while (taken < this.#waiting.length) {
+        const proposal = this.#waiting[taken]!;
+        if (builder.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
+        const first = builder.positions;
+        proposal.encode(builder);
+        calls.push({ proposal, first, end: builder.positions });
+        this.#waitingBytes -= proposal.bytes;
+        taken += 1;
+      }
+      const answers = builder.positions;
+      const seq = this.#nextSeq++;
+      const bytes = builder.finish(this.#incarnation, seq);
+      this.#flight.push({ seq, bytes, calls, answers, bornMs: this.#parts.clock.monotonicMs(), sentMs: 0 });
+      this.#flightBytes += bytes.length;
+    }
+    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+  }
+
+  #send(): void {
+    while (this.#unsent < this.#flight.length) {
+      const batch = this.#flight[this.#unsent]!;
+      if (!this.#parts.deliver(this.#incarnation, batch.seq, batch.bytes)) return;
+      batch.sentMs = this.#parts.clock.monotonicMs();
+      this.#unsent += 1;
+    }
+  }
+}

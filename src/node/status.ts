@@ -1,0 +1,71 @@
+import type { Clock } from '../base/clock.js';
+import type { Role } from '../consensus/types.js';
+
+/** What every node tells every other a few times per second. */
+export interface NodeStatus {
+  readonly role: Role;
+  readonly term: number;
+  readonly leader: string;
+  readonly applied: number;
+  readonly commit: number;
+  readonly lastIndex: number;
+  readonly logBytes: number;
+  /** The disk's reserve is touched: no new jobs should be accepted. */
+  readonly diskLow: boolean;
+  /** Newest index at which the state hash was taken, with the hash. */
+  readonly hashIndex: number;
+  readonly hash: string;
+}
+
+export interface KnownStatus {
+  readonly status: NodeStatus;
+  /** Monotonic ms of its arrival. */
+  readonly atMs: number;
+}
+
+/** Reads a status from a peer; null when it is not one. */
+export function readStatus(body: unknown): NodeStatus | null {
+  if (typeof body !== 'object' || body === null) return null;
+  const s = body as Record<string, unknown>;
+  const numbers = [s.term, s.applied, s.commit, s.lastIndex, s.logBytes, s.hashIndex];
+  if (!numbers.every((n) => typeof n === 'number' && Number.isFinite(n))) return null;
+  if (typeof s.leader !== 'string' || typeof s.hash !== 'string' || typeof s.diskLow !== 'boolean') return null;
+  if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner') return null;
+  return s as unknown as NodeStatus;
+}
+
+/** The last word of each peer, and since when it can be reached. */
+export class StatusBoard {
+  readonly #clock: Clock;
+  readonly #known = new Map<string, KnownStatus>();
+  readonly #since = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  heard(name: string, status: NodeStatus): void {
+    this.#known.set(name, { status, atMs: this.#clock.monotonicMs() });
+  }
+
+  connected(name: string): void {
+    this.#since.set(name, this.#clock.wallMs());
+  }
+
+  lost(name: string): void {
+    this.#since.delete(name);
+  }
+
+  of(name: string): KnownStatus | null {
+    return this.#known.get(name) ?? null;
+  }
+
+  /** Wall ms, 0 while it cannot be reached. */
+  reachableSince(name: string): number {
+    return this.#since.get(name) ?? 0;
+  }
+
+  all(): IterableIterator<[string, KnownStatus]> {
+    return this.#known.entries();
+  }
+}

@@ -1,0 +1,194 @@
+import type { Clock, Timer } from '../base/clock.js';
+import { GearmeshError } from '../core/errors.js';
+import type { Core } from '../core/interface.js';
+import type { JobEventKind, JobView } from '../core/types.js';
+import type { JobEventKindForWatchers, JobWatcher, Watch } from './interface.js';
+import type { LiveData, LiveSink } from './live-data.js';
+
+/** How long the end of a job waits for data chunks that are still on their way from the worker's node. */
+const LATE_DATA_MS = 1_000;
+/** Chunks that came before their attempt was applied here: at most so many calls are kept. */
+const EARLY_MAX = 1_024;
+
+interface EarlyData {
+  readonly token: number;
+  readonly first: number;
+  readonly chunks: readonly Uint8Array[];
+}
+
+interface Watched {
+  readonly watchers: Set<JobWatcher>;
+  token: number;
+  attempt: number;
+  /** Number of the next chunk of this attempt. */
+  next: number;
+  early: EarlyData[];
+  end: JobView | null;
+  endTimer: Timer | null;
+}
+
+export interface WatchingParts {
+  readonly core: Core;
+  readonly clock: Clock;
+  readonly liveData: LiveData;
+}
+
+/** Clients of this node that follow jobs. All watchers of one job share its place in the data. */
+export class Watching implements LiveSink {
+  readonly #parts: WatchingParts;
+  readonly #watched = new Map<number, Watched>();
+
+  constructor(parts: WatchingParts) {
+    this.#parts = parts;
+    parts.liveData.setSink(this);
+  }
+
+  get size(): number {
+    return this.#watched.size;
+  }
+
+  /** Starts with the job as it stands. An ended job is told at once and not kept. */
+  add(job: JobView, watcher: JobWatcher): Watch {
+    watcher.state('accepted', job);
+    if (isEnded(job)) {
+      // Chunks of the past are gone: say so before the end, so that nobody waits for them.
+      if (job.dataCount > 0) watcher.dataGap(job.attempt, 0, job.dataCount - 1);
+      watcher.state('ended', job);
+      return { close: () => {} };
+    }
+    if (job.state === 'running') watcher.state('started', job);
+    if (job.progress.denominator > 0) {
+      watcher.progress(job.progress.numerator, job.progress.denominator, job.progress.message);
+    }
+    let entry = this.#watched.get(job.seq);
+    if (entry === undefined) {
+      entry = {
+        watchers: new Set([watcher]),
+        token: job.token,
+        attempt: job.attempt,
+        next: 0,
+        early: [],
+        end: null,
+        endTimer: null,
+      };
+      this.#watched.set(job.seq, entry);
+      const mine = entry;
+      this.#parts.liveData.watch(job.seq, () => ({ token: mine.token, next: mine.next }));
+    } else {
+      if (entry.next > 0) watcher.dataGap(entry.attempt, 0, entry.next - 1);
+      entry.watchers.add(watcher);
+    }
+    const seq = job.seq;
+    const joined = entry;
+    return {
+      close: () => {
+        joined.watchers.delete(watcher);
+        if (joined.watchers.size === 0 && this.#watched.get(seq) === joined) this.#drop(seq, joined);
+      },
+    };
+  }
+
+  /** Called while entries are applied. */
+  job(seq: number, kind: JobEventKind): void {
+    if (this.#watched.size === 0) return;
+    const entry = this.#watched.get(seq);
+    if (entry === undefined) return;
+    if (kind === 'deleted') {
+      this.#fail(seq, entry, new GearmeshError('NOT_FOUND', { message: 'the job was deleted' }));
+      return;
+    }
+    if (kind === 'progress') return; // told directly by the worker's node
+    const job = this.#parts.core.job(seq);
+    if (job === null) return;
+    if (kind === 'started') {
+      entry.token = job.token;
+      entry.attempt = job.attempt;
+      entry.next = 0;
+      this.#tell(entry, 'started', job);
+      const early = entry.early;
+      entry.early = [];
+      for (const one of early) this.data(seq, one.token, one.first, one.chunks);
+      return;
+    }
+    if (kind !== 'ended') {
+      this.#tell(entry, kind, job);
+      return;
+    }
+    if (entry.next >= job.dataCount || job.state !== 'succeeded') {
+      this.#end(seq, entry, job);
+      return;
+    }
+    entry.end = { ...job, payload: Buffer.from(job.payload), result: Buffer.from(job.result) };
+    entry.endTimer = this.#parts.clock.setTimer(LATE_DATA_MS, () => this.#end(seq, entry, entry.end!));
+  }
+
+  data(seq: number, token: number, first: number, chunks: readonly Uint8Array[]): void {
+    const entry = this.#watched.get(seq);
+    if (entry === undefined || token < entry.token) return;
+    if (token > entry.token) {
+      if (entry.early.length < EARLY_MAX) entry.early.push({ token, first, chunks });
+      return;
+    }
+    const known = entry.next - first;
+    if (known >= chunks.length) return;
+    if (known < 0) for (const watcher of entry.watchers) watcher.dataGap(entry.attempt, entry.next, first - 1);
+    const fresh = known > 0 ? chunks.slice(known) : chunks;
+    const from = known > 0 ? entry.next : first;
+    entry.next = from + fresh.length;
+    for (const watcher of entry.watchers) watcher.data(entry.attempt, from, fresh);
+    if (entry.end !== null && entry.next >= entry.end.dataCount) this.#end(seq, entry, entry.end);
+  }
+
+  progress(seq: number, token: number, numerator: number, denominator: number, message: string): void {
+    const entry = this.#watched.get(seq);
+    if (entry === undefined || token < entry.token) return;
+    for (const watcher of entry.watchers) watcher.progress(numerator, denominator, message);
+  }
+
+  /** After log was skipped: each job is looked at anew. */
+  resync(): void {
+    for (const [seq, entry] of [...this.#watched]) {
+      const job = this.#parts.core.job(seq);
+      if (job === null) {
+        this.#fail(seq, entry, new GearmeshError('NOT_FOUND', { message: 'the job is no longer kept' }));
+      } else if (isEnded(job)) {
+        this.#end(seq, entry, job);
+      } else if (job.token !== entry.token && job.state === 'running') {
+        this.job(seq, 'started');
+      }
+    }
+  }
+
+  failAll(error: GearmeshError): void {
+    for (const [seq, entry] of [...this.#watched]) this.#fail(seq, entry, error);
+  }
+
+  #tell(entry: Watched, kind: JobEventKindForWatchers, job: JobView): void {
+    for (const watcher of entry.watchers) watcher.state(kind, job);
+  }
+
+  #end(seq: number, entry: Watched, job: JobView): void {
+    if (this.#watched.get(seq) !== entry) return;
+    this.#drop(seq, entry);
+    for (const watcher of entry.watchers) {
+      if (entry.next < job.dataCount) watcher.dataGap(entry.attempt, entry.next, job.dataCount - 1);
+      watcher.state('ended', job);
+    }
+  }
+
+  #fail(seq: number, entry: Watched, error: GearmeshError): void {
+    this.#drop(seq, entry);
+    for (const watcher of entry.watchers) watcher.failed(error);
+  }
+
+  #drop(seq: number, entry: Watched): void {
+    entry.endTimer?.cancel();
+    entry.endTimer = null;
+    this.#watched.delete(seq);
+    this.#parts.liveData.unwatch(seq);
+  }
+}
+
+export function isEnded(job: JobView): boolean {
+  return job.state === 'succeeded' || job.state === 'failed' || job.state === 'cancelled' || job.state === 'expired';
+}
