@@ -11,10 +11,12 @@ export interface PeerLimits {
   readonly frameDepthMax: number;
   /** Connections that have not yet shown who they are; above it the oldest of them is closed. */
   readonly unauthenticatedMax: number;
-  /** Bytes that a connection may send before its hello is accepted. */
+  /** Bytes that a connection may send before its peer's three channels stand. */
   readonly helloBytesMax: number;
-  /** From the TCP connection to the accepted hello, and from there to all three channels: milliseconds each. */
+  /** From the TCP connection until all three channels stand. */
   readonly handshakeTimeoutMs: number;
+  /** Peers connected at a time. */
+  readonly linksMax: number;
   readonly pingIntervalMs: number;
   /** Silence on the control channel after which the peer counts as lost. */
   readonly silenceMaxMs: number;
@@ -34,6 +36,7 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   unauthenticatedMax: 128,
   helloBytesMax: 64 * KIB,
   handshakeTimeoutMs: 5_000,
+  linksMax: 64,
   pingIntervalMs: 1_000,
   silenceMaxMs: 3_000,
   backoffMinMs: 10,

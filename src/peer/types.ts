@@ -24,7 +24,8 @@ export interface Hello {
 }
 
 /** Channels of one peer. Control frames never wait behind bulk: each has a connection of its own. */
-export type Channel = 'control' | 'data' | 'bulk';
+export const CHANNELS = ['control', 'data', 'bulk'] as const;
+export type Channel = (typeof CHANNELS)[number];
 
 /**
  * What travels between nodes. Entries and batches are opaque bytes, encoded once by their origin.
