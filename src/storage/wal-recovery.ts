@@ -1,0 +1,265 @@
+import type { HardState, LogEntry } from '../consensus/types.js';
+import type { Disk, DiskFile } from './disk.js';
+import type { Damage } from './types.js';
+import {
+  BATCH_HEADER,
+  type BatchHeader,
+  BLOCK,
+  batchBytes,
+  decodeAnyBatchHeader,
+  decodeBatchHeader,
+  decodeBody,
+  decodeSegmentHeader,
+  isOwnBatch,
+  type Mark,
+  NO_MARK,
+  segmentName,
+  segmentNumber,
+} from './wal-format.js';
+import { isSpareName, type Segment } from './wal-segments.js';
+import { WindowReader } from './window-reader.js';
+
+export interface RecoveredLog {
+  readonly hardState: HardState | null;
+  readonly entries: LogEntry[];
+  readonly mark: Mark;
+  /** Index of the last entry, or of the mark when there is none. */
+  readonly lastIndex: number;
+  readonly damage: Damage | null;
+  readonly tornBytes: number;
+  /** With batches that count, oldest first; the log goes on in the last one. After damage: all that were found. */
+  readonly segments: Segment[];
+  /** Made but not begun. */
+  readonly prepared: Segment | null;
+  /** Older than anything that counts: to be retired. */
+  readonly obsolete: Segment[];
+  readonly spareNames: string[];
+  readonly nextNumber: number;
+}
+
+interface Found {
+  readonly number: number;
+  readonly file: DiskFile;
+  readonly reader: WindowReader;
+  /** With capacity 0 where the header is not readable. */
+  readonly segment: Segment;
+  readonly readable: boolean;
+  /** Null: no whole batch at the beginning. */
+  readonly first: BatchHeader | null;
+}
+
+const ADVICE =
+  'nothing behind this place is used; acknowledged entries may be lost here, so this node must not vote again: ' +
+  'replace it with "gearmesh cluster replace NODE"';
+
+class LogDamage extends Error {
+  readonly damage: Damage;
+
+  constructor(file: string, offset: number, what: string) {
+    super(what);
+    this.damage = {
+      file,
+      offset,
+      message: `the log is damaged at ${file}, byte ${offset}: ${what}; ${ADVICE}`,
+    };
+  }
+}
+
+/** Puts the log together batch by batch. */
+class Replay {
+  entries: LogEntry[] = [];
+  hardState: HardState | null = null;
+  mark: Mark = NO_MARK;
+  /** -1 until the first batch. */
+  last = -1;
+  /** Entries from here on are there. */
+  start = 0;
+
+  /** False when the batch does not continue what came before. */
+  add(header: BatchHeader, entries: readonly LogEntry[]): boolean {
+    if (header.reset) {
+      this.entries = [];
+      this.last = header.mark.index;
+      this.start = this.last + 1;
+    } else if (this.last < 0) {
+      this.last = header.previousLast;
+      this.start = this.last + 1;
+    } else if (header.previousLast !== this.last) {
+      return false;
+    }
+    for (const entry of entries) {
+      if (entry.index > this.last + 1) return false;
+      if (entry.index <= this.last) {
+        this.entries.length = Math.max(0, entry.index - this.start);
+        this.start = Math.min(this.start, entry.index);
+      }
+      this.entries.push(entry);
+      this.last = entry.index;
+    }
+    if (header.hardState !== null) this.hardState = header.hardState;
+    this.mark = header.mark;
+    return true;
+  }
+}
+
+/** Reads the whole log below `directory`. Changes nothing but that the last batch is made durable once more. */
+export async function recoverLog(disk: Disk, directory: string): Promise<RecoveredLog> {
+  const names = await disk.list(directory);
+  const numbers = names.map(segmentNumber).filter((number) => number !== null);
+  const found: Found[] = [];
+  for (const number of numbers) found.push(await lookAt(disk, `${directory}/${segmentName(number)}`, number));
+  const replay = new Replay();
+  let damage: Damage | null = null;
+  let tornBytes = 0;
+  let current: Found[] = [];
+  try {
+    current = await chain(directory, found);
+    tornBytes = await replayChain(directory, current, replay);
+    checkStart(directory, current, replay);
+  } catch (error) {
+    if (!(error instanceof LogDamage)) throw error;
+    damage = error.damage;
+  }
+  const segments = (damage === null ? current.filter(({ first }) => first !== null) : found).map(
+    ({ segment }) => segment,
+  );
+  const prepared = damage === null ? (current.find(({ first }) => first === null)?.segment ?? null) : null;
+  const newest = prepared ?? segments.at(-1) ?? null;
+  return {
+    hardState: replay.hardState,
+    entries: replay.entries,
+    mark: replay.mark,
+    lastIndex: Math.max(replay.last, replay.mark.index, 0),
+    damage,
+    tornBytes,
+    segments,
+    prepared,
+    obsolete: found
+      .map(({ segment }) => segment)
+      .filter((segment) => segment !== prepared && !segments.includes(segment)),
+    spareNames: names.filter(isSpareName),
+    nextNumber: (newest?.number ?? 0) + 1,
+  };
+}
+
+async function lookAt(disk: Disk, path: string, number: number): Promise<Found> {
+  const file = await disk.open(path, { create: false });
+  const reader = new WindowReader(file, await file.size());
+  const header = decodeSegmentHeader(await reader.view(0, BLOCK), number);
+  if (header === null) {
+    const segment = { number, capacity: 0, nonce: Buffer.alloc(8), file, end: BLOCK, maxIndex: 0 };
+    return { number, file, reader, segment, readable: false, first: null };
+  }
+  const segment = { ...header, file, end: BLOCK, maxIndex: 0 };
+  const batch = await readBatch(reader, segment, BLOCK);
+  return { number, file, reader, segment, readable: true, first: batch?.header ?? null };
+}
+
+async function readBatch(
+  reader: WindowReader,
+  segment: Segment,
+  position: number,
+): Promise<{ header: BatchHeader; entries: LogEntry[] } | null> {
+  const header = decodeBatchHeader(await reader.view(position, BATCH_HEADER), segment, position);
+  if (header === null || position + BATCH_HEADER + header.bodyBytes > reader.size) return null;
+  const entries = decodeBody(await reader.view(position + BATCH_HEADER, header.bodyBytes), header);
+  return entries === null ? null : { header, entries };
+}
+
+/** The segments that make the log, oldest first, prepared ones at the end. */
+async function chain(directory: string, found: readonly Found[]): Promise<Found[]> {
+  let from = found.length - 1;
+  while (from > 0 && found[from - 1]!.number === found[from]!.number - 1) from--;
+  const current = found.slice(Math.max(from, 0));
+  // A file made ahead whose header was lost holds nothing; what was begun has batches.
+  const last = current.at(-1);
+  if (last !== undefined && !last.readable && current.length > 1) {
+    const bytes = await last.reader.view(BLOCK, BATCH_HEADER);
+    if (decodeAnyBatchHeader(bytes, last.number, BLOCK) === null) current.pop();
+  }
+  const reset = current.findLastIndex(({ first }) => first?.reset === true);
+  if (reset > 0) current.splice(0, reset);
+  const none = current.every(({ first }) => first === null);
+  const oldest = current[0];
+  if (none && oldest?.readable === true && oldest.number > 1) {
+    throw missing(directory, oldest.number - 1);
+  }
+  return current;
+}
+
+function missing(directory: string, number: number): LogDamage {
+  return new LogDamage(`${directory}/${segmentName(number)}`, 0, 'this segment is missing');
+}
+
+/** Returns the bytes of the torn tail. */
+async function replayChain(directory: string, current: readonly Found[], replay: Replay): Promise<number> {
+  let tornBytes = 0;
+  const lastBegun = current.findLastIndex(({ first }) => first !== null);
+  for (let at = 0; at < current.length; at++) {
+    const one = current[at]!;
+    const path = `${directory}/${segmentName(one.number)}`;
+    if (!one.readable) throw new LogDamage(path, 0, "the segment's header does not fit its checksum");
+    const end = current[at + 1]?.first?.previousEnd ?? null;
+    const batch = await replaySegment(path, one, one.segment, end, replay);
+    if (end === null && at < lastBegun) {
+      throw new LogDamage(path, one.segment.end, 'a later segment was begun, so more was synced here');
+    }
+    if (end === null) tornBytes += await checkTail(path, one, one.segment);
+    if (at === lastBegun && batch !== null) await writeAgain(one, batch);
+  }
+  return tornBytes;
+}
+
+/** Reads batches up to `end`, or to the last one when that is null. Returns the last batch's header. */
+async function replaySegment(
+  path: string,
+  one: Found,
+  segment: Segment,
+  end: number | null,
+  replay: Replay,
+): Promise<BatchHeader | null> {
+  let last: BatchHeader | null = null;
+  while (end === null || segment.end < end) {
+    const batch = await readBatch(one.reader, segment, segment.end);
+    if (batch === null && end === null) return last;
+    if (batch === null) throw new LogDamage(path, segment.end, 'a record that was synced cannot be read');
+    if (!replay.add(batch.header, batch.entries)) {
+      throw new LogDamage(path, segment.end, 'a record does not continue the one before');
+    }
+    for (const { index } of batch.entries) segment.maxIndex = Math.max(segment.maxIndex, index);
+    last = batch.header;
+    segment.end += batchBytes(batch.header.bodyBytes);
+  }
+  return last;
+}
+
+/** A valid batch behind the end proves that the unreadable one was synced: damage. Otherwise: the bytes torn. */
+async function checkTail(path: string, one: Found, segment: Segment): Promise<number> {
+  const { reader } = one;
+  for (let at = segment.end + BLOCK; at < reader.size; at += BLOCK) {
+    if (decodeBatchHeader(await reader.view(at, BATCH_HEADER), segment, at) !== null) {
+      throw new LogDamage(path, segment.end, 'a record that was synced cannot be read');
+    }
+  }
+  const bytes = await reader.view(segment.end, BATCH_HEADER);
+  if (!isOwnBatch(bytes, segment.nonce)) return 0;
+  const header = decodeBatchHeader(bytes, segment, segment.end);
+  return header === null ? BLOCK : batchBytes(header.bodyBytes);
+}
+
+/**
+ * Nobody knows whether the last batch was synced: the process may have died before, or the sync failed and the
+ * kernel holds pages that never reached the disk as clean. Written and synced again, it is what it seems to be.
+ */
+async function writeAgain(one: Found, batch: BatchHeader): Promise<void> {
+  const bytes = await one.reader.view(batch.position, batchBytes(batch.bodyBytes));
+  await one.file.write([bytes], batch.position);
+  await one.file.sync();
+}
+
+/** Whether the log reaches back to what its mark says is covered elsewhere. */
+function checkStart(directory: string, current: readonly Found[], replay: Replay): void {
+  const oldest = current[0];
+  if (oldest === undefined || replay.last < 0) return;
+  if (replay.start > replay.mark.index + 1) throw missing(directory, oldest.number - 1);
+}
