@@ -1,0 +1,150 @@
+import { Metadata, status } from '@grpc/grpc-js';
+import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/error_details.js';
+import { Status } from '../../proto/gen/google/rpc/status.js';
+import { toBuffer } from '../../proto/gen/to-buffer.js';
+import { ERRORS, type ErrorCode, GearmeshError } from '../core/errors.js';
+import { toDuration } from './time.js';
+
+/** The one place where our errors become gRPC's. UNAVAILABLE is for what was surely not applied. */
+export const GRPC_STATUS: { readonly [code in ErrorCode]: status } = {
+  INVALID_FIELD: status.INVALID_ARGUMENT,
+  PAYLOAD_TOO_LARGE: status.RESOURCE_EXHAUSTED,
+  LIMIT_REACHED: status.RESOURCE_EXHAUSTED,
+  NOT_FOUND: status.NOT_FOUND,
+  ID_REUSED: status.ALREADY_EXISTS,
+  ID_TOO_OLD: status.FAILED_PRECONDITION,
+  ID_IN_FUTURE: status.FAILED_PRECONDITION,
+  LEASE_LOST: status.FAILED_PRECONDITION,
+  SESSION_UNKNOWN: status.FAILED_PRECONDITION,
+  WRONG_STATE: status.FAILED_PRECONDITION,
+  NO_LEADER: status.UNAVAILABLE,
+  OUTCOME_UNKNOWN: status.ABORTED,
+  SHUTTING_DOWN: status.UNAVAILABLE,
+  CANCELLED: status.CANCELLED,
+  UNAUTHENTICATED: status.UNAUTHENTICATED,
+  PERMISSION_DENIED: status.PERMISSION_DENIED,
+  INTERNAL: status.INTERNAL,
+};
+
+/** How long to wait where the error does not say, milliseconds; only what is retryable. */
+const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
+  LIMIT_REACHED: 1_000,
+  NO_LEADER: 200,
+  SHUTTING_DOWN: 100,
+};
+
+export const ERROR_DOMAIN = 'gearmesh';
+export const DETAILS_TRAILER = 'grpc-status-details-bin';
+const TYPE_PREFIX = 'type.googleapis.com/';
+
+/** Trailers must fit the 8 KiB of headers that many clients accept at most, in base64. */
+const MESSAGE_CHARS_MAX = 1_024;
+const VIOLATIONS_SENT_MAX = 20;
+const VIOLATION_CHARS_MAX = 160;
+const METADATA_SENT_MAX = 16;
+
+function cut(text: string, most: number): string {
+  const short = text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  // Half of a surrogate pair cannot be sent.
+  return Buffer.from(short, 'utf8').toString('utf8');
+}
+
+/** What a caller of ours threw, as an error of the table: anything unexpected is a defect. */
+export function asGearmeshError(error: unknown): GearmeshError {
+  if (error instanceof GearmeshError) return error;
+  const why = error instanceof Error ? error.message : String(error);
+  return new GearmeshError('INTERNAL', { message: `a defect in Gearmesh: ${why}`, outcome: 'UNKNOWN' });
+}
+
+/**
+ * UNAVAILABLE promises that nothing was applied, so an unknown outcome takes its own code, and the first
+ * reason stays in the metadata.
+ */
+function truthful(error: GearmeshError): GearmeshError {
+  if (error.outcome !== 'UNKNOWN' || GRPC_STATUS[error.code] !== status.UNAVAILABLE) return error;
+  return new GearmeshError('OUTCOME_UNKNOWN', {
+    message: error.message,
+    outcome: 'UNKNOWN',
+    metadata: { ...error.metadata, cause: error.code },
+  });
+}
+
+function violationsOf(error: GearmeshError) {
+  const sent = error.violations.slice(0, VIOLATIONS_SENT_MAX).map((violation) => ({
+    field: cut(violation.field, VIOLATION_CHARS_MAX),
+    description: cut(violation.description, VIOLATION_CHARS_MAX),
+    reason: '',
+    localizedMessage: undefined,
+  }));
+  const more = error.violations.length - sent.length;
+  if (more > 0) {
+    sent.push({ field: '', description: `and ${more} more`, reason: '', localizedMessage: undefined });
+  }
+  return sent;
+}
+
+/** The error as google.rpc.Status with its details. `code` replaces the table's, e.g. for a passed deadline. */
+export function toStatus(thrown: unknown, code?: status): Status {
+  const error = truthful(asGearmeshError(thrown));
+  const metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(error.metadata).slice(0, METADATA_SENT_MAX)) {
+    metadata[key] = cut(value, VIOLATION_CHARS_MAX);
+  }
+  metadata.outcome = error.code === 'OUTCOME_UNKNOWN' ? 'UNKNOWN' : error.outcome;
+  const details = [
+    {
+      typeUrl: `${TYPE_PREFIX}google.rpc.ErrorInfo`,
+      value: toBuffer(ErrorInfo, { reason: error.code, domain: ERROR_DOMAIN, metadata }),
+    },
+  ];
+  if (error.violations.length > 0) {
+    const value = toBuffer(BadRequest, { fieldViolations: violationsOf(error) });
+    details.push({ typeUrl: `${TYPE_PREFIX}google.rpc.BadRequest`, value });
+  }
+  const waitMs = error.retryAfterMs ?? RETRY_AFTER_MS[error.code];
+  if (waitMs !== undefined) {
+    const value = toBuffer(RetryInfo, { retryDelay: toDuration(waitMs) });
+    details.push({ typeUrl: `${TYPE_PREFIX}google.rpc.RetryInfo`, value });
+  }
+  return { code: code ?? GRPC_STATUS[error.code], message: cut(error.message, MESSAGE_CHARS_MAX), details };
+}
+
+/** What grpc-js sends at the end of a call: code, message, and the details as a trailer. */
+export interface CallStatus {
+  readonly code: status;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+export function toCallStatus(thrown: unknown, code?: status): CallStatus {
+  const made = toStatus(thrown, code);
+  const metadata = new Metadata();
+  metadata.set(DETAILS_TRAILER, toBuffer(Status, made));
+  return { code: made.code, details: made.message, metadata };
+}
+
+/**
+ * Gives details to the refusals that grpc-js makes by itself, before a handler sees anything: messages over the
+ * limit, broken compression, deadlines.
+ */
+export function explainLibraryStatus(code: status, details: string): CallStatus {
+  switch (code) {
+    case status.RESOURCE_EXHAUSTED:
+      return toCallStatus(
+        new GearmeshError('PAYLOAD_TOO_LARGE', {
+          message: `${ERRORS.PAYLOAD_TOO_LARGE.message}: ${details}`,
+        }),
+      );
+    case status.DEADLINE_EXCEEDED:
+      return toCallStatus(
+        new GearmeshError('CANCELLED', { message: 'the deadline passed', outcome: 'UNKNOWN' }),
+        code,
+      );
+    case status.CANCELLED:
+      return toCallStatus(new GearmeshError('CANCELLED', { message: details, outcome: 'UNKNOWN' }));
+    case status.UNIMPLEMENTED:
+      return toCallStatus(new GearmeshError('INVALID_FIELD', { message: details }), code);
+    default:
+      return toCallStatus(new GearmeshError('INTERNAL', { message: details, outcome: 'UNKNOWN' }), code);
+  }
+}
