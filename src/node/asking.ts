@@ -27,7 +27,13 @@ export class Asking {
   }
 
   /** Rejects with the other's reason, or when no answer came within `timeoutMs`. */
-  ask(to: string, topic: string, body: unknown, timeoutMs: number, channel: Channel = 'control'): Promise<unknown> {
+  ask(
+    to: string,
+    topic: string,
+    body: unknown,
+    timeoutMs: number,
+    channel: Channel = 'control',
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       if (!this.#transport.send(to, channel, { type: 'ask', id, topic, body })) {

@@ -52,9 +52,13 @@ export interface EngineParts {
   readonly ready: () => void;
   /** The node counts as restarted for those who hold connections here. */
   readonly reborn: () => void;
+  /** The state is now a snapshot's: durable, with the log behind it. */
+  readonly installed: () => Promise<void>;
   readonly queuesChanged: () => void;
-  /** A job that was leased through the unary calls. */
-  readonly polled: (session: number, seq: number, token: number) => void;
+  /** A job was assigned to this session, whichever it is: the unary calls may wait for it. */
+  readonly polled: (session: number) => void;
+  /** After a run of applies. */
+  readonly delivered: () => void;
 }
 
 /**
@@ -372,7 +376,7 @@ export class Engine implements Effects {
   }
 
   assigned(session: number, epoch: number, seq: number, token: number): void {
-    this.#parts.polled(session, seq, token);
+    this.#parts.polled(session);
     this.sessions.assigned(session, epoch, seq, token, this.#inOwnBatch);
   }
 
@@ -457,6 +461,7 @@ export class Engine implements Effects {
 
   #applied(index: number): void {
     this.sessions.deliver();
+    this.#parts.delivered();
     this.reads.applied(index);
     this.#desk.afterApply();
     this.snapshotting.check();
@@ -506,6 +511,7 @@ export class Engine implements Effects {
     restorer.finish();
     const { term, vote, commit } = consensus.status();
     await wal.reset(mark, output.hardState ?? { term, vote, commit });
+    await this.#parts.installed();
     this.#membership = mark.membership;
     this.#appliedTerm = mark.term;
     this.#members = decodeMembers(core.members) ?? [];

@@ -104,7 +104,10 @@ export class Failover {
       await this.#wait(better * RANK_MS + random.below(JITTER_MS + 1));
       if (!this.#stillLed(leader, term)) return;
       this.#pausedUntilMs = clock.monotonicMs() + PAUSE_MS;
-      log.info({ leader, sinceMs: Math.round(clock.monotonicMs() - began) }, 'the leader is gone: campaigning');
+      log.info(
+        { leader, sinceMs: Math.round(clock.monotonicMs() - began) },
+        'the leader is gone: campaigning',
+      );
       this.#parts.campaign();
       await this.#wait(AGAIN_MS + random.below(50));
     }

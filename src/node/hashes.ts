@@ -54,7 +54,8 @@ export class Hashes {
     if (own === undefined) return null;
     this.#compared += 1;
     if (own === status.hash) {
-      if (this.#disagreement !== null && this.#disagreement.index < status.hashIndex) this.#disagreement = null;
+      if (this.#disagreement !== null && this.#disagreement.index < status.hashIndex)
+        this.#disagreement = null;
       return null;
     }
     const others = new Map<string, string>();

@@ -41,7 +41,9 @@ export function propose(origin: Origin, proposal: Proposal, signal: AbortSignal 
     () => {
       if (takeBack()) {
         proposal.failed(
-          new GearmeshError('NO_LEADER', { message: 'the deadline passed before a leader could take the call' }),
+          new GearmeshError('NO_LEADER', {
+            message: 'the deadline passed before a leader could take the call',
+          }),
         );
       } else {
         proposal.failed(
@@ -170,7 +172,8 @@ export function change(
           answer = result;
         },
         done: (revision) => {
-          if (answer === null) reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
+          if (answer === null)
+            reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
           else if (answer.refusal !== null) {
             reject(refusalError(answer.refusal, answer.limit, answer.limitValue));
           } else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });

@@ -120,5 +120,7 @@ export class Reads {
 }
 
 function gaveUp(): GearmeshError {
-  return new GearmeshError('NO_LEADER', { message: 'the deadline passed before a majority confirmed the read' });
+  return new GearmeshError('NO_LEADER', {
+    message: 'the deadline passed before a majority confirmed the read',
+  });
 }

@@ -53,7 +53,11 @@ export class Replica {
     this.#pumping = true;
     try {
       do {
-        for (let output = this.#parts.consensus.take(); output !== null; output = this.#parts.consensus.take()) {
+        for (
+          let output = this.#parts.consensus.take();
+          output !== null;
+          output = this.#parts.consensus.take()
+        ) {
           if (output.snapshot !== null) {
             this.#install(output);
             return;

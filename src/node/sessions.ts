@@ -84,7 +84,8 @@ class LocalSession implements WorkerSession {
       let bytes = 64;
       for (const outcome of outcomes) {
         const running = core.seqOfToken(outcome.token);
-        const seq = running !== 0 ? running : outcome.jobId === '' ? 0 : core.seqOf(this.namespace, outcome.jobId);
+        const seq =
+          running !== 0 ? running : outcome.jobId === '' ? 0 : core.seqOf(this.namespace, outcome.jobId);
         const { jobId: _, ...rest } = outcome;
         placed.push({ ...rest, seq } as Outcome);
         bytes += outcomeBytes(outcome);
@@ -206,7 +207,8 @@ class LocalSession implements WorkerSession {
       }
     }
     if (left.length > 0) this.#unsettled.unshift({ tokens: left, since: before });
-    if (held.length > 0) this.#say(48 + held.length * 8, (builder) => builder.acks(this.id, this.epoch, held));
+    if (held.length > 0)
+      this.#say(48 + held.length * 8, (builder) => builder.acks(this.id, this.epoch, held));
     for (const token of this.#checkpoints.keys()) {
       if (core.seqOfToken(token) === 0) this.#checkpoints.delete(token);
     }
@@ -218,7 +220,10 @@ class LocalSession implements WorkerSession {
   }
 
   /** A command that owes no answer; when it is lost with its node, NodeDown settles the rest. */
-  #say(bytes: number, encode: (builder: Parameters<Parameters<Origin['propose']>[0]['encode']>[0]) => void): void {
+  #say(
+    bytes: number,
+    encode: (builder: Parameters<Parameters<Origin['propose']>[0]['encode']>[0]) => void,
+  ): void {
     this.#parts.origin.propose({ bytes, repeatable: false, encode, done: nothing, failed: nothing });
   }
 }
@@ -249,7 +254,9 @@ export class Sessions {
     lostTokens: readonly number[];
     heldTokens: readonly number[];
   }): WorkerSession {
-    this.#local.get(o.id)?.ended(new GearmeshError('SESSION_UNKNOWN', { message: 'the worker attached anew' }));
+    this.#local
+      .get(o.id)
+      ?.ended(new GearmeshError('SESSION_UNKNOWN', { message: 'the worker attached anew' }));
     const session = new LocalSession(this.#parts, o, (gone) => {
       if (this.#local.get(gone.id) === gone) this.#local.delete(gone.id);
       this.#touched.delete(gone);
@@ -282,7 +289,9 @@ export class Sessions {
   detached(session: number, epoch: number): void {
     const local = this.#local.get(session);
     if (local !== undefined && local.epoch === epoch) {
-      local.ended(new GearmeshError('SESSION_UNKNOWN', { message: 'the session was detached; attach it anew' }));
+      local.ended(
+        new GearmeshError('SESSION_UNKNOWN', { message: 'the session was detached; attach it anew' }),
+      );
     }
   }
 

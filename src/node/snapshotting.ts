@@ -1,5 +1,5 @@
-import { invariant } from '../base/invariant.js';
 import type { Clock } from '../base/clock.js';
+import { invariant } from '../base/invariant.js';
 import { messageFromWire, messageToWire } from '../consensus/index.js';
 import type { Consensus, Membership, RaftMessage, SnapshotMark } from '../consensus/types.js';
 import type { Core } from '../core/interface.js';
@@ -218,7 +218,13 @@ export class Snapshotting {
     if (store.newest === null || store.newest.mark.index !== mark.index) return false;
     const transfer = this.#nextTransfer++;
     let seq = 0;
-    await this.#push(peer, { type: 'piece', transfer, seq: seq++, last: false, body: messageToWire(message) });
+    await this.#push(peer, {
+      type: 'piece',
+      transfer,
+      seq: seq++,
+      last: false,
+      body: messageToWire(message),
+    });
     for await (const page of store.pages()) {
       const body = [page.key, page.version, page.bytes];
       await this.#push(peer, { type: 'piece', transfer, seq: seq++, last: false, body });
@@ -267,7 +273,11 @@ export class Snapshotting {
 }
 
 /** First index to keep in memory: the newest entries below the snapshot, up to `keepBytes` of them. */
-function keepFrom(recent: readonly { index: number; bytes: number }[], upTo: number, keepBytes: number): number {
+function keepFrom(
+  recent: readonly { index: number; bytes: number }[],
+  upTo: number,
+  keepBytes: number,
+): number {
   let bytes = 0;
   let from = upTo + 1;
   for (let i = recent.length - 1; i >= 0; i--) {

@@ -29,8 +29,10 @@ export function readStatus(body: unknown): NodeStatus | null {
   const s = body as Record<string, unknown>;
   const numbers = [s.term, s.applied, s.commit, s.lastIndex, s.logBytes, s.hashIndex];
   if (!numbers.every((n) => typeof n === 'number' && Number.isFinite(n))) return null;
-  if (typeof s.leader !== 'string' || typeof s.hash !== 'string' || typeof s.diskLow !== 'boolean') return null;
-  if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner') return null;
+  if (typeof s.leader !== 'string' || typeof s.hash !== 'string' || typeof s.diskLow !== 'boolean')
+    return null;
+  if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner')
+    return null;
   return s as unknown as NodeStatus;
 }
 

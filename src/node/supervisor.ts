@@ -64,7 +64,10 @@ export class Supervisor {
       if (now - watch.heardMs > timings.nodeDownMs) {
         if (!watch.said) {
           watch.said = true;
-          this.#parts.log.warn({ node: node.name, silentMs: Math.round(now - watch.heardMs) }, 'node is down');
+          this.#parts.log.warn(
+            { node: node.name, silentMs: Math.round(now - watch.heardMs) },
+            'node is down',
+          );
         }
         this.#parts.nodeDown(node.incarnation);
         continue;
@@ -97,10 +100,16 @@ export class Supervisor {
     if (now - watch.markMs <= timings.stalledMs) return;
     if (watch.behindMs === 0) watch.behindMs = now;
     if (!node.stalled) {
-      log.warn({ node: node.name, applied, wanted: watch.markIndex }, 'node applies too slowly and gets no more jobs');
+      log.warn(
+        { node: node.name, applied, wanted: watch.markIndex },
+        'node applies too slowly and gets no more jobs',
+      );
       this.#parts.nodeStalled(node.incarnation, true);
     } else if (now - watch.behindMs > timings.stalledMs * STALLED_DOWN_FACTOR) {
-      log.warn({ node: node.name, applied, wanted: watch.markIndex }, 'node stays behind and is declared down');
+      log.warn(
+        { node: node.name, applied, wanted: watch.markIndex },
+        'node stays behind and is declared down',
+      );
       this.#parts.nodeDown(node.incarnation);
     }
   }

@@ -131,7 +131,8 @@ export class Watching implements LiveSink {
     }
     const known = entry.next - first;
     if (known >= chunks.length) return;
-    if (known < 0) for (const watcher of entry.watchers) watcher.dataGap(entry.attempt, entry.next, first - 1);
+    if (known < 0)
+      for (const watcher of entry.watchers) watcher.dataGap(entry.attempt, entry.next, first - 1);
     const fresh = known > 0 ? chunks.slice(known) : chunks;
     const from = known > 0 ? entry.next : first;
     entry.next = from + fresh.length;
@@ -190,5 +191,10 @@ export class Watching implements LiveSink {
 }
 
 export function isEnded(job: JobView): boolean {
-  return job.state === 'succeeded' || job.state === 'failed' || job.state === 'cancelled' || job.state === 'expired';
+  return (
+    job.state === 'succeeded' ||
+    job.state === 'failed' ||
+    job.state === 'cancelled' ||
+    job.state === 'expired'
+  );
 }

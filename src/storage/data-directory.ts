@@ -23,6 +23,11 @@ export interface DataDirectory {
   readNote(name: string): Promise<unknown>;
   /** Durable once it resolves. Null forgets the note. `value` goes through JSON. */
   writeNote(name: string, value: unknown): Promise<void>;
+  /**
+   * After damage: moves everything into a folder beside (named after the old disk id, returned) and goes on as a new,
+   * empty disk with an identity of its own. Interrupted, it is found as damaged again at the next start.
+   */
+  setAside(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -30,10 +35,12 @@ class OpenDirectory implements DataDirectory {
   readonly path: string;
   readonly #disk: Disk;
   readonly #lock: DiskLock;
+  readonly #random: Random;
   #identity: Identity;
   #closed = false;
 
-  constructor(disk: Disk, path: string, lock: DiskLock, identity: Identity) {
+  constructor(disk: Disk, path: string, lock: DiskLock, identity: Identity, random: Random) {
+    this.#random = random;
     this.#disk = disk;
     this.path = path;
     this.#lock = lock;
@@ -93,6 +100,26 @@ class OpenDirectory implements DataDirectory {
     }
   }
 
+  async setAside(): Promise<string> {
+    this.#open();
+    const disk = this.#disk;
+    const aside = `${this.path}/damaged-${this.#identity.diskId.slice(0, 12)}`;
+    try {
+      await disk.makeDirectory(aside);
+      // Notes first: what they allow must not be repeated by a directory that has lost its log.
+      for (const name of [NOTES, 'wal', 'snapshots']) {
+        if (await disk.exists(`${this.path}/${name}`))
+          await disk.rename(`${this.path}/${name}`, `${aside}/${name}`);
+        await disk.syncDirectory(aside);
+        await disk.syncDirectory(this.path);
+      }
+      this.#identity = await newIdentity(disk, this.path, this.#identity.nodeName, this.#random);
+    } catch (error) {
+      throw diskError(`setting ${this.path} aside`, error);
+    }
+    return aside;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -121,7 +148,7 @@ export async function openDataDirectory(
   const lock = await makeAndLock(disk, path);
   try {
     const identity = await settleIdentity(disk, path, options.nodeName, options.random);
-    return new OpenDirectory(disk, path, lock, identity);
+    return new OpenDirectory(disk, path, lock, identity, options.random);
   } catch (error) {
     await lock.release();
     throw diskError(`opening ${path}`, error);
@@ -154,6 +181,10 @@ async function settleIdentity(disk: Disk, path: string, nodeName: string, random
         `or move the directory away, start with an empty one and run: gearmesh cluster replace ${nodeName}`,
     );
   }
+  return newIdentity(disk, path, nodeName, random);
+}
+
+async function newIdentity(disk: Disk, path: string, nodeName: string, random: Random): Promise<Identity> {
   const identity: Identity = {
     formatVersion: FORMAT_VERSION,
     diskId: Buffer.from(random.bytes(16)).toString('hex'),

@@ -1,0 +1,141 @@
+import { createConsensus, raftIdFromDiskId } from '../consensus/index.js';
+import type { Consensus, HardState, InitialState, Membership, SnapshotMark } from '../consensus/types.js';
+import { createCore } from '../core/index.js';
+import type { Core } from '../core/interface.js';
+import {
+  createPayloadStore,
+  type DataDirectory,
+  openSnapshots,
+  openWal,
+  type SnapshotStore,
+  StorageError,
+  type Wal,
+} from '../storage/index.js';
+import { encodeMembers, type Formation, readFormation } from './members.js';
+import type { NodeOptions } from './options.js';
+
+/** Index and term of the state that a cluster begins with. */
+const FIRST = { index: 1, term: 1 };
+const NOBODY: Membership = { voters: [], outgoing: [], learners: [], learnersNext: [], autoLeave: false };
+
+/** Note under which the data directory keeps what was decided before there was a log. */
+export const FORMATION_NOTE = 'formation';
+
+/** What a disk gave back: everything an engine starts from. */
+export interface Booted {
+  readonly core: Core;
+  readonly consensus: Consensus;
+  readonly wal: Wal;
+  readonly store: SnapshotStore;
+  readonly raftId: number;
+  readonly membership: Membership;
+  readonly appliedTerm: number;
+}
+
+/** The log or a snapshot below what was once synced cannot be trusted: this identity must never vote again. */
+export class DamagedDiskError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'DamagedDiskError';
+  }
+}
+
+/** Restores state and log of a node that belongs to a cluster. Throws DamagedDiskError. */
+export async function boot(options: NodeOptions, directory: DataDirectory): Promise<Booted> {
+  const note = (await directory.readNote(FORMATION_NOTE)) as {
+    adopted?: boolean;
+    formation?: unknown;
+  } | null;
+  const formation = readFormation(note?.formation);
+  const log = (level: 'info' | 'warn' | 'error', message: string): void => options.log[level]({}, message);
+  const store = await openSnapshots(options.disk, directory.snapshotsPath, { log });
+  const { wal, recovery } = await openWal(options.disk, directory.walPath, {
+    segmentBytes: options.segmentBytes,
+    random: options.random,
+    log,
+  });
+  const damage = recovery.damage ?? store.damage;
+  if (damage !== null) {
+    await wal.close();
+    await store.close();
+    throw new DamagedDiskError(damage.message);
+  }
+  if (recovery.tornBytes > 0) {
+    options.log.warn(
+      { bytes: recovery.tornBytes },
+      'a torn tail of the log was cut off: it was never acknowledged',
+    );
+  }
+  const core = createCore({
+    payloads: createPayloadStore(),
+    settings: formation?.settings ?? {},
+    clusterName: options.clusterName,
+  });
+  let hardState: HardState = recovery.hardState ?? { term: 0, vote: 0, commit: 0 };
+  let mark: SnapshotMark = { index: 0, term: 0, membership: NOBODY };
+  if (store.newest !== null) {
+    mark = store.newest.mark;
+    const restorer = core.beginRestore();
+    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
+    restorer.finish();
+  } else if (note?.adopted !== true) {
+    if (formation === null)
+      throw new DamagedDiskError('the note of the cluster formation is missing or damaged');
+    mark = await beginCluster(core, store, formation);
+    hardState = { term: FIRST.term, vote: 0, commit: FIRST.index };
+    await wal.reset(mark, hardState);
+  }
+  // Used up: a directory that lost its log must never begin again from the note and vote as its old self.
+  if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
+  const entries = recovery.entries.filter((entry) => entry.index > mark.index);
+  if (entries.length > 0 && entries[0]!.index !== mark.index + 1) {
+    throw new DamagedDiskError(
+      `the log begins at index ${entries[0]!.index}, the snapshot ends at ${mark.index}: entries between them are missing`,
+    );
+  }
+  const lastIndex = entries.at(-1)?.index ?? mark.index;
+  if (entries.length === 0 && recovery.mark.index < mark.index) {
+    // A snapshot was installed and the node died before its log was told.
+    hardState = { ...hardState, term: Math.max(hardState.term, mark.term) };
+    await wal.reset(mark, hardState);
+  }
+  // The commit index in the hard state may lag behind the snapshot, never exceed the log.
+  const commit = Math.min(Math.max(hardState.commit, mark.index), lastIndex);
+  const initial: InitialState = { hardState: { ...hardState, commit }, mark, entries };
+  const raftId = raftIdFromDiskId(directory.identity.diskId);
+  const { heartbeatMs, electionTimeoutMs } = options.timings;
+  const consensus = createConsensus({
+    id: raftId,
+    initial,
+    electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatMs)),
+    heartbeatTicks: 1,
+    maxMessageBytes: 1024 * 1024,
+    maxInflight: 256,
+    maxUncommittedBytes: 64 * 1024 * 1024,
+    random: (below) => options.random.below(below),
+    log: (level, message) => {
+      options.log[level]({}, message);
+    },
+  });
+  return { core, consensus, wal, store, raftId, membership: mark.membership, appliedTerm: mark.term };
+}
+
+/** The state that every member begins with, written as its first snapshot: the log starts behind it. */
+async function beginCluster(core: Core, store: SnapshotStore, formation: Formation): Promise<SnapshotMark> {
+  core.setMembers(FIRST.index, encodeMembers(formation.members));
+  const mark: SnapshotMark = {
+    ...FIRST,
+    membership: {
+      ...NOBODY,
+      voters: formation.members.map((member) => member.raftId).sort((a, b) => a - b),
+    },
+  };
+  const writer = await store.begin(mark);
+  const cursor = core.beginSnapshot();
+  for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+    if (page.bytes === null) throw new StorageError('CLOSED', 'a first snapshot has nothing to refer to');
+    await writer.write({ key: page.key, version: page.version, bytes: page.bytes });
+  }
+  await writer.finish();
+  return mark;
+}

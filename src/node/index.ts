@@ -1,0 +1,9 @@
+export type * from './interface.js';
+export { GearmeshNode, startNode } from './node.js';
+export {
+  DEFAULT_TIMINGS,
+  type Log,
+  type NodeObserver,
+  type NodeOptions,
+  type NodeTimings,
+} from './options.js';
