@@ -270,6 +270,7 @@ class PortedConsensus implements Consensus {
       durableIndex: this.#ownDurable(),
       membership: this.#currentMembership(),
       progress: isLeader ? peerProgress(raft) : [],
+      snapshotWanted: isLeader && this.#log.snapshotWanted,
     };
   }
 

@@ -7,7 +7,7 @@ import {
   ErrUnavailable,
 } from '@coaty/consensus.raft/ported/storage.js';
 import { invariant } from '../base/invariant.js';
-import { ridOf } from './ids.js';
+import { idOf, ridOf } from './ids.js';
 import { confStateOf } from './membership.js';
 import { countMax, entryCost } from './sizes.js';
 import type { EntryKind, InitialState, LogEntry, SnapshotMark } from './types.js';
@@ -51,6 +51,9 @@ export class MemoryLog implements Storage {
   /** Place of the entry before the first one held. */
   #base: { index: number; term: number };
   #mark: SnapshotMark;
+  /** Port's id of the node for which the port asks, and whether one was found that the mark does not know. */
+  snapshotFor = '';
+  snapshotWanted = false;
   #records: LogRecord[];
 
   constructor(initial: InitialState) {
@@ -116,6 +119,7 @@ export class MemoryLog implements Storage {
         found: this.termAt(mark.index),
       });
       this.#mark = mark;
+      this.snapshotWanted = false;
     }
     const count = Math.min(keepFrom, this.#mark.index + 1) - this.firstIndex;
     if (count <= 0) return;
@@ -170,14 +174,24 @@ export class MemoryLog implements Storage {
     return [this.lastIndex, null];
   }
 
-  /** The metadata alone: the driver moves the content. */
+  /**
+   * The metadata alone: the driver moves the content. A node would refuse a snapshot that does not know it, and
+   * the leader would wait for it in vain: such a node has to wait for a newer one.
+   */
   Snapshot(): Answer<Snapshot> {
-    if (this.#mark.index === 0) {
+    if (!knows(this.#mark, this.snapshotFor)) {
+      this.snapshotWanted = true;
       // The port compares with `typeof`, so that only the class itself is understood as "not now".
       return [new Snapshot(), ErrSnapshotTemporarilyUnavailable as unknown as Error];
     }
     return [snapshotOf(this.#mark), null];
   }
+}
+
+function knows(mark: SnapshotMark, rid: string): boolean {
+  const id = idOf(rid);
+  const { voters, outgoing, learners } = mark.membership;
+  return mark.index > 0 && (voters.includes(id) || outgoing.includes(id) || learners.includes(id));
 }
 
 export function snapshotOf(mark: SnapshotMark): Snapshot {

@@ -86,7 +86,13 @@ export class Port {
       const own = raft.prs.progress.get(raft.id);
       if (own !== undefined) own.match = hooks.durable();
       raft.pendingReadIndexMessages = [];
+      log.snapshotWanted = false;
       this.#told.clear();
+    };
+    const maybeSendAppend = raft.maybeSendAppend.bind(raft);
+    raft.maybeSendAppend = (to, sendIfEmpty) => {
+      log.snapshotFor = to;
+      return maybeSendAppend(to, sendIfEmpty);
     };
     raft.appendEntry = (...entries) => {
       this.append(entries.map((entry) => new LogRecord(0, 0, entry.type === 0 ? 'command' : 'membership')));

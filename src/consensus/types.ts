@@ -92,6 +92,11 @@ export interface ConsensusStatus extends Standing {
   readonly membership: Membership;
   /** Only at the leader. */
   readonly progress: readonly PeerProgress[];
+  /**
+   * At the leader: a member needs a snapshot, but the newest mark is older than its membership and would be of no
+   * use to it. Make a snapshot and say so by `compact`.
+   */
+  readonly snapshotWanted: boolean;
 }
 
 /**
