@@ -1,0 +1,59 @@
+import { ClusterServiceService, type ReplaceNodeProgress } from '../../proto/gen/gearmesh/v1/cluster.js';
+import { type Calls, serverStream, unary } from './calls.js';
+import { fromCluster, toConsistency } from './convert.js';
+import { AbortedError } from './errors.js';
+import { type CallStatus, errorOfCall } from './status.js';
+import type { CallOptions, ClusterInfo, ReadOptions } from './types.js';
+
+export interface ReplaceOptions {
+  readonly signal?: AbortSignal;
+  /** How long to look for a node that can be reached. Default: the client's `timeoutMs`. */
+  readonly timeoutMs?: number;
+  /** Told each step, as a line for people. */
+  readonly onProgress?: (line: string) => void;
+}
+
+/** The cluster itself. Reached as `client.cluster`. */
+export class Cluster {
+  readonly #calls: Calls;
+
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  /** The cluster as the asked node sees it. With `eventual` it answers without a leader too. */
+  async get(options: ReadOptions = {}): Promise<ClusterInfo> {
+    const request = { consistency: toConsistency(options), minRevision: options.minRevision ?? '' };
+    return fromCluster(await unary(this.#calls, ClusterServiceService.getCluster, request, options, 'read'));
+  }
+
+  /** Makes another node the leader; `node` '' lets the leader choose. Not repeated when its outcome is unknown. */
+  transferLeadership(
+    node = '',
+    options: CallOptions = {},
+  ): Promise<{ readonly leader: string; readonly term: number }> {
+    return unary(this.#calls, ClusterServiceService.transferLeadership, { node }, options, 'once');
+  }
+
+  /**
+   * Brings a node back whose disk was lost or damaged: removed, added as a learner, a voter again once it has caught
+   * up. Resolves when that is done, which may take as long as copying the state. Not repeated.
+   */
+  async replace(node: string, options: ReplaceOptions = {}): Promise<void> {
+    const { signal, onProgress } = options;
+    const until = performance.now() + (options.timeoutMs ?? this.#calls.timeoutMs);
+    const { client } = await this.#calls.cursor.open(until, 0, signal);
+    await new Promise<void>((resolve, reject) => {
+      const stream = serverStream(client, ClusterServiceService.replaceNode, { node });
+      const onAbort = (): void => stream.cancel();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      stream.on('data', (progress: ReplaceNodeProgress) => onProgress?.(progress.line));
+      stream.on('error', () => {}); // 'status' says the same and comes always
+      stream.on('status', (status: CallStatus) => {
+        signal?.removeEventListener('abort', onAbort);
+        if (status.code === 0) resolve();
+        else reject(signal?.aborted ? new AbortedError(signal, 'UNKNOWN') : errorOfCall(status));
+      });
+    });
+  }
+}
