@@ -39,7 +39,6 @@ export class ChannelSocket {
   readonly #limits: PeerLimits;
   #over = false;
   #corked = false;
-  #error = '';
 
   constructor(ws: WebSocket, socket: Socket, channel: Channel, clock: Clock, limits: PeerLimits) {
     this.channel = channel;
@@ -49,10 +48,14 @@ export class ChannelSocket {
     this.#limits = limits;
     socket.setNoDelay(true);
     ws.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary));
+    // Once open, errors are the other side's offences against the protocol; `ws` itself answers with a close frame.
     ws.on('error', (error) => {
-      this.#error = error.message;
+      if (this.#over) return;
+      this.#over = true;
+      this.#terminateSoon();
+      this.onEnd({ code: CLOSE.malformed, text: error.message });
     });
-    ws.on('close', (code, text) => this.#ended({ code, text: text.toString() || this.#error }));
+    ws.on('close', (code, text) => this.#ended({ code, text: text.toString() }));
     // A killed peer's FIN must be seen at once, not after what is queued for it has been written. Where a close
     // frame came before, the state is no longer OPEN, and 'close' follows with its code.
     socket.prependListener('end', () => {
@@ -85,8 +88,7 @@ export class ChannelSocket {
       return;
     }
     this.#ws.close(code, cutUtf8(text, CLOSE_TEXT_BYTES));
-    const timer = this.#clock.setTimer(CLOSE_GRACE_MS, () => this.#ws.terminate());
-    this.#ws.once('close', () => timer.cancel());
+    this.#terminateSoon();
   }
 
   /** Destroys the connection without a word. */
@@ -115,10 +117,15 @@ export class ChannelSocket {
     this.onFrame(frame, data.length);
   }
 
+  #terminateSoon(): void {
+    const timer = this.#clock.setTimer(CLOSE_GRACE_MS, () => this.#ws.terminate());
+    this.#ws.once('close', () => timer.cancel());
+  }
+
   #cut(text: string): void {
     if (this.#over) return;
     this.kill();
-    this.onEnd({ code: 1006, text: this.#error || text });
+    this.onEnd({ code: 1006, text });
   }
 
   #ended(end: ChannelEnd): void {
