@@ -203,7 +203,7 @@ export class Cluster {
   arrive(frame: { from: RaftId; to: RaftId; wire: unknown }): void {
     const node = this.nodes.get(frame.to);
     if (node === undefined || !node.up || this.cut.has(`${frame.from}>${frame.to}`)) return;
-    const message = this.#options.codec.fromWire(structuredClone(frame.wire));
+    const message = this.#options.codec.fromWire(frame.wire);
     if (!this.filter(message)) return;
     node.core.step(message);
   }
