@@ -52,7 +52,7 @@ function folderOf(path: string): string {
 /**
  * A disk in memory that fails like a real one. What was written and what is durable are kept apart: `crash` keeps
  * any subset of the unsynced sectors and of the unsynced names, `stop` ends the process alone and loses nothing.
- * Both void every open file and lock: the former process can no longer touch anything.
+ * Both void every open file, lock and mount: the former process can no longer touch anything.
  */
 export class MemoryDisk implements Disk {
   /** Awaited before each operation takes effect: a simulator delays it here, or crashes the disk. */
@@ -128,24 +128,86 @@ export class MemoryDisk implements Disk {
     return bytes;
   }
 
-  async open(path: string, options: { create: boolean }): Promise<DiskFile> {
-    await this.#step('open', path);
+  /**
+   * The disk as one process sees it, until the next `crash` or `stop`: then everything rejects. Give each node of a
+   * simulation its own, or work that a dead one had begun goes on.
+   */
+  mount(): Disk {
+    const life = this.#life;
+    const perform = <T>(kind: DiskOperation['kind'], path: string, effect: () => T): Promise<T> =>
+      this.#perform(kind, path, 0, life, effect);
+    return {
+      open: (path, options) =>
+        perform('open', path, () => this.#handle(path, this.#openFile(path, options.create), life)),
+      exists: (path) => perform('exists', path, () => this.#names.has(path) || this.#folders.has(path)),
+      list: (path) => perform('list', path, () => this.#list(path)),
+      // Durable at once: losing a whole directory would lose nothing that its files' names do not cover.
+      makeDirectory: (path) =>
+        perform('makeDirectory', path, () => {
+          for (let at = path; !this.#folders.has(at); at = folderOf(at)) this.#folders.add(at);
+        }),
+      rename: (from, to) =>
+        perform('rename', from, () => {
+          if (!this.#folders.has(folderOf(to))) throw systemError('ENOENT', to);
+          this.#change(folderOf(to), { removed: from, added: to, file: this.#fileAt(from) });
+        }),
+      remove: (path) =>
+        perform('remove', path, () =>
+          this.#change(folderOf(path), { removed: path, added: null, file: this.#fileAt(path) }),
+        ),
+      syncDirectory: (path) => perform('syncDirectory', path, () => this.#syncNames(path)),
+      lock: (path) => perform('lock', path, () => this.#takeLock(path, life)),
+      freeBytes: (path) => perform('freeBytes', path, () => Math.min(this.#room, Number.MAX_SAFE_INTEGER)),
+    };
+  }
+
+  open(path: string, options: { create: boolean }): Promise<DiskFile> {
+    return this.mount().open(path, options);
+  }
+
+  exists(path: string): Promise<boolean> {
+    return this.mount().exists(path);
+  }
+
+  list(path: string): Promise<string[]> {
+    return this.mount().list(path);
+  }
+
+  makeDirectory(path: string): Promise<void> {
+    return this.mount().makeDirectory(path);
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.mount().rename(from, to);
+  }
+
+  remove(path: string): Promise<void> {
+    return this.mount().remove(path);
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    return this.mount().syncDirectory(path);
+  }
+
+  lock(path: string): Promise<DiskLock> {
+    return this.mount().lock(path);
+  }
+
+  freeBytes(path: string): Promise<number> {
+    return this.mount().freeBytes(path);
+  }
+
+  #openFile(path: string, create: boolean): MemoryFile {
     let file = this.#names.get(path);
     if (file === undefined) {
-      if (!options.create || !this.#folders.has(folderOf(path))) throw systemError('ENOENT', path);
+      if (!create || !this.#folders.has(folderOf(path))) throw systemError('ENOENT', path);
       file = new MemoryFile();
       this.#change(folderOf(path), { removed: null, added: path, file });
     }
-    return this.#handle(path, file);
+    return file;
   }
 
-  async exists(path: string): Promise<boolean> {
-    await this.#step('exists', path);
-    return this.#names.has(path) || this.#folders.has(path);
-  }
-
-  async list(path: string): Promise<string[]> {
-    await this.#step('list', path);
+  #list(path: string): string[] {
     if (!this.#folders.has(path)) throw systemError('ENOENT', path);
     const inside = [...this.#names.keys(), ...this.#folders].filter(
       (name) => name !== path && folderOf(name) === path,
@@ -153,35 +215,15 @@ export class MemoryDisk implements Disk {
     return inside.map((name) => name.slice(name.lastIndexOf('/') + 1)).sort();
   }
 
-  /** Directories are durable at once: losing a whole one would lose nothing that its files' names do not cover. */
-  async makeDirectory(path: string): Promise<void> {
-    await this.#step('makeDirectory', path);
-    for (let at = path; !this.#folders.has(at); at = folderOf(at)) this.#folders.add(at);
-  }
-
-  async rename(from: string, to: string): Promise<void> {
-    await this.#step('rename', from);
-    if (!this.#folders.has(folderOf(to))) throw systemError('ENOENT', to);
-    this.#change(folderOf(to), { removed: from, added: to, file: this.#fileAt(from) });
-  }
-
-  async remove(path: string): Promise<void> {
-    await this.#step('remove', path);
-    this.#change(folderOf(path), { removed: path, added: null, file: this.#fileAt(path) });
-  }
-
-  async syncDirectory(path: string): Promise<void> {
-    await this.#step('syncDirectory', path);
+  #syncNames(path: string): void {
     if (!this.#folders.has(path)) throw systemError('ENOENT', path);
     for (const change of this.#pending.get(path) ?? []) applyChange(this.#durableNames, change);
     this.#pending.delete(path);
   }
 
-  async lock(path: string): Promise<DiskLock> {
-    await this.#step('lock', path);
+  #takeLock(path: string, life: number): DiskLock {
     if (this.#locks.has(path)) throw new StorageError('LOCKED', `${path} is in use by another process`);
     this.#locks.add(path);
-    const life = this.#life;
     return {
       release: async () => {
         if (life === this.#life) this.#locks.delete(path);
@@ -189,60 +231,59 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  async freeBytes(path: string): Promise<number> {
-    await this.#step('freeBytes', path);
-    return Math.min(this.#room, Number.MAX_SAFE_INTEGER);
-  }
-
-  #handle(path: string, file: MemoryFile): DiskFile {
-    const life = this.#life;
+  #handle(path: string, file: MemoryFile, life: number): DiskFile {
     let open = true;
-    const step = async (kind: DiskOperation['kind'], bytes = 0): Promise<void> => {
-      if (!open) throw systemError('EBADF', path);
-      await this.#step(kind, path, bytes, life);
+    const perform = <T>(kind: DiskOperation['kind'], bytes: number, effect: () => T): Promise<T> => {
+      if (!open) return Promise.reject(systemError('EBADF', path));
+      return this.#perform(kind, path, bytes, life, effect);
     };
     return {
       path,
-      write: async (parts, position) => {
+      write: (parts, position) => {
         const bytes = Buffer.concat(parts as Uint8Array[]);
-        await step('write', bytes.length);
-        const growth = Math.max(0, position + bytes.length - file.size);
-        const missing = Math.max(0, growth - this.#room);
-        this.#room -= growth - missing;
-        // As a system does: what still fits is written before the error.
-        if (missing < bytes.length) file.write(bytes.subarray(0, bytes.length - missing), position);
-        this.#lastWritten = file;
-        if (missing > 0) throw systemError('ENOSPC', path);
+        return perform('write', bytes.length, () => this.#write(path, file, bytes, position));
       },
-      read: async (position, length) => {
-        await step('read', length);
-        return file.read(position, length);
-      },
-      sync: async () => {
-        await step('sync');
-        if (this.#failing?.(path) === true) throw systemError('EIO', path);
-        file.sync();
-      },
-      truncate: async (length) => {
-        await step('truncate');
-        this.#room += Math.max(0, file.size - length);
-        file.truncate(length);
-      },
-      size: async () => {
-        await step('size');
-        return file.size;
-      },
-      close: async () => {
-        await step('close');
-        open = false;
-      },
+      read: (position, length) => perform('read', length, () => file.read(position, length)),
+      sync: () =>
+        perform('sync', 0, () => {
+          if (this.#failing?.(path) === true) throw systemError('EIO', path);
+          file.sync();
+        }),
+      truncate: (length) =>
+        perform('truncate', 0, () => {
+          this.#room += Math.max(0, file.size - length);
+          file.truncate(length);
+        }),
+      size: () => perform('size', 0, () => file.size),
+      close: () =>
+        perform('close', 0, () => {
+          open = false;
+        }),
     };
   }
 
-  /** Passes the simulator's hook, and refuses those who belong to an earlier life. */
-  async #step(kind: DiskOperation['kind'], path: string, bytes = 0, life = this.#life): Promise<void> {
+  #write(path: string, file: MemoryFile, bytes: Buffer, position: number): void {
+    const growth = Math.max(0, position + bytes.length - file.size);
+    const missing = Math.max(0, growth - this.#room);
+    this.#room -= growth - missing;
+    // As a system does: what still fits is written before the error.
+    if (missing < bytes.length) file.write(bytes.subarray(0, bytes.length - missing), position);
+    this.#lastWritten = file;
+    if (missing > 0) throw systemError('ENOSPC', path);
+  }
+
+  /** Passes the simulator's hook, then takes effect at once, unless whoever asked is dead by then. */
+  async #perform<T>(
+    kind: DiskOperation['kind'],
+    path: string,
+    bytes: number,
+    life: number,
+    effect: () => T,
+  ): Promise<T> {
+    if (life !== this.#life) throw systemError('ESHUTDOWN', path);
     if (this.before !== null) await this.before({ kind, path, bytes });
     if (life !== this.#life) throw systemError('ESHUTDOWN', path);
+    return effect();
   }
 
   #change(folder: string, change: NameChange): void {

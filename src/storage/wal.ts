@@ -144,8 +144,12 @@ class SegmentedWal implements Wal {
     const running = this.#tail;
     this.#failed = new StorageError('CLOSED', 'the log was closed');
     await running;
-    await this.#pool.close();
-    for (const { file } of this.#segments) await file.close();
+    try {
+      await this.#pool.close();
+      for (const { file } of this.#segments) await file.close();
+    } catch (error) {
+      throw diskError('closing the log', error);
+    }
   }
 
   #usable(): void {
