@@ -124,6 +124,7 @@ export class Cursor {
   readonly #lane: number;
   #at: number;
   #failures = 0;
+  #lastError: GearmeshError | undefined;
 
   constructor(pool: EndpointPool, lane: number, start: number) {
     this.#pool = pool;
@@ -133,6 +134,11 @@ export class Cursor {
 
   get endpoint(): number {
     return this.#at;
+  }
+
+  /** Why the last try to connect failed; undefined once one succeeded. */
+  get lastError(): GearmeshError | undefined {
+    return this.#lastError;
   }
 
   /** Goes to this endpoint next, without a pause. */
@@ -159,21 +165,21 @@ export class Cursor {
    * @param tries tries of this caller that failed in a row: it pauses even when others succeed
    */
   async open(until: number, tries: number, signal?: AbortSignal): Promise<Opened> {
-    let last: unknown;
     for (;;) {
       const wait = backoffMs(Math.max(this.#failures, tries), this.#pool.addresses.length);
       if (wait > 0) await pause(Math.min(wait, until - performance.now()), signal);
       if (signal?.aborted) throw new AbortedError(signal, 'NOT_APPLIED');
       if (this.#pool.closed) throw closedError('NOT_APPLIED');
       if (performance.now() >= until) {
-        if (last instanceof GearmeshError) throw last;
-        throw timedOut('connecting', 'NOT_APPLIED');
+        throw this.#lastError ?? timedOut('connecting', 'NOT_APPLIED');
       }
       const endpoint = this.#at;
       try {
-        return { client: await this.#pool.link(endpoint, this.#lane).open(), endpoint };
+        const client = await this.#pool.link(endpoint, this.#lane).open();
+        this.#lastError = undefined;
+        return { client, endpoint };
       } catch (error) {
-        last = error;
+        this.#lastError = error as GearmeshError;
         this.failed(endpoint);
       }
     }

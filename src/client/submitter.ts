@@ -205,7 +205,7 @@ export class Submitter {
       } catch (thrown) {
         const error = thrown as GearmeshError;
         if (!worthRepeating(error) && error.reason !== 'TIMED_OUT') this.#failQueued(error);
-        else this.#sweep(error);
+        else this.#sweep();
       }
     }
     this.#opening = false;
@@ -366,7 +366,8 @@ export class Submitter {
   }
 
   /** Rejects what has waited too long, leaves an endpoint that does not answer, and sets the timer anew. */
-  #sweep(cause?: GearmeshError): void {
+  #sweep(): void {
+    const cause = this.#cursor.lastError;
     const now = performance.now();
     let next = Infinity;
     let stalled = false;
