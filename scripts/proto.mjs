@@ -136,7 +136,7 @@ const template = {
         // 64-bit numbers are JavaScript numbers: decoding one of 2^53 or more throws.
         'forceLong=number',
         'useDate=false',
-        'oneof=unions',
+        'oneof=unions-value',
         'useExactTypes=false',
         'unrecognizedEnum=false',
         'removeEnumPrefix=true',

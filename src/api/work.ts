@@ -144,7 +144,7 @@ class WorkStream {
       },
       hello.resume === undefined ? this.#port.allow(frame.credit) : 0,
     );
-    this.#duplex.resume();
+    if (!this.#port.blocked) this.#duplex.resume();
     this.#port.guard(() => this.#parts(frame, session));
   }
 

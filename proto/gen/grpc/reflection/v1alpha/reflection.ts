@@ -35,20 +35,20 @@ export interface ServerReflectionRequest {
   messageRequest:
     | //
     /** Find a proto file by the file name. */
-    { $case: "fileByFilename"; fileByFilename: string }
+    { $case: "fileByFilename"; value: string }
     | //
     /**
      * Find the proto file that declares the given fully-qualified symbol name.
      * This field should be a fully-qualified symbol name
      * (e.g. <package>.<service>[.<method>] or <package>.<type>).
      */
-    { $case: "fileContainingSymbol"; fileContainingSymbol: string }
+    { $case: "fileContainingSymbol"; value: string }
     | //
     /**
      * Find the proto file which defines an extension extending the given
      * message type with the given field number.
      */
-    { $case: "fileContainingExtension"; fileContainingExtension: ExtensionRequest }
+    { $case: "fileContainingExtension"; value: ExtensionRequest }
     | //
     /**
      * Finds the tag numbers used by all known extensions of the given message
@@ -60,13 +60,13 @@ export interface ServerReflectionRequest {
      * This field should be a fully-qualified type name. The format is
      * <package>.<type>
      */
-    { $case: "allExtensionNumbersOfType"; allExtensionNumbersOfType: string }
+    { $case: "allExtensionNumbersOfType"; value: string }
     | //
     /**
      * List the full names of registered services. The content will not be
      * checked.
      */
-    { $case: "listServices"; listServices: string }
+    { $case: "listServices"; value: string }
     | undefined;
 }
 
@@ -100,16 +100,16 @@ export interface ServerReflectionResponse {
      * The reflection service is allowed to avoid sending FileDescriptorProtos
      * that were previously sent in response to earlier requests in the stream.
      */
-    { $case: "fileDescriptorResponse"; fileDescriptorResponse: FileDescriptorResponse }
+    { $case: "fileDescriptorResponse"; value: FileDescriptorResponse }
     | //
     /** This message is used to answer all_extension_numbers_of_type requst. */
-    { $case: "allExtensionNumbersResponse"; allExtensionNumbersResponse: ExtensionNumberResponse }
+    { $case: "allExtensionNumbersResponse"; value: ExtensionNumberResponse }
     | //
     /** This message is used to answer list_services request. */
-    { $case: "listServicesResponse"; listServicesResponse: ListServiceResponse }
+    { $case: "listServicesResponse"; value: ListServiceResponse }
     | //
     /** This message is used when an error occurs. */
-    { $case: "errorResponse"; errorResponse: ErrorResponse }
+    { $case: "errorResponse"; value: ErrorResponse }
     | undefined;
 }
 
@@ -179,19 +179,19 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
     }
     switch (message.messageRequest?.$case) {
       case "fileByFilename":
-        writer.uint32(26).string(message.messageRequest.fileByFilename);
+        writer.uint32(26).string(message.messageRequest.value);
         break;
       case "fileContainingSymbol":
-        writer.uint32(34).string(message.messageRequest.fileContainingSymbol);
+        writer.uint32(34).string(message.messageRequest.value);
         break;
       case "fileContainingExtension":
-        ExtensionRequest.encode(message.messageRequest.fileContainingExtension, writer.uint32(42).fork()).join();
+        ExtensionRequest.encode(message.messageRequest.value, writer.uint32(42).fork()).join();
         break;
       case "allExtensionNumbersOfType":
-        writer.uint32(50).string(message.messageRequest.allExtensionNumbersOfType);
+        writer.uint32(50).string(message.messageRequest.value);
         break;
       case "listServices":
-        writer.uint32(58).string(message.messageRequest.listServices);
+        writer.uint32(58).string(message.messageRequest.value);
         break;
     }
     return writer;
@@ -223,7 +223,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "fileByFilename", fileByFilename: reader.string(true) };
+            message.messageRequest = { $case: "fileByFilename", value: reader.string(true) };
             continue;
           }
           case 4: {
@@ -231,7 +231,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "fileContainingSymbol", fileContainingSymbol: reader.string(true) };
+            message.messageRequest = { $case: "fileContainingSymbol", value: reader.string(true) };
             continue;
           }
           case 5: {
@@ -241,7 +241,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
 
             message.messageRequest = {
               $case: "fileContainingExtension",
-              fileContainingExtension: ExtensionRequest.decode(reader, reader.uint32()),
+              value: ExtensionRequest.decode(reader, reader.uint32()),
             };
             continue;
           }
@@ -250,7 +250,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "allExtensionNumbersOfType", allExtensionNumbersOfType: reader.string(true) };
+            message.messageRequest = { $case: "allExtensionNumbersOfType", value: reader.string(true) };
             continue;
           }
           case 7: {
@@ -258,7 +258,7 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
               break;
             }
 
-            message.messageRequest = { $case: "listServices", listServices: reader.string(true) };
+            message.messageRequest = { $case: "listServices", value: reader.string(true) };
             continue;
           }
         }
@@ -281,50 +281,35 @@ export const ServerReflectionRequest: MessageFns<ServerReflectionRequest> = {
     message.host = object.host ?? "";
     switch (object.messageRequest?.$case) {
       case "fileByFilename": {
-        if (object.messageRequest?.fileByFilename !== undefined && object.messageRequest?.fileByFilename !== null) {
-          message.messageRequest = { $case: "fileByFilename", fileByFilename: object.messageRequest.fileByFilename };
+        if (object.messageRequest?.value !== undefined && object.messageRequest?.value !== null) {
+          message.messageRequest = { $case: "fileByFilename", value: object.messageRequest.value };
         }
         break;
       }
       case "fileContainingSymbol": {
-        if (
-          object.messageRequest?.fileContainingSymbol !== undefined &&
-          object.messageRequest?.fileContainingSymbol !== null
-        ) {
-          message.messageRequest = {
-            $case: "fileContainingSymbol",
-            fileContainingSymbol: object.messageRequest.fileContainingSymbol,
-          };
+        if (object.messageRequest?.value !== undefined && object.messageRequest?.value !== null) {
+          message.messageRequest = { $case: "fileContainingSymbol", value: object.messageRequest.value };
         }
         break;
       }
       case "fileContainingExtension": {
-        if (
-          object.messageRequest?.fileContainingExtension !== undefined &&
-          object.messageRequest?.fileContainingExtension !== null
-        ) {
+        if (object.messageRequest?.value !== undefined && object.messageRequest?.value !== null) {
           message.messageRequest = {
             $case: "fileContainingExtension",
-            fileContainingExtension: ExtensionRequest.fromPartial(object.messageRequest.fileContainingExtension),
+            value: ExtensionRequest.fromPartial(object.messageRequest.value),
           };
         }
         break;
       }
       case "allExtensionNumbersOfType": {
-        if (
-          object.messageRequest?.allExtensionNumbersOfType !== undefined &&
-          object.messageRequest?.allExtensionNumbersOfType !== null
-        ) {
-          message.messageRequest = {
-            $case: "allExtensionNumbersOfType",
-            allExtensionNumbersOfType: object.messageRequest.allExtensionNumbersOfType,
-          };
+        if (object.messageRequest?.value !== undefined && object.messageRequest?.value !== null) {
+          message.messageRequest = { $case: "allExtensionNumbersOfType", value: object.messageRequest.value };
         }
         break;
       }
       case "listServices": {
-        if (object.messageRequest?.listServices !== undefined && object.messageRequest?.listServices !== null) {
-          message.messageRequest = { $case: "listServices", listServices: object.messageRequest.listServices };
+        if (object.messageRequest?.value !== undefined && object.messageRequest?.value !== null) {
+          message.messageRequest = { $case: "listServices", value: object.messageRequest.value };
         }
         break;
       }
@@ -414,17 +399,16 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
     }
     switch (message.messageResponse?.$case) {
       case "fileDescriptorResponse":
-        FileDescriptorResponse.encode(message.messageResponse.fileDescriptorResponse, writer.uint32(34).fork()).join();
+        FileDescriptorResponse.encode(message.messageResponse.value, writer.uint32(34).fork()).join();
         break;
       case "allExtensionNumbersResponse":
-        ExtensionNumberResponse.encode(message.messageResponse.allExtensionNumbersResponse, writer.uint32(42).fork())
-          .join();
+        ExtensionNumberResponse.encode(message.messageResponse.value, writer.uint32(42).fork()).join();
         break;
       case "listServicesResponse":
-        ListServiceResponse.encode(message.messageResponse.listServicesResponse, writer.uint32(50).fork()).join();
+        ListServiceResponse.encode(message.messageResponse.value, writer.uint32(50).fork()).join();
         break;
       case "errorResponse":
-        ErrorResponse.encode(message.messageResponse.errorResponse, writer.uint32(58).fork()).join();
+        ErrorResponse.encode(message.messageResponse.value, writer.uint32(58).fork()).join();
         break;
     }
     return writer;
@@ -466,7 +450,7 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
 
             message.messageResponse = {
               $case: "fileDescriptorResponse",
-              fileDescriptorResponse: FileDescriptorResponse.decode(reader, reader.uint32()),
+              value: FileDescriptorResponse.decode(reader, reader.uint32()),
             };
             continue;
           }
@@ -477,7 +461,7 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
 
             message.messageResponse = {
               $case: "allExtensionNumbersResponse",
-              allExtensionNumbersResponse: ExtensionNumberResponse.decode(reader, reader.uint32()),
+              value: ExtensionNumberResponse.decode(reader, reader.uint32()),
             };
             continue;
           }
@@ -488,7 +472,7 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
 
             message.messageResponse = {
               $case: "listServicesResponse",
-              listServicesResponse: ListServiceResponse.decode(reader, reader.uint32()),
+              value: ListServiceResponse.decode(reader, reader.uint32()),
             };
             continue;
           }
@@ -497,10 +481,7 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
               break;
             }
 
-            message.messageResponse = {
-              $case: "errorResponse",
-              errorResponse: ErrorResponse.decode(reader, reader.uint32()),
-            };
+            message.messageResponse = { $case: "errorResponse", value: ErrorResponse.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -526,48 +507,37 @@ export const ServerReflectionResponse: MessageFns<ServerReflectionResponse> = {
       : undefined;
     switch (object.messageResponse?.$case) {
       case "fileDescriptorResponse": {
-        if (
-          object.messageResponse?.fileDescriptorResponse !== undefined &&
-          object.messageResponse?.fileDescriptorResponse !== null
-        ) {
+        if (object.messageResponse?.value !== undefined && object.messageResponse?.value !== null) {
           message.messageResponse = {
             $case: "fileDescriptorResponse",
-            fileDescriptorResponse: FileDescriptorResponse.fromPartial(object.messageResponse.fileDescriptorResponse),
+            value: FileDescriptorResponse.fromPartial(object.messageResponse.value),
           };
         }
         break;
       }
       case "allExtensionNumbersResponse": {
-        if (
-          object.messageResponse?.allExtensionNumbersResponse !== undefined &&
-          object.messageResponse?.allExtensionNumbersResponse !== null
-        ) {
+        if (object.messageResponse?.value !== undefined && object.messageResponse?.value !== null) {
           message.messageResponse = {
             $case: "allExtensionNumbersResponse",
-            allExtensionNumbersResponse: ExtensionNumberResponse.fromPartial(
-              object.messageResponse.allExtensionNumbersResponse,
-            ),
+            value: ExtensionNumberResponse.fromPartial(object.messageResponse.value),
           };
         }
         break;
       }
       case "listServicesResponse": {
-        if (
-          object.messageResponse?.listServicesResponse !== undefined &&
-          object.messageResponse?.listServicesResponse !== null
-        ) {
+        if (object.messageResponse?.value !== undefined && object.messageResponse?.value !== null) {
           message.messageResponse = {
             $case: "listServicesResponse",
-            listServicesResponse: ListServiceResponse.fromPartial(object.messageResponse.listServicesResponse),
+            value: ListServiceResponse.fromPartial(object.messageResponse.value),
           };
         }
         break;
       }
       case "errorResponse": {
-        if (object.messageResponse?.errorResponse !== undefined && object.messageResponse?.errorResponse !== null) {
+        if (object.messageResponse?.value !== undefined && object.messageResponse?.value !== null) {
           message.messageResponse = {
             $case: "errorResponse",
-            errorResponse: ErrorResponse.fromPartial(object.messageResponse.errorResponse),
+            value: ErrorResponse.fromPartial(object.messageResponse.value),
           };
         }
         break;
@@ -946,7 +916,7 @@ type Builtin = Date | Function | Uint8Array | string | number | boolean | undefi
 export type DeepPartial<T> = T extends Builtin ? T
   : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
   : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string } ? { [K in keyof Omit<T, "$case">]?: DeepPartial<T[K]> } & { $case: T["$case"] }
+  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
 
