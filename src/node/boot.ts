@@ -60,6 +60,13 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     await store.close();
     throw new DamagedDiskError(damage.message);
   }
+  if (store.newest !== null && recovery.hardState === null && note === null) {
+    await wal.close();
+    await store.close();
+    throw new DamagedDiskError(
+      'the log is gone while its snapshot is there: what this node voted for is not known',
+    );
+  }
   if (recovery.tornBytes > 0) {
     options.log.warn(
       { bytes: recovery.tornBytes },

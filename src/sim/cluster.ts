@@ -1,0 +1,189 @@
+import type { Settings } from '../core/types.js';
+import { DEFAULT_TIMINGS, type GearmeshNode, type Log, type NodeObserver, startNode } from '../node/index.js';
+import type { PeerAddress } from '../peer/types.js';
+import { type Disk, type DiskFile, MemoryDisk } from '../storage/index.js';
+import { SimNetwork } from './network.js';
+import type { SeededRandom } from './random.js';
+import type { SimClock, World } from './world.js';
+
+const SEGMENT_BYTES = 256 * 1024;
+const DIRECTORY = '/data';
+
+export interface SimClusterOptions {
+  readonly nodes: number;
+  readonly settings?: Partial<Settings>;
+  /** A lie told on purpose, to see that the checks notice: a sync that returns before anything is durable. */
+  readonly plant?: 'acknowledge-before-sync';
+  readonly snapshotLogBytes?: number;
+  readonly maxSyncMs?: number;
+}
+
+/** One simulated machine: its disk outlives the processes that run on it. */
+export class SimNode {
+  readonly name: string;
+  readonly disk = new MemoryDisk();
+  readonly #cluster: SimCluster;
+  readonly #random: SeededRandom;
+  #clock: SimClock | null = null;
+  #node: GearmeshNode | null = null;
+  #gone: Set<() => void> = new Set();
+  starts = 0;
+  fatal: Error | null = null;
+
+  constructor(cluster: SimCluster, name: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.#random = cluster.world.random.fork();
+  }
+
+  /** The running process, null while it is down. */
+  get node(): GearmeshNode | null {
+    return this.#node;
+  }
+
+  get up(): boolean {
+    return this.#node !== null;
+  }
+
+  async start(): Promise<void> {
+    const { world, network, options, peers } = this.#cluster;
+    this.starts += 1;
+    const life = this.starts;
+    const clock = world.clock(this.#random.between(-50, 50));
+    this.#clock = clock;
+    this.disk.before = async (operation) => {
+      const ms = operation.kind === 'sync' ? this.#random.between(0.1, options.maxSyncMs ?? 2) : 0.01;
+      await world.sleep(ms);
+    };
+    const disk = this.disk.mount();
+    const log: Log = {
+      debug: () => {},
+      info: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
+      warn: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
+      error: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
+    };
+    const address = { grpc: `${this.name}:7730`, http: `${this.name}:7732`, peer: `${this.name}:7731` };
+    const node = await startNode({
+      name: this.name,
+      clusterName: 'sim',
+      version: '0.0.0',
+      disk: options.plant === 'acknowledge-before-sync' ? hasty(disk) : disk,
+      directory: DIRECTORY,
+      clock,
+      random: this.#random,
+      transport: network.transport(this.name),
+      peers,
+      advertised: address,
+      settings: options.settings ?? {},
+      timings: DEFAULT_TIMINGS,
+      segmentBytes: SEGMENT_BYTES,
+      snapshotLogBytes: options.snapshotLogBytes ?? 512 * 1024,
+      keepLogBytes: 64 * 1024,
+      diskReserveBytes: 0,
+      pendingBytesMax: 16 * 1024 * 1024,
+      drainMs: 1_000,
+      log,
+      observer: silent,
+      onFatal: (error) => {
+        if (this.starts !== life || this.#node === null) return;
+        world.note(`${this.name} fatal ${error.message}`);
+        this.fatal = error;
+        this.kill();
+      },
+    });
+    if (this.starts === life) this.#node = node;
+  }
+
+  /** The process dies; with `powerLoss` the machine does, and what was not synced may be gone. */
+  kill(powerLoss = false): void {
+    const { world, network } = this.#cluster;
+    world.note(`${this.name} killed${powerLoss ? ' by power loss' : ''}`);
+    this.#node = null;
+    this.starts += 1;
+    this.#clock?.kill();
+    network.kill(this.name);
+    if (powerLoss) this.disk.crash({ random: this.#random, tear: true });
+    else this.disk.stop();
+    const gone = [...this.#gone];
+    this.#gone = new Set();
+    for (const tell of gone) tell();
+  }
+
+  /** Rejects when the process dies before `work` is done: what a client sees as a lost connection. */
+  attached<T>(work: (node: GearmeshNode) => Promise<T>): Promise<T> {
+    const node = this.#node;
+    if (node === null) return Promise.reject(new Error('connection refused'));
+    return new Promise((resolve, reject) => {
+      const tell = (): void => reject(new Error('connection lost'));
+      this.#gone.add(tell);
+      work(node)
+        .then(resolve, reject)
+        .finally(() => this.#gone.delete(tell));
+    });
+  }
+}
+
+/** A whole cluster in virtual time, of the code that ships: core, consensus, storage, frames and node. */
+export class SimCluster {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly options: SimClusterOptions;
+  readonly nodes: SimNode[] = [];
+  readonly peers: PeerAddress[] = [];
+
+  constructor(world: World, options: SimClusterOptions) {
+    this.world = world;
+    this.options = options;
+    this.network = new SimNetwork(world);
+    for (let i = 1; i <= options.nodes; i++) {
+      this.peers.push({ name: `n${i}`, host: `n${i}`, port: 7731 });
+    }
+    for (const peer of this.peers) this.nodes.push(new SimNode(this, peer.name));
+  }
+
+  get running(): SimNode[] {
+    return this.nodes.filter((node) => node.up);
+  }
+
+  get leader(): SimNode | null {
+    return this.running.find((node) => node.node!.engine?.isOpenLeader === true) ?? null;
+  }
+
+  allReady(): boolean {
+    return this.nodes.every((node) => node.node?.phase === 'ready');
+  }
+}
+
+const silent: NodeObserver = {
+  synced: () => {},
+  proposed: () => {},
+  applied: () => {},
+  leaderChanged: () => {},
+  started: () => {},
+  ended: () => {},
+  snapshotTaken: () => {},
+};
+
+/** A disk whose sync of a log file returns at once and makes nothing durable. */
+function hasty(disk: Disk): Disk {
+  const wrap = (file: DiskFile): DiskFile => ({
+    path: file.path,
+    write: (parts, position) => file.write(parts, position),
+    read: (position, length) => file.read(position, length),
+    sync: () => (file.path.includes('/wal/') ? Promise.resolve() : file.sync()),
+    truncate: (length) => file.truncate(length),
+    size: () => file.size(),
+    close: () => file.close(),
+  });
+  return {
+    open: (path, options) => disk.open(path, options).then(wrap),
+    exists: (path) => disk.exists(path),
+    list: (path) => disk.list(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (path) => disk.remove(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    lock: (path) => disk.lock(path),
+    freeBytes: (path) => disk.freeBytes(path),
+  };
+}

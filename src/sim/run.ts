@@ -1,0 +1,234 @@
+import { SimCluster, type SimClusterOptions } from './cluster.js';
+import { History, SimClient, SimWorker } from './workload.js';
+import { World } from './world.js';
+
+const NAMESPACE = 'default';
+
+export interface RunOptions extends Partial<SimClusterOptions> {
+  readonly seed: number;
+  /** Virtual milliseconds of load and faults. */
+  readonly chaosMs?: number;
+  readonly clients?: number;
+  readonly workers?: number;
+  readonly lines?: (line: string) => void;
+}
+
+export interface RunReport {
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly acknowledged: number;
+  readonly completed: number;
+  readonly unknown: number;
+  readonly crashes: number;
+  readonly leaderChanges: number;
+  readonly framesLost: number;
+  readonly snapshots: number;
+  readonly virtualMs: number;
+  readonly events: number;
+  /** Empty when every promise was kept. */
+  readonly violations: readonly string[];
+}
+
+/**
+ * One simulated life of a cluster: load while nodes lose power, processes die and frames are lost; then the faults end
+ * and everything accepted must reach its end, on every node alike.
+ */
+export async function runSeed(options: RunOptions): Promise<RunReport> {
+  const world = new World(options.seed, options.lines ?? null);
+  const cluster = new SimCluster(world, {
+    ...options,
+    nodes: options.nodes ?? 3,
+    settings: { retentionMs: 86_400_000, retainedJobsMax: 1_000_000, ...options.settings },
+  });
+  const history = new History();
+  const violations: string[] = [];
+  for (const node of cluster.nodes) void node.start();
+  if (!(await world.run(30_000, () => cluster.allReady()))) violations.push('the cluster did not form');
+
+  const clients = Array.from({ length: options.clients ?? 6 }, () => new SimClient(cluster, history));
+  const workers = Array.from(
+    { length: options.workers ?? 4 },
+    (_, i) => new SimWorker(cluster, history, `w${i}`),
+  );
+  for (const one of [...clients, ...workers]) {
+    void one.run().catch((error: unknown) => violations.push(`the workload broke: ${String(error)}`));
+  }
+  const chaos = new Chaos(cluster);
+  const chaosEnd = world.now + (options.chaosMs ?? 20_000);
+  chaos.start(chaosEnd);
+  await world.run(chaosEnd, () => false);
+  chaos.stop();
+  for (const client of clients) client.stopped = true;
+
+  const settled = (): boolean =>
+    cluster.allReady() && allEnded(cluster, history) === null && sameIndex(cluster);
+  if (!(await world.run(world.now + 180_000, settled))) {
+    violations.push(
+      `not everything accepted came to an end: ${allEnded(cluster, history) ?? 'replicas differ in index'}`,
+    );
+  }
+  for (const worker of workers) worker.stopped = true;
+  judge(cluster, history, violations);
+  for (const node of cluster.nodes) {
+    if (node.fatal !== null) violations.push(`${node.name} stopped by itself: ${node.fatal.message}`);
+  }
+  return {
+    seed: options.seed,
+    traceHash: world.traceHash,
+    acknowledged: history.acknowledged.size,
+    completed: history.completed.size,
+    unknown: history.unknown,
+    crashes: chaos.crashes,
+    leaderChanges: chaos.leaderChanges,
+    framesLost: cluster.network.lost,
+    snapshots: cluster.nodes.reduce(
+      (sum, node) => sum + ((node.node?.parts?.store.newest?.mark.index ?? 0) > 1 ? 1 : 0),
+      0,
+    ),
+    virtualMs: world.now,
+    events: world.events,
+    violations,
+  };
+}
+
+class Chaos {
+  readonly #cluster: SimCluster;
+  crashes = 0;
+  leaderChanges = 0;
+  #leader = '';
+  #over = false;
+
+  constructor(cluster: SimCluster) {
+    this.#cluster = cluster;
+  }
+
+  start(untilMs: number): void {
+    const { world, network } = this.#cluster;
+    network.faults.lossPermille = world.random.pick([0, 2, 10, 30]);
+    const watch = (): void => {
+      if (this.#over) return;
+      const leader = this.#cluster.leader?.name ?? '';
+      if (leader !== '' && leader !== this.#leader) {
+        if (this.#leader !== '') this.leaderChanges += 1;
+        this.#leader = leader;
+      }
+      world.after(20, watch);
+    };
+    watch();
+    const next = (): void => {
+      if (this.#over || world.now >= untilMs) return;
+      this.#strike();
+      world.after(world.random.between(300, 2_500), next);
+    };
+    world.after(world.random.between(500, 1_500), next);
+  }
+
+  stop(): void {
+    const { network, nodes } = this.#cluster;
+    this.#over = true;
+    network.faults.lossPermille = 0;
+    network.heal();
+    for (const node of nodes) if (!node.up) void node.start();
+  }
+
+  #strike(): void {
+    const { world, network, running, nodes } = this.#cluster;
+    const { random } = world;
+    const kind = random.below(10);
+    if (kind < 6) {
+      const leader = this.#cluster.leader;
+      const target = leader !== null && random.chance(500) ? leader : random.pick(nodes);
+      if (!target.up) return;
+      this.#crash(target.name, random.chance(700));
+    } else if (kind < 7) {
+      for (const node of [...running]) this.#crash(node.name, true);
+    } else {
+      const one = random.pick(nodes).name;
+      const other = random.pick(nodes).name;
+      if (one === other) return;
+      world.note(`cut ${one} ${other}`);
+      network.cut(one, other);
+      if (random.chance(700)) network.cut(other, one);
+      world.after(random.between(200, 3_000), () => network.heal());
+    }
+  }
+
+  #crash(name: string, powerLoss: boolean): void {
+    const { world, nodes } = this.#cluster;
+    const node = nodes.find((one) => one.name === name)!;
+    this.crashes += 1;
+    node.kill(powerLoss);
+    world.after(world.random.between(50, 1_500), () => {
+      if (!node.up) void node.start();
+    });
+  }
+}
+
+/** The first accepted job that has not ended everywhere, as text; null when all have. */
+function allEnded(cluster: SimCluster, history: History): string | null {
+  for (const node of cluster.nodes) {
+    const core = node.node?.parts?.core;
+    if (core === undefined) return `${node.name} is down`;
+    for (const id of history.acknowledged.keys()) {
+      const seq = core.seqOf(NAMESPACE, id);
+      const state = seq === 0 ? null : core.stateOf(seq);
+      // A lost one does not change any more: the judge names it.
+      if (state === 'queued' || state === 'running' || state === 'scheduled')
+        return `${id} is ${state} at ${node.name}`;
+    }
+  }
+  return null;
+}
+
+function sameIndex(cluster: SimCluster): boolean {
+  const indexes = cluster.nodes.map((node) => node.node?.parts?.core.appliedIndex ?? -1);
+  return indexes.every((index) => index === indexes[0]);
+}
+
+function judge(cluster: SimCluster, history: History, violations: string[]): void {
+  const outcomes = new Map<string, string>();
+  const hashes = new Set<string>();
+  for (const node of cluster.nodes) {
+    const core = node.node?.parts?.core;
+    if (core === undefined) continue;
+    hashes.add(`${core.appliedIndex}:${core.stateHash()}`);
+    for (const id of history.acknowledged.keys()) {
+      const job = core.findJob(NAMESPACE, id);
+      if (job === null) {
+        violations.push(`acknowledged job ${id} is unknown to ${node.name}`);
+        continue;
+      }
+      const outcome = `${job.state} ${Buffer.from(job.result).toString()} ${job.finishedWall}`;
+      const before = outcomes.get(id);
+      if (before !== undefined && before !== outcome) {
+        violations.push(`${id} is "${outcome}" at ${node.name} and "${before}" elsewhere`);
+      }
+      outcomes.set(id, outcome);
+    }
+    for (const [id, tokens] of history.completed) {
+      const job = core.findJob(NAMESPACE, id);
+      if (job?.state !== 'succeeded') {
+        violations.push(
+          `completion of ${id} was accepted, yet it is ${job?.state ?? 'unknown'} at ${node.name}`,
+        );
+      }
+      if (tokens.size > 1) violations.push(`${id} was completed under ${tokens.size} leases`);
+    }
+    const seen = core.listJobs({
+      namespace: NAMESPACE,
+      function: '',
+      states: [],
+      uniqueKey: '',
+      pageSize: 1_000_000,
+      after: 0,
+      budget: 10_000_000,
+    });
+    for (const job of seen.jobs) {
+      if (!history.tried.has(job.id)) violations.push(`${node.name} has ${job.id}, which nobody submitted`);
+    }
+  }
+  if (hashes.size > 1) violations.push(`state hashes differ: ${[...hashes].join(' ')}`);
+  for (const [id, tokens] of history.leases) {
+    if (new Set(tokens).size !== tokens.length) violations.push(`${id} was delivered twice under one lease`);
+  }
+}

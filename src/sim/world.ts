@@ -1,0 +1,174 @@
+import { crc32 } from 'node:zlib';
+import type { Clock, Timer } from '../base/clock.js';
+import { systemClock } from '../base/system-clock.js';
+import { SeededRandom } from './random.js';
+
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  readonly work: () => void;
+  cancelled: boolean;
+}
+
+/** Start of the simulated wall clock: 2026-01-01 UTC. */
+const EPOCH_WALL_MS = 1_767_225_600_000;
+
+/**
+ * Virtual time for a whole cluster in one process: events in order of (time, order of asking). What an event's promises
+ * do runs before the next event, so one seed gives one run, whatever the machine.
+ */
+export class World {
+  readonly random: SeededRandom;
+  readonly #heap: Event[] = [];
+  readonly #lines: ((line: string) => void) | null;
+  #now = 0;
+  #order = 0;
+  #hash = 0;
+  #events = 0;
+
+  constructor(seed: number, lines: ((line: string) => void) | null = null) {
+    this.random = new SeededRandom(seed);
+    this.#lines = lines;
+  }
+
+  /** Virtual milliseconds since the start. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Hash over everything noted so far: equal for equal runs. */
+  get traceHash(): string {
+    return this.#hash.toString(16).padStart(8, '0');
+  }
+
+  get events(): number {
+    return this.#events;
+  }
+
+  note(what: string): void {
+    const line = `${this.#now.toFixed(3)} ${what}`;
+    this.#hash = crc32(line, this.#hash);
+    this.#lines?.(line);
+  }
+
+  after(delayMs: number, work: () => void): Timer {
+    const event: Event = {
+      at: this.#now + Math.max(0, delayMs),
+      order: this.#order++,
+      work,
+      cancelled: false,
+    };
+    this.#push(event);
+    return {
+      cancel: () => {
+        event.cancelled = true;
+      },
+    };
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(ms, resolve);
+    });
+  }
+
+  /** Runs events until `done` says so, or virtual time passes `untilMs`. Returns whether `done` was reached. */
+  async run(untilMs: number, done: () => boolean): Promise<boolean> {
+    await settle();
+    while (!done()) {
+      const event = this.#pop();
+      if (event === null || event.at > untilMs) {
+        if (event !== null) this.#push(event);
+        this.#now = untilMs;
+        return false;
+      }
+      if (event.cancelled) continue;
+      this.#now = event.at;
+      this.#events += 1;
+      event.work();
+      await settle();
+    }
+    return true;
+  }
+
+  /** A node's clocks: `wallOffsetMs` wrong by the wall, and dead once `kill` was called. */
+  clock(wallOffsetMs: number): SimClock {
+    return new SimClock(this, wallOffsetMs);
+  }
+
+  #push(event: Event): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(event);
+    while (at > 0) {
+      const up = (at - 1) >> 1;
+      if (!before(event, heap[up]!)) break;
+      heap[at] = heap[up]!;
+      at = up;
+    }
+    heap[at] = event;
+  }
+
+  #pop(): Event | null {
+    const heap = this.#heap;
+    const top = heap[0];
+    if (top === undefined) return null;
+    const last = heap.pop()!;
+    if (heap.length === 0) return top;
+    let at = 0;
+    for (;;) {
+      let child = at * 2 + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child += 1;
+      if (!before(heap[child]!, last)) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = last;
+    return top;
+  }
+}
+
+export class SimClock implements Clock {
+  readonly #world: World;
+  wallOffsetMs: number;
+  #alive = true;
+
+  constructor(world: World, wallOffsetMs: number) {
+    this.#world = world;
+    this.wallOffsetMs = wallOffsetMs;
+  }
+
+  kill(): void {
+    this.#alive = false;
+  }
+
+  monotonicMs(): number {
+    return this.#world.now;
+  }
+
+  wallMs(): number {
+    return Math.floor(EPOCH_WALL_MS + this.#world.now + this.wallOffsetMs);
+  }
+
+  setTimer(delayMs: number, fn: () => void): Timer {
+    return this.#world.after(delayMs, () => {
+      if (this.#alive) fn();
+    });
+  }
+
+  defer(fn: () => void): void {
+    this.setTimer(0, fn);
+  }
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** Lets every promise that can go on do so: they all run before the machine's own deferred call. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    systemClock.defer(resolve);
+  });
+}
