@@ -43,7 +43,10 @@ interface Gathered {
 
 const nothingToWrite: Gathered = { hardState: null, entries: noEntries, snapshot: null, number: 0 };
 
-/** Raft as ported from etcd, v3.5, behind our interface. */
+/**
+ * Raft as ported from etcd, v3.5, behind our interface: PreVote and CheckQuorum on, proposals never forwarded,
+ * linearizable reads by ReadIndex. Throws `InvariantError` where the port would stop the process.
+ */
 export function createConsensus(options: ConsensusOptions): Consensus {
   return new PortedConsensus(options);
 }

@@ -58,6 +58,15 @@ export class MemoryLog implements Storage {
 
   constructor(initial: InitialState) {
     const { hardState, mark, entries } = initial;
+    const { voters, learners } = mark.membership;
+    invariant(
+      mark.index > 0 || voters.length + learners.length === 0,
+      'members begin behind a mark above 0',
+      {
+        voters,
+        learners,
+      },
+    );
     this.#mark = mark;
     this.#base = { index: mark.index, term: mark.term };
     this.#records = entries.map(LogRecord.of);

@@ -124,7 +124,11 @@ export interface Output {
 
 export type Proposed = 'accepted' | 'not-leader' | 'dropped';
 
-/** What was found on disk at the start (or what formation decided). */
+/**
+ * What was found on disk at the start (or what formation decided). Founders begin behind a mark with an index of
+ * at least 1 and all founders in its membership; a node that joins later, with a mark of index 0 and no members:
+ * so it can take part in the log only behind a snapshot, which tells it the membership.
+ */
 export interface InitialState {
   readonly hardState: HardState;
   readonly mark: SnapshotMark;

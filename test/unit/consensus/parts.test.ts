@@ -114,6 +114,12 @@ describe('what was found on disk', () => {
     expect(() => start({ entries: [entry(2, 2), entry(3, 1)] })).toThrow(InvariantError);
   });
 
+  test('members without a snapshot before them stop the node', () => {
+    const mark = { index: 0, term: 0, membership: members([1]) };
+    expect(() => start({ mark })).toThrow(InvariantError);
+    expect(start({ mark: { ...mark, membership: members([]) } }).status()).toMatchObject({ lastIndex: 0 });
+  });
+
   test('the wrong place for applied, membership and compaction stops the node', () => {
     const node = start({});
     node.campaign();
