@@ -23,7 +23,7 @@ export interface Disk {
   exists(path: string): Promise<boolean>;
   /** Names inside the directory, sorted. */
   list(path: string): Promise<string[]>;
-  /** Makes the directory and its parents. */
+  /** Makes the directory and its parents where they are missing, durably. */
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;

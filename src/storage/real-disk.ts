@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Disk, DiskFile } from './disk.js';
 import { lockPath } from './real-lock.js';
 
@@ -69,6 +70,15 @@ function behind(parts: readonly Uint8Array[], skip: number): Uint8Array[] {
   return out;
 }
 
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 /** The machine's disk, through Node's file API. */
 export function realDisk(): Disk {
   return {
@@ -89,18 +99,18 @@ export function realDisk(): Disk {
       return (await fs.readdir(path)).sort();
     },
     async makeDirectory(path) {
-      await fs.mkdir(path, { recursive: true, mode: 0o700 });
+      const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
+      if (first === undefined) return;
+      // A new directory that is lost with the power would take all synced files with it.
+      const top = dirname(resolve(first));
+      for (let at = dirname(resolve(path)); ; at = dirname(at)) {
+        await syncDirectory(at);
+        if (at === top) return;
+      }
     },
     rename: (from, to) => fs.rename(from, to),
     remove: (path) => fs.unlink(path),
-    async syncDirectory(path) {
-      const handle = await fs.open(path, constants.O_RDONLY);
-      try {
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    },
+    syncDirectory,
     lock: lockPath,
     async freeBytes(path) {
       const { bavail, bsize } = await fs.statfs(path);

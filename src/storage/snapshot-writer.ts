@@ -156,7 +156,7 @@ export class PackWriter implements SnapshotWriter {
   async #copyFromSparsePacks(): Promise<void> {
     const live = new Map<number, PageRef[]>();
     for (const page of this.#pages.values()) {
-      if (page.pack === this.#number) continue;
+      if (page.pack === this.#number || page.length === 0) continue;
       const pages = live.get(page.pack);
       if (pages === undefined) live.set(page.pack, [page]);
       else pages.push(page);
@@ -183,6 +183,8 @@ export class PackWriter implements SnapshotWriter {
     const packs = new Map<number, number>();
     let bytes = 0;
     for (const page of this.#pages.values()) {
+      // An empty page needs no pack, and its own may not exist.
+      if (page.length === 0) continue;
       packs.set(page.pack, page.pack === this.#number ? this.#end : this.#host.base!.packs.get(page.pack)!);
       bytes += page.length;
     }

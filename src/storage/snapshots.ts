@@ -24,6 +24,16 @@ const ADVICE =
   'the state cannot be restored from it, and the log before it is gone: replace this node with ' +
   '"gearmesh cluster replace NODE"';
 
+interface OpenPack {
+  readonly file: DiskFile;
+  readonly reader: WindowReader;
+}
+
+async function openPack(disk: Disk, path: string): Promise<OpenPack> {
+  const file = await disk.open(path, { create: false });
+  return { file, reader: new WindowReader(file, await file.size()) };
+}
+
 class PackedSnapshots implements SnapshotStore {
   readonly #disk: Disk;
   readonly #directory: string;
@@ -34,7 +44,7 @@ class PackedSnapshots implements SnapshotStore {
   #lastNumber: number;
   #writer: SnapshotWriter | null = null;
   /** Packs open for reading, for copies and by `pages`. */
-  readonly #files = new Map<number, Promise<{ file: DiskFile; reader: WindowReader }>>();
+  readonly #files = new Map<number, Promise<OpenPack>>();
   #readers = 0;
   #closed = false;
 
@@ -98,7 +108,11 @@ class PackedSnapshots implements SnapshotStore {
     if (this.#closed) return;
     await this.#writer?.abort();
     this.#closed = true;
-    await this.#closeFiles();
+    try {
+      await this.#closeFiles();
+    } catch (error) {
+      throw diskError('closing the snapshots', error);
+    }
   }
 
   #usable(): void {
@@ -107,6 +121,7 @@ class PackedSnapshots implements SnapshotStore {
 
   async #readPage(page: PageRef): Promise<Buffer> {
     this.#usable();
+    if (page.length === 0) return Buffer.alloc(0);
     const path = `${this.#directory}/${packName(page.pack)}`;
     const reader = (await this.#open(page.pack, path)).reader;
     let bytes: Buffer;
@@ -126,16 +141,13 @@ class PackedSnapshots implements SnapshotStore {
     throw new StorageError('DAMAGED', this.#damage.message);
   }
 
-  #open(pack: number, path: string): Promise<{ file: DiskFile; reader: WindowReader }> {
+  #open(pack: number, path: string): Promise<OpenPack> {
     let opened = this.#files.get(pack);
     if (opened === undefined) {
-      opened = this.#disk.open(path, { create: false }).then(
-        async (file) => ({ file, reader: new WindowReader(file, await file.size()) }),
-        (error) => {
-          this.#files.delete(pack);
-          throw diskError(`reading ${path}`, error);
-        },
-      );
+      opened = openPack(this.#disk, path).catch((error) => {
+        this.#files.delete(pack);
+        throw diskError(`reading ${path}`, error);
+      });
       this.#files.set(pack, opened);
     }
     return opened;
@@ -161,7 +173,9 @@ class PackedSnapshots implements SnapshotStore {
   async #closeFiles(): Promise<void> {
     const opened = [...this.#files.values()];
     this.#files.clear();
-    for (const one of opened) await (await one).file.close();
+    for (const one of await Promise.allSettled(opened)) {
+      if (one.status === 'fulfilled') await one.value.file.close();
+    }
   }
 }
 

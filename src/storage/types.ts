@@ -35,13 +35,16 @@ export interface WalRecovery {
  * fdatasync has returned; at most one `sync` may be under way. A rejected `sync` is final: the node stops.
  */
 export interface Wal {
+  /** Keeps the entries' bytes without copying them: they must not change until `sync` has returned. */
   append(hardState: HardState | null, entries: readonly LogEntry[]): void;
   sync(): Promise<void>;
   /** Entries up to and including `mark.index` are covered by a durable snapshot: drops or recycles whole segments. */
   release(mark: { index: number; term: number }): Promise<void>;
   /** After a snapshot was installed: everything in the log is void, it goes on behind `mark`. */
   reset(mark: { index: number; term: number }, hardState: HardState): Promise<void>;
+  /** Bytes written to the segments in use; what is made ahead or kept for recycling does not count. */
   readonly bytes: number;
+  /** Segments in use. */
   readonly segments: number;
   close(): Promise<void>;
 }
@@ -53,11 +56,15 @@ export interface SnapshotPage {
   readonly bytes: Uint8Array;
 }
 
-/** Writes one snapshot; nothing of it counts until `finish` resolves (temporary name, checksum, sync, rename, sync). */
+/**
+ * Writes one snapshot; nothing of it counts until `finish` resolves (temporary name, checksum, sync, rename, sync).
+ * After a rejected `write` it must be given up by `abort`, which is harmless after `finish` and when repeated.
+ */
 export interface SnapshotWriter {
   /** True where the newest finished snapshot holds this page in this version: then `reuse` instead of `write`. */
   has(key: string, version: number): boolean;
   reuse(key: string, version: number): void;
+  /** One page after the other; its bytes must not change until it resolves. */
   write(page: SnapshotPage): Promise<void>;
   finish(): Promise<void>;
   abort(): Promise<void>;
