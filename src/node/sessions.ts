@@ -244,6 +244,13 @@ export class Sessions {
     return this.#local.size;
   }
 
+  /** Jobs that the workers connected here would still take. Looks at every session: for a scrape, not for a call. */
+  get credits(): number {
+    let credits = 0;
+    for (const id of this.#local.keys()) credits += this.#parts.core.session(id)?.credit ?? 0;
+    return credits;
+  }
+
   /** Called while the command that opened or attached it is applied. */
   add(o: {
     id: number;
