@@ -17,6 +17,9 @@ import { diskError, StorageError } from './errors.js';
 /** From <fcntl.h> of macOS and the BSDs; Node does not name it. */
 const O_EXLOCK = 0x20;
 
+/** Directories of locks that are held: not to be closed by the collector when their holder forgets them. */
+const openDirectories = new Set<fs.FileHandle>();
+
 export function lockPath(path: string): Promise<DiskLock> {
   return process.platform === 'linux' ? lockBySockets(path) : lockByOpening(path);
 }
@@ -59,17 +62,21 @@ async function lockBySockets(path: string): Promise<DiskLock> {
       throw diskError(`locking ${path}`, error);
     }
     const beside = await listenBeside(path, `/proc/self/fd/${directory.fd}/${basename(path)}`);
-    const servers = beside === null ? [abstract] : [beside, abstract];
+    const guard = abstract;
+    openDirectories.add(directory);
     return {
       async release() {
-        for (const server of servers) await close(server);
+        if (beside !== null) await close(beside);
+        await close(guard);
+        // Not earlier: closing a socket removes its file, by the path through this directory's number.
+        openDirectories.delete(directory);
+        await directory.close();
       },
     };
   } catch (error) {
     if (abstract !== null) await close(abstract);
-    throw error;
-  } finally {
     await directory.close();
+    throw error;
   }
 }
 
