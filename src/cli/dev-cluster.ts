@@ -2,10 +2,10 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentNameOf, OPTIONS } from '../config/index.js';
+import { whyNotFree } from './dev-ports.js';
 import { CliError } from './exit-codes.js';
 
 export interface DevClusterOptions {
@@ -240,20 +240,13 @@ function nodeEnvironment(environment: DevClusterOptions['environment']): NodeJS.
 }
 
 async function assertFree(port: number): Promise<void> {
-  const probe = createServer();
-  try {
-    probe.listen(port, HOST);
-    await once(probe, 'listening');
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CliError(
-      'FAILED',
-      `port ${port} cannot be used: ${why}`,
-      'choose other ports with --base-port, or end what uses this one',
-    );
-  }
-  probe.close();
-  await once(probe, 'close');
+  const why = await whyNotFree(port);
+  if (why === null) return;
+  throw new CliError(
+    'FAILED',
+    `port ${port} cannot be used: ${why}`,
+    'choose other ports with --base-port, or end what uses this one',
+  );
 }
 
 function lastLines(path: string): string {

@@ -1,9 +1,17 @@
 import type { CliCommand } from './command.js';
 import { command } from './command.js';
+import { benchCommand } from './commands/bench.js';
+import { clusterCommand } from './commands/cluster.js';
 import { completionCommand } from './commands/completion.js';
+import { demoCommand } from './commands/demo.js';
 import { devCommand } from './commands/dev.js';
+import { jobsCommand } from './commands/jobs.js';
+import { queuesCommand } from './commands/queues.js';
 import { serverCommand } from './commands/server.js';
+import { statusCommand } from './commands/status.js';
+import { submitCommand } from './commands/submit.js';
 import { versionCommand } from './commands/version.js';
+import { workCommand } from './commands/work.js';
 import type { CliContext } from './context.js';
 import { version } from './version.js';
 
@@ -18,6 +26,14 @@ export function program(context: CliContext): CliCommand {
     .example('gearmesh work reverse -- rev', 'Work: one run of a command for each job');
   root.addCommand(serverCommand(context));
   root.addCommand(devCommand(context));
+  root.addCommand(demoCommand(context));
+  root.addCommand(submitCommand(context));
+  root.addCommand(workCommand(context));
+  root.addCommand(statusCommand(context));
+  root.addCommand(jobsCommand(context));
+  root.addCommand(queuesCommand(context));
+  root.addCommand(clusterCommand(context));
+  root.addCommand(benchCommand(context));
   root.addCommand(completionCommand(context, () => root));
   root.addCommand(versionCommand(context));
   prepare(root, context);

@@ -17,3 +17,34 @@ export function time(text: string): number {
   if (value !== undefined) return value;
   throw new InvalidArgumentError('Expected a time: milliseconds, or a number with ms, s, m, h or d.');
 }
+
+export function moment(text: string): Date {
+  const value = new Date(text);
+  if (!Number.isNaN(value.getTime())) return value;
+  throw new InvalidArgumentError('Expected a date and time, e.g. 2030-01-31T12:00:00Z.');
+}
+
+export function oneOf<const C extends string>(...choices: readonly C[]): (text: string) => C {
+  return (text) => {
+    const found = choices.find((c) => c === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Expected one of ${choices.join(', ')}.`);
+  };
+}
+
+/** Several, separated by commas or given one by one. */
+export function someOf<const C extends string>(
+  ...choices: readonly C[]
+): (text: string, before: readonly C[] | undefined) => readonly C[] {
+  const one = oneOf(...choices);
+  return (text, before = []) => [...before, ...text.split(',').map((part) => one(part.trim()))];
+}
+
+export function metadataEntry(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('Expected KEY=VALUE.');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}

@@ -5,7 +5,7 @@ import { readClusterStatus } from '../cluster-status.js';
 import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { say, sayJson, table, tell } from '../context.js';
+import { aborted, say, sayJson, table, tell } from '../context.js';
 import type { DevNode } from '../dev-cluster.js';
 import { DevCluster } from '../dev-cluster.js';
 import { wholeNumber } from '../values.js';
@@ -91,13 +91,6 @@ async function dev(context: CliContext, flags: DevFlags, serverFlags: readonly s
     clearInterval(alive);
     if (temporary) rmSync(directory, { recursive: true, force: true });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', () => done(), { once: true });
-  });
 }
 
 function welcome(
