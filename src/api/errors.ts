@@ -37,16 +37,21 @@ export const ERROR_DOMAIN = 'gearmesh';
 export const DETAILS_TRAILER = 'grpc-status-details-bin';
 const TYPE_PREFIX = 'type.googleapis.com/';
 
-/** Trailers must fit the 8 KiB of headers that many clients accept at most, in base64. */
-const MESSAGE_CHARS_MAX = 1_024;
-const VIOLATIONS_SENT_MAX = 20;
-const VIOLATION_CHARS_MAX = 160;
-const METADATA_SENT_MAX = 16;
+/** Trailers must fit the 8 KiB of headers that many clients accept at most: message percent-encoded, details in base64. */
+const MESSAGE_BYTES_MAX = 700;
+const VIOLATION_BYTES_MAX = 160;
+const VIOLATIONS_BYTES_MAX = 2_400;
+const METADATA_SENT_MAX = 8;
+const METADATA_BYTES_MAX = 80;
 
-function cut(text: string, most: number): string {
-  const short = text.length > most ? `${text.slice(0, most - 1)}…` : text;
-  // Half of a surrogate pair cannot be sent.
-  return Buffer.from(short, 'utf8').toString('utf8');
+/** The text's beginning, in whole characters. */
+function cut(text: string, mostBytes: number): string {
+  // Half of a surrogate pair cannot be sent: the round trip replaces it.
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length <= mostBytes) return bytes.toString('utf8');
+  let end = mostBytes - 3;
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return `${bytes.toString('utf8', 0, end)}…`;
 }
 
 /** What a caller of ours threw, as an error of the table: anything unexpected is a defect. */
@@ -70,12 +75,15 @@ function truthful(error: GearmeshError): GearmeshError {
 }
 
 function violationsOf(error: GearmeshError) {
-  const sent = error.violations.slice(0, VIOLATIONS_SENT_MAX).map((violation) => ({
-    field: cut(violation.field, VIOLATION_CHARS_MAX),
-    description: cut(violation.description, VIOLATION_CHARS_MAX),
-    reason: '',
-    localizedMessage: undefined,
-  }));
+  const sent = [];
+  let room = VIOLATIONS_BYTES_MAX;
+  for (const violation of error.violations) {
+    const field = cut(violation.field, VIOLATION_BYTES_MAX);
+    const description = cut(violation.description, VIOLATION_BYTES_MAX);
+    room -= Buffer.byteLength(field) + Buffer.byteLength(description) + 10;
+    if (room < 0) break;
+    sent.push({ field, description, reason: '', localizedMessage: undefined });
+  }
   const more = error.violations.length - sent.length;
   if (more > 0) {
     sent.push({ field: '', description: `and ${more} more`, reason: '', localizedMessage: undefined });
@@ -88,7 +96,7 @@ export function toStatus(thrown: unknown, code?: status): Status {
   const error = truthful(asGearmeshError(thrown));
   const metadata: Record<string, string> = {};
   for (const [key, value] of Object.entries(error.metadata).slice(0, METADATA_SENT_MAX)) {
-    metadata[key] = cut(value, VIOLATION_CHARS_MAX);
+    metadata[cut(key, METADATA_BYTES_MAX)] = cut(value, METADATA_BYTES_MAX);
   }
   metadata.outcome = error.code === 'OUTCOME_UNKNOWN' ? 'UNKNOWN' : error.outcome;
   const details = [
@@ -106,7 +114,7 @@ export function toStatus(thrown: unknown, code?: status): Status {
     const value = toBuffer(RetryInfo, { retryDelay: toDuration(waitMs) });
     details.push({ typeUrl: `${TYPE_PREFIX}google.rpc.RetryInfo`, value });
   }
-  return { code: code ?? GRPC_STATUS[error.code], message: cut(error.message, MESSAGE_CHARS_MAX), details };
+  return { code: code ?? GRPC_STATUS[error.code], message: cut(error.message, MESSAGE_BYTES_MAX), details };
 }
 
 /** What grpc-js sends at the end of a call: code, message, and the details as a trailer. */
