@@ -22,7 +22,11 @@ import {
   type WatchJobRequest,
 } from '../../../proto/gen/gearmesh/v1/job.js';
 import { QueueServiceService } from '../../../proto/gen/gearmesh/v1/queue.js';
-import { type ServeFrame, type WorkFrame, WorkerServiceService } from '../../../proto/gen/gearmesh/v1/worker.js';
+import {
+  type ServeFrame,
+  WorkerServiceService,
+  type WorkFrame,
+} from '../../../proto/gen/gearmesh/v1/worker.js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../../proto/gen/google/rpc/error_details.js';
 import { Status } from '../../../proto/gen/google/rpc/status.js';
 

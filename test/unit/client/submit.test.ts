@@ -217,11 +217,7 @@ describe('errors', () => {
     });
     stream.send(
       accepted(frame, {
-        results: [
-          created(frame.jobs[0]!.id),
-          created('', { error: invalid }),
-          created('', { error: limit }),
-        ],
+        results: [created(frame.jobs[0]!.id), created('', { error: invalid }), created('', { error: limit })],
       }),
     );
     await good;
