@@ -53,12 +53,12 @@ export async function startServer(config: ServerConfig, deps: ServerDeps): Promi
     metrics.attach(metricsSource(config, node, transport, clock));
     const http = createHttpServer({
       api: node,
-      listen: showAddress(values['listen-http']),
+      listen: values['listen-http'],
       log,
       metrics,
       clock,
     });
-    await http.start();
+    await http.listen();
     opened.push(() => http.close());
     const grpc = createGrpcServer({
       api: node,

@@ -24,8 +24,8 @@ export function serverCommand(context: CliContext): CliCommand {
       'One of three nodes, on a trusted network',
     )
     .example(
-      "gearmesh server --id-from-hostname --peers-template 'gearmesh-{i}.gearmesh-peers:7731' --replicas 3 --check",
-      'What a pod of a StatefulSet runs; --check only looks at the settings',
+      'gearmesh server --data-dir .gearmesh/n1 --log-level debug --check',
+      'Only look whether the settings are in order',
     );
   const keys = new Map<string, string>();
   for (const [key, setting] of Object.entries(OPTIONS)) {

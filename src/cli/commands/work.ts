@@ -50,7 +50,7 @@ export function workCommand(context: CliContext): CliCommand {
   return asks(work, { json: false })
     .note(NOTES)
     .example('gearmesh work reverse -- rev', 'Reverse what is sent')
-    .example('gearmesh work thumbnail --concurrency 4 -- convert - -resize 200x200 png:-', 'Four at once')
+    .example('gearmesh work checksum --concurrency 4 -- sha256sum', 'Four at once')
     .example(
       `gearmesh work greet -- sh -c 'echo "Hello $(cat), attempt $GEARMESH_ATTEMPT"'`,
       'A line of shell',
