@@ -39,7 +39,7 @@ export interface HttpLimits {
   readonly closeMs: number;
 }
 
-export const DEFAULT_HTTP_LIMITS: HttpLimits = {
+const DEFAULT_HTTP_LIMITS: HttpLimits = {
   connectionsMax: 256,
   headerBytesMax: 8_192,
   headersTimeoutMs: 5_000,

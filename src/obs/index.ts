@@ -1,4 +1,3 @@
-export type { MetricInfo } from './definitions.js';
-export { createLogger, LOG_LEVELS, type LoggerOptions, type LogLevel } from './logger.js';
+export { createLogger, type LoggerOptions } from './logger.js';
 export { createMetrics, type MetricsOptions, type NodeMetrics } from './metrics.js';
 export type * from './source.js';

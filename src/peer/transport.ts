@@ -222,7 +222,7 @@ export class PeerTransport implements NetworkTransport {
     this.#links.set(link.name, link);
     const peer = this.#peers.get(link.name);
     if (peer !== undefined) peer.logged = '';
-    this.#log.info({ peer: link.name, address: hello.peer, version: hello.version }, 'connected to a peer');
+    this.#log.debug({ peer: link.name, address: hello.peer, version: hello.version }, 'connected to a peer');
     context.handler.connected(link.name, hello);
     if (peer !== undefined) answerProbes(peer, link.up);
   }

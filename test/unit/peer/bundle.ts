@@ -22,7 +22,7 @@ interface Waiting<T> {
 }
 
 /** Things in the order in which they happened, and a way to wait for one that fits. */
-export class Diary<T> {
+class Diary<T> {
   readonly all: T[] = [];
   #waiting: Waiting<T>[] = [];
 
