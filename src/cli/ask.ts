@@ -14,7 +14,7 @@ export interface AskFlags {
   readonly json?: boolean;
 }
 
-export const DEFAULT_ENDPOINT = '127.0.0.1:7730';
+const DEFAULT_ENDPOINT = '127.0.0.1:7730';
 
 /** `json: false` for a command that prints no data of its own. */
 export function asks(command: CliCommand, o: { json?: boolean; namespace?: boolean } = {}): CliCommand {

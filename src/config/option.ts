@@ -167,7 +167,7 @@ const BYTE_UNITS: readonly (readonly [string, number])[] = [
   ['KiB', 2 ** 10],
 ];
 
-export function showBytes(value: number): string {
+function showBytes(value: number): string {
   for (const [unit, size] of BYTE_UNITS) {
     if (value >= size && value % size === 0) return `${value / size}${unit}`;
   }

@@ -88,7 +88,7 @@ function peerList(values: Values, problems: string[]): readonly PeerEntry[] {
   return list;
 }
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
