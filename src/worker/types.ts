@@ -29,10 +29,10 @@ export interface HandleOptions {
 }
 
 /** Does a job. What it returns is the result; what it throws fails the attempt. */
-export type Handler = (
-  job: Job,
-  ctx: JobContext,
-) => PayloadInput | undefined | void | Promise<PayloadInput | undefined | void>;
+export type Handler = (job: Job, ctx: JobContext) => HandlerResult | Promise<HandlerResult>;
+
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a result need not say `return undefined`
+type HandlerResult = PayloadInput | undefined | void;
 
 export interface StopOptions {
   /** How long running jobs may still take before they are handed back. Default 30,000 ms; 0: at once. */

@@ -191,7 +191,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
   }
 
   async #untilSettled(ms: number): Promise<void> {
-    await this.#until(() => this.#outcomes.unanswered === 0 || this.#connection.session === null, ms);
+    // Without a connection the cluster's grace settles it.
+    await this.#until(() => this.#outcomes.unanswered === 0 || this.#connection.stream === null, ms);
   }
 
   async #untilDetached(ms: number): Promise<void> {
