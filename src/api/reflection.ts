@@ -47,7 +47,7 @@ export class Reflection {
           value: { service: this.#services.map((name) => ({ name })) },
         };
       case 'fileByFilename':
-        return this.#file(this.#registry.getFile(asked.value.replace(/\.proto$/, '')), asked.value);
+        return this.#file(this.#registry.getFile(asked.value), asked.value);
       case 'fileContainingSymbol':
         return this.#file(this.#fileOf(asked.value), asked.value);
       case 'allExtensionNumbersOfType':

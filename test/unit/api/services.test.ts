@@ -2,7 +2,13 @@ import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClusterServiceService, NodeRole, Settings } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { Consistency, JobState, JobView, Priority } from '../../../proto/gen/gearmesh/v1/common.js';
-import { Disposition, GetJobRequest, JobSpec, ListJobsRequest } from '../../../proto/gen/gearmesh/v1/job.js';
+import {
+  Disposition,
+  GetJobRequest,
+  JobServiceService,
+  JobSpec,
+  ListJobsRequest,
+} from '../../../proto/gen/gearmesh/v1/job.js';
 import { ListQueuesRequest, QueueServiceService } from '../../../proto/gen/gearmesh/v1/queue.js';
 import {
   CompleteJobRequest,
