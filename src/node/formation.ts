@@ -105,6 +105,8 @@ export class FormationDesk {
   async #try(): Promise<void> {
     const { peers, name, memory } = this.#parts;
     const others = peers.filter((peer) => peer.name !== name);
+    const before = await memory.prepared();
+    if (before !== null && (await this.#decidedElsewhere(before, others))) return;
     const members: Member[] = [this.#member(name, memory.diskId, this.#parts.ownPeerAddress)];
     const missing: string[] = [];
     const formed: string[] = [];
@@ -130,7 +132,6 @@ export class FormationDesk {
     const same = (formation: Formation): boolean =>
       formation.members.length === members.length &&
       formation.members.every((member, i) => member.diskId === members[i]!.diskId);
-    const before = await memory.prepared();
     const formation: Formation =
       before !== null && same(before)
         ? before
@@ -154,6 +155,18 @@ export class FormationDesk {
         );
       });
     }
+  }
+
+  /** What this node promised may have been decided while it did not listen: those who know are asked. */
+  async #decidedElsewhere(promised: Formation, others: readonly PeerAddress[]): Promise<boolean> {
+    for (const peer of others) {
+      if (this.#parts.hello(peer.name) === null) continue;
+      const answer = await this.#parts.asking.ask(peer.name, 'form.decided', null, ASK_MS).catch(() => null);
+      if (answer !== promised.clusterId) continue;
+      await this.#joined(promised);
+      return true;
+    }
+    return false;
   }
 
   async #joined(formation: Formation): Promise<void> {

@@ -73,7 +73,8 @@ export class LiveData {
       stream.first = from;
     }
     for (const chunk of fresh) {
-      stream.chunks.push(chunk);
+      // A copy: the chunk may be a small view that would hold a whole frame.
+      stream.chunks.push(Buffer.from(chunk));
       stream.bytes += chunk.length;
     }
     stream.next = from + fresh.length;

@@ -648,6 +648,8 @@ export class GearmeshNode implements NodeApi {
         return null;
       case 'leader-lost':
         return this.#formed().engine.leaderLost(body);
+      case 'form.decided':
+        return this.#directory.identity.cluster?.id ?? null;
       case 'form.prepare':
       case 'form.commit':
       case 'adopt':
