@@ -33,6 +33,9 @@ const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
   SHUTTING_DOWN: 100,
 };
 
+/** What these say is that nobody can tell: an id may be too old exactly because its job was accepted and done. */
+const ALWAYS_UNKNOWN: ReadonlySet<ErrorCode> = new Set(['OUTCOME_UNKNOWN', 'ID_TOO_OLD']);
+
 export const ERROR_DOMAIN = 'gearmesh';
 export const DETAILS_TRAILER = 'grpc-status-details-bin';
 const TYPE_PREFIX = 'type.googleapis.com/';
@@ -98,7 +101,7 @@ export function toStatus(thrown: unknown, code?: status): Status {
   for (const [key, value] of Object.entries(error.metadata).slice(0, METADATA_SENT_MAX)) {
     metadata[cut(key, METADATA_BYTES_MAX)] = cut(value, METADATA_BYTES_MAX);
   }
-  metadata.outcome = error.code === 'OUTCOME_UNKNOWN' ? 'UNKNOWN' : error.outcome;
+  metadata.outcome = ALWAYS_UNKNOWN.has(error.code) ? 'UNKNOWN' : error.outcome;
   const details = [
     {
       typeUrl: `${TYPE_PREFIX}google.rpc.ErrorInfo`,

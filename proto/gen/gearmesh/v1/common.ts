@@ -21,7 +21,8 @@ export const protobufFileName = "gearmesh/v1/common.proto";
  *     UTF-8 without control characters.
  *   * `revision` says where in the cluster's log something took effect. It is an opaque string: hand it back as
  *     `min_revision`, on any node, to read at least that. Do not take it apart.
- *   * A duration that is absent, or zero, means the default that its comment names.
+ *   * A duration that is absent means the default that its comment names; so does zero, unless the comment gives zero a
+ *     meaning of its own.
  *   * Errors are `google.rpc.Status` with details in the trailer `grpc-status-details-bin`: always an `ErrorInfo` of
  *     domain `gearmesh`, a `BadRequest` that names each bad field, a `RetryInfo` where waiting helps. Every reason is
  *     explained in docs/errors.md.
