@@ -49,7 +49,7 @@ export const DISPOSITIONS: { readonly [disposition in Disposition]: ProtoDisposi
   coalesced: ProtoDisposition.COALESCED,
 };
 
-export const PRIORITIES = [Priority.HIGH, Priority.NORMAL, Priority.LOW] as const;
+const PRIORITIES = [Priority.HIGH, Priority.NORMAL, Priority.LOW] as const;
 
 export const LOST_REASONS: { readonly [reason in LeaseLostReason]: ProtoLost } = {
   timeout: ProtoLost.TIMEOUT,
@@ -60,7 +60,7 @@ export const LOST_REASONS: { readonly [reason in LeaseLostReason]: ProtoLost } =
   deleted: ProtoLost.DELETED,
 };
 
-export function toMetadata(pairs: readonly (readonly [string, string])[]): { [key: string]: string } {
+function toMetadata(pairs: readonly (readonly [string, string])[]): { [key: string]: string } {
   const map: { [key: string]: string } = {};
   for (const [key, value] of pairs) {
     // A key named __proto__ is a key like any other.

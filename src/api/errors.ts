@@ -36,7 +36,7 @@ const RETRY_AFTER_MS: { readonly [code in ErrorCode]?: number } = {
 /** What these say is that nobody can tell: an id may be too old exactly because its job was accepted and done. */
 const ALWAYS_UNKNOWN: ReadonlySet<ErrorCode> = new Set(['OUTCOME_UNKNOWN', 'ID_TOO_OLD']);
 
-export const ERROR_DOMAIN = 'gearmesh';
+const ERROR_DOMAIN = 'gearmesh';
 export const DETAILS_TRAILER = 'grpc-status-details-bin';
 const TYPE_PREFIX = 'type.googleapis.com/';
 
@@ -58,7 +58,7 @@ function cut(text: string, mostBytes: number): string {
 }
 
 /** What a caller of ours threw, as an error of the table: anything unexpected is a defect. */
-export function asGearmeshError(error: unknown): GearmeshError {
+function asGearmeshError(error: unknown): GearmeshError {
   if (error instanceof GearmeshError) return error;
   const why = error instanceof Error ? error.message : String(error);
   return new GearmeshError('INTERNAL', { message: `a defect in Gearmesh: ${why}`, outcome: 'UNKNOWN' });

@@ -9,7 +9,6 @@ import {
   DURATION_MS_MAX,
   FOLLOWED_RETENTION_MS_MIN,
   METADATA_BYTES_MAX,
-  NAME_BYTES_MAX,
   UNIQUE_KEY_BYTES_MAX,
 } from './limits.js';
 import { type Checker, utf8Length } from './validate.js';
@@ -127,6 +126,3 @@ function retention(checker: Checker, spec: ProtoSpec, foreground: boolean): numb
   const ms = checker.duration('result_retention', spec.resultRetention, 0, DURATION_MS_MAX, -1);
   return foreground && ms >= 0 ? Math.max(ms, FOLLOWED_RETENTION_MS_MIN) : ms;
 }
-
-/** Bound on what a spec takes in a message besides its payload, bytes. */
-export const SPEC_OVERHEAD_BYTES = METADATA_BYTES_MAX * 2 + UNIQUE_KEY_BYTES_MAX + 4 * NAME_BYTES_MAX + 512;

@@ -41,7 +41,7 @@ export function functionSpecs(
   return specs;
 }
 
-export function jobError(checker: Checker, error: ProtoJobError | undefined, settings: Settings): JobError {
+function jobError(checker: Checker, error: ProtoJobError | undefined, settings: Settings): JobError {
   if (error === undefined) {
     checker.add('error', 'is required');
     return { code: '', message: '', details: new Uint8Array(0) };
@@ -111,7 +111,7 @@ function byKind(
   }
 }
 
-export function progress(checker: Checker, said: Progress | undefined): Progress {
+function progress(checker: Checker, said: Progress | undefined): Progress {
   if (said === undefined) {
     checker.add('progress', 'is required');
     return { numerator: 0, denominator: 0, message: '' };
