@@ -10,9 +10,9 @@ export type JsonValue =
   | readonly JsonValue[]
   | { readonly [key: string]: JsonValue | undefined };
 
-export const BYTES_TYPE = 'application/octet-stream';
-export const TEXT_TYPE = 'text/plain; charset=utf-8';
-export const JSON_TYPE = 'application/json';
+const BYTES_TYPE = 'application/octet-stream';
+const TEXT_TYPE = 'text/plain; charset=utf-8';
+const JSON_TYPE = 'application/json';
 
 const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);

@@ -326,10 +326,12 @@ export class Submitter {
     stream?.cancel();
     this.#cursor.failed(this.#endpoint);
     const final = error !== null && !worthRepeating(error);
+    // A message over the server's limit ends the stream: only the job that made it so large is to blame.
+    const tooLarge = final && error.code === 'RESOURCE_EXHAUSTED' && this.#oversized();
     const back: Batch[] = first === null ? [] : [first];
     this.#queuedJobs += first?.jobs.length ?? 0;
     for (const { batch } of this.#inFlight.values()) {
-      if (final) {
+      if (final && (!tooLarge || sizeOf(batch) > FRAME_BYTES_MAX)) {
         for (const job of batch.jobs) job.fail(error);
         continue;
       }
@@ -343,6 +345,11 @@ export class Submitter {
     this.#queue = back.concat(this.#queue);
     if (this.#queue.length > 0) void this.#open();
     else this.#tellIdle();
+  }
+
+  #oversized(): boolean {
+    for (const { batch } of this.#inFlight.values()) if (sizeOf(batch) > FRAME_BYTES_MAX) return true;
+    return false;
   }
 
   #failQueued(error: GearmeshError): void {
@@ -391,6 +398,12 @@ export class Submitter {
     this.#idle = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+function sizeOf(batch: Batch): number {
+  let bytes = 0;
+  for (const job of batch.jobs) bytes += job.bytes;
+  return bytes;
 }
 
 function doubt(batch: Batch): void {

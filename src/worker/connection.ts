@@ -2,11 +2,14 @@ import type { ServeFrame, Welcome, WorkFrame } from '../../proto/gen/gearmesh/v1
 import { fromDuration, timestampMs } from '../client/convert.js';
 import type { Cursor, EndpointPool, Opened } from '../client/endpoints.js';
 import { GearmeshError } from '../client/errors.js';
+import { worthRepeating } from '../client/status.js';
 import { WorkStream } from './stream.js';
 
 /** A stream that held for less than this counts as a failed try, so that a flapping node costs no storm. */
 const STABLE_MS = 1_000;
 const GRACE_MS = 10_000;
+/** How long to look for a node before saying that there is none. */
+const SEARCH_MS = 5_000;
 
 /** A session as its last welcome named it. */
 export interface Session {
@@ -27,8 +30,8 @@ export interface ConnectionEvents {
   forgotten(): void;
   /** No contact for as long as the cluster keeps a session without a stream: its leases are as good as gone. */
   graceOver(): void;
-  /** What the node said will not change by asking again. */
-  refused(error: GearmeshError): void;
+  /** No node can be reached, or the session is refused. `final`: asking again will not change it. */
+  trouble(error: GearmeshError, final: boolean): void;
 }
 
 /** Codes for which asking again is of no use unless somebody changes something. */
@@ -82,9 +85,11 @@ export class Connection {
     while (!this.#stop.signal.aborted) {
       let opened: Opened;
       try {
-        opened = await this.#cursor.open(Infinity, tries, this.#stop.signal);
-      } catch {
-        return; // only `close` ends it
+        opened = await this.#cursor.open(performance.now() + SEARCH_MS, tries, this.#stop.signal);
+      } catch (error) {
+        if (this.#finishing) return;
+        this.#events.trouble(error as GearmeshError, false);
+        continue;
       }
       const began = performance.now();
       const { error, welcomed, stay } = await this.#attach(opened);
@@ -96,7 +101,8 @@ export class Connection {
         this.#events.forgotten();
         continue;
       }
-      if (FINAL.has(error.code)) this.#events.refused(error);
+      const final = FINAL.has(error.code);
+      if (final || !(welcomed || worthRepeating(error))) this.#events.trouble(error, final);
       if (!stay) this.#cursor.failed(opened.endpoint);
     }
   }

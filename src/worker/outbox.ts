@@ -52,10 +52,13 @@ export class Outbox {
     return true;
   }
 
-  /** Resolves when little data waits. */
-  room(): Promise<void> {
-    if (this.#dataBytes <= DATA_WAIT_BYTES) return Promise.resolve();
-    return new Promise((resolve) => this.#roomWaiters.push(resolve));
+  /** Resolves when little data waits, or the signal is aborted. */
+  room(signal: AbortSignal): Promise<void> {
+    if (this.#dataBytes <= DATA_WAIT_BYTES || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#roomWaiters.push(resolve);
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   outcome(outcome: JobOutcome): void {
@@ -87,6 +90,12 @@ export class Outbox {
   /** What is kept for a job that is no longer ours is of no use. */
   forget(token: number): void {
     this.#progress.delete(token);
+    this.#data = this.#data.filter((said) => {
+      if (said.leaseToken !== token) return true;
+      for (const chunk of said.chunks) this.#dataBytes -= chunk.length + OVERHEAD_BYTES;
+      return false;
+    });
+    if (this.#dataBytes <= DATA_WAIT_BYTES) this.#tellRoom();
   }
 
   get empty(): boolean {

@@ -78,7 +78,7 @@ export class Running implements JobContext {
     if (!this.live) return Promise.resolve();
     outbox.data(this.leaseToken, this.#chunks++, bytes); // a lost chunk keeps its number: followers see the gap
     this.#host.produced();
-    return outbox.room();
+    return outbox.room(this.signal);
   }
 
   abort(kind: JobAbortedError['kind'], message: string): void {
@@ -94,9 +94,14 @@ export class Running implements JobContext {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  /** Throws when the result cannot be encoded. */
+  /** Throws when the result cannot be encoded, or is larger than the cluster takes. */
   complete(result: PayloadInput | undefined): JobOutcome {
     const { bytes, contentType } = encodePayload(result, this.resultContentType);
+    const most = this.#host.payloadBytesMax;
+    if (bytes.length > most) {
+      const message = `a result of ${bytes.length} bytes; the limit is ${most}`;
+      throw new NonRetryableError(message, { code: 'PAYLOAD_TOO_LARGE' });
+    }
     return { ...this.#outcome(OutcomeKind.COMPLETE), result: bytes, resultContentType: contentType };
   }
 
@@ -116,11 +121,16 @@ export class Running implements JobContext {
       error: {
         code: cut(word.replace(/\p{Cc}/gu, ' ') || 'ERROR', CODE_BYTES_MAX),
         message: cut(error.message, TEXT_BYTES_MAX),
-        details: details instanceof Uint8Array ? details : NOTHING,
+        details: details instanceof Uint8Array && this.#fits(details) ? details : NOTHING,
       },
       retryable,
       retryAfter: error instanceof RetryAfter ? toDuration(error.delayMs) : undefined,
     };
+  }
+
+  /** Message and details share the limit. */
+  #fits(details: Uint8Array): boolean {
+    return details.length + TEXT_BYTES_MAX <= this.#host.payloadBytesMax;
   }
 
   release(reason: string): JobOutcome {

@@ -119,7 +119,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
       detached: (error, endpoint) => this.#session({ type: 'disconnected', node: '', endpoint, error }),
       forgotten: () => this.#loseAll('the cluster does not know the session any more'),
       graceOver: () => this.#loseAll('no contact for as long as the cluster keeps a session'),
-      refused: (error) => this.#refused(error),
+      trouble: (error, final) => this.#trouble(error, final),
     });
   }
 
@@ -310,8 +310,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
     }
     running.finish();
     this.#running.delete(running.leaseToken);
-    this.#outbox.forget(outcome === null ? running.leaseToken : 0);
-    if (outcome !== null) {
+    if (outcome === null) this.#outbox.forget(running.leaseToken);
+    else {
       this.#outcomes.give(
         running,
         outcome,
@@ -361,8 +361,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
     this.#schedule();
   }
 
-  #refused(error: GearmeshError): void {
-    if (this.#started === null) {
+  #trouble(error: GearmeshError, final: boolean): void {
+    if (this.#started === null || !final) {
       this.#tellError(error);
       return;
     }

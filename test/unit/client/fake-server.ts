@@ -31,7 +31,7 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../../../proto/gen/google/rpc/
 import { Status } from '../../../proto/gen/google/rpc/status.js';
 
 /** What comes in is awaited in order. */
-export class Inbox<T> {
+class Inbox<T> {
   readonly #items: T[] = [];
   readonly #waiting: ((item: T) => void)[] = [];
 

@@ -252,6 +252,21 @@ describe('errors', () => {
     expect(b.submits.size).toBe(0);
   });
 
+  test('a message over the limit of the server costs only the job that made it so large', async () => {
+    const small = client.submit('f', 'x');
+    const stream = await a.submits.next();
+    await stream.frames.next();
+    const large = client.submit('f', new Uint8Array(600 << 10));
+    await stream.frames.next();
+    stream.fail({ code: status.RESOURCE_EXHAUSTED, message: 'larger than max', details: [] });
+    expect((await refused(large)).code).toBe('RESOURCE_EXHAUSTED');
+    const again = await b.submits.next();
+    const frame = await again.frames.next();
+    expect(frame.jobs).toHaveLength(1);
+    again.send(accepted(frame));
+    await small;
+  });
+
   test('time over without an answer: the outcome is unknown; without a connection: not applied', async () => {
     const sent = client.submit('f', 'x', { timeoutMs: 60 });
     await (await a.submits.next()).frames.next();

@@ -216,6 +216,15 @@ describe('jobs', () => {
     expect((await failed).jobId).toBe('job-1');
   });
 
+  test('a result over the limit is not sent: the job fails', async () => {
+    const worker = make().handle('f', () => new Uint8Array(300 << 10));
+    const node = await attached(worker);
+    node.send({ assignments: [assignment(1)] });
+    const { outcomes } = await node.next();
+    expect(outcomes[0]).toMatchObject({ kind: OutcomeKind.FAIL, retryable: false });
+    expect(outcomes[0]!.error?.code).toBe('PAYLOAD_TOO_LARGE');
+  });
+
   test('a function that it does not do goes back', async () => {
     const worker = make().handle('f', () => undefined);
     const node = await attached(worker);
@@ -373,6 +382,33 @@ describe('another node', () => {
     stream.send(serve({ leasesLost: [{ leaseToken: 5, reason: 4 }] }));
     stream.send(serve({ outcomeResults: [result(5)] }));
     expect((await succeeded).leaseToken).toBe(5);
+  });
+
+  test('functions that changed without a connection are said when it is back', async () => {
+    const worker = make().handle('f', () => undefined);
+    const gone = new Promise((resolve) => {
+      worker.on('session', (said) => {
+        if (said.type === 'disconnected') resolve(said);
+      });
+    });
+    await attached(worker);
+    a.kill();
+    b.kill();
+    await gone;
+    worker.handle('g', () => undefined);
+    await b.restart();
+    const first = await (await b.works.next()).frames.next();
+    expect(first.functionsChanged?.functions.map((fn) => fn.name)).toEqual(['f', 'g']);
+  });
+
+  test('a refusal that may pass is told, and tried again', async () => {
+    const worker = make().handle('f', () => undefined);
+    const told = new Promise<Error>((resolve) => worker.once('error', resolve));
+    const started = worker.start();
+    (await a.works.next()).fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED'));
+    expect(await told).toMatchObject({ reason: 'LIMIT_REACHED' });
+    await Node.welcome(b);
+    await started;
   });
 
   test('an outcome that found no leader is said again at another node', async () => {
