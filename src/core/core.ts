@@ -1,13 +1,220 @@
-import type { Core } from './interface.js';
-import type { PayloadStore, Settings } from './types.js';
+import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
+import { applyEntry, begin } from './apply.js';
+import { findJob } from './commands/job-id.js';
+import { runningSeq } from './commands/outcomes.js';
+import type { Core, JobPage, JobQuery, Restorer, SnapshotCursor } from './interface.js';
+import { withDefaults } from './settings.js';
+import { beginSnapshot } from './snapshot/cursor.js';
+import { beginRestore } from './snapshot/restore.js';
+import { State } from './state.js';
+import { nextDue } from './timers.js';
+import type {
+  Effects,
+  JobState,
+  JobView,
+  NodeView,
+  PayloadStore,
+  QueueView,
+  SessionView,
+  Settings,
+} from './types.js';
+import {
+  endedView,
+  jobState,
+  jobView,
+  leaseEndWall,
+  listJobs,
+  queueView,
+  queueViews,
+  sessionView,
+} from './views.js';
 
 export interface CoreOptions {
   readonly payloads: PayloadStore;
   /** Initial settings, part of the state: must be the same on all nodes of a cluster at its formation. */
   readonly settings?: Partial<Settings>;
+  /** Part of the state: a snapshot of another cluster is refused. */
   readonly clusterName: string;
 }
 
+const idBytes = Buffer.alloc(ULID_BYTES);
+
+class StateMachine implements Core {
+  readonly #options: CoreOptions;
+  #state: State;
+  #snapshot: SnapshotCursor | null = null;
+
+  constructor(options: CoreOptions) {
+    this.#options = options;
+    this.#state = this.#fresh();
+    this.#state.start();
+  }
+
+  get appliedIndex(): number {
+    return this.#state.index;
+  }
+
+  get elapsedUs(): number {
+    return this.#state.elapsedUs;
+  }
+
+  get wall(): number {
+    return this.#state.wall;
+  }
+
+  get settings(): Settings {
+    return this.#state.settings;
+  }
+
+  get members(): Uint8Array {
+    return this.#state.members;
+  }
+
+  apply(index: number, entry: Uint8Array, effects: Effects): void {
+    applyEntry(this.#state, index, entry, effects);
+  }
+
+  skip(index: number): void {
+    begin(this.#state, index);
+  }
+
+  setMembers(index: number, members: Uint8Array): void {
+    begin(this.#state, index);
+    this.#state.members = Buffer.from(members);
+  }
+
+  nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean } {
+    return nextDue(this.#state);
+  }
+
+  lastBatch(incarnation: number): number {
+    return this.#state.nodes.live(incarnation)?.lastBatch ?? -1;
+  }
+
+  findJob(namespace: string, id: string): JobView | null {
+    return jobView(this.#state, this.seqOf(namespace, id));
+  }
+
+  job(seq: number): JobView | null {
+    return jobView(this.#state, seq);
+  }
+
+  ended(seq: number): { readonly id: string; readonly state: JobState; readonly revision: number } | null {
+    return endedView(this.#state, seq);
+  }
+
+  seqOf(namespace: string, id: string): number {
+    if (!isUlid(id)) return 0;
+    ulidToBytes(id, idBytes);
+    return findJob(this.#state, namespace, {
+      a: idBytes.readUInt32LE(0),
+      b: idBytes.readUInt32LE(4),
+      c: idBytes.readUInt32LE(8),
+      d: idBytes.readUInt32LE(12),
+    });
+  }
+
+  seqOfToken(token: number): number {
+    return runningSeq(this.#state, token);
+  }
+
+  stateOf(seq: number): JobState | null {
+    return jobState(this.#state, seq);
+  }
+
+  leaseEndWall(token: number): number {
+    const state = this.#state;
+    const seq = runningSeq(state, token);
+    return seq === 0 ? 0 : leaseEndWall(state, seq);
+  }
+
+  listJobs(query: JobQuery): JobPage {
+    return listJobs(this.#state, query);
+  }
+
+  queue(namespace: string, fn: string): QueueView | null {
+    const found = this.#state.functions.find(namespace, fn);
+    return found === null ? null : queueView(this.#state, found);
+  }
+
+  queues(namespace: string | null): readonly QueueView[] {
+    return queueViews(this.#state, namespace);
+  }
+
+  session(id: number): SessionView | null {
+    const session = this.#state.sessions.get(id);
+    return session === null ? null : sessionView(session);
+  }
+
+  heldTokens(id: number): readonly number[] {
+    const session = this.#state.sessions.get(id);
+    if (session === null) return [];
+    const { jobs } = this.#state;
+    const tokens: number[] = [];
+    for (let seq = session.held.head; seq !== 0; seq = jobs.next(session.held, seq)) {
+      const page = jobs.pageOf(seq);
+      tokens.push(jobs.token(page, page.row(seq)));
+    }
+    return tokens;
+  }
+
+  nodes(): readonly NodeView[] {
+    return this.#state.nodes.all().map(({ name, incarnation, up, stalled, grpc, http, version }) => ({
+      name,
+      incarnation,
+      up,
+      stalled,
+      grpc,
+      http,
+      version,
+    }));
+  }
+
+  counts(): ReturnType<Core['counts']> {
+    const state = this.#state;
+    return {
+      jobs: state.jobs.size,
+      waiting: state.byState[1]!,
+      running: state.byState[2]!,
+      sessions: state.sessions.size,
+      functions: state.functions.size,
+      dedupeEntries: state.dedupe.count,
+      payloadBytes: state.payloads.bytes,
+    };
+  }
+
+  stateHash(): string {
+    return this.#state.pages.stateHash();
+  }
+
+  pageHashes(): ReadonlyMap<string, string> {
+    return this.#state.pages.pageHashes();
+  }
+
+  beginSnapshot(): SnapshotCursor {
+    this.#snapshot = beginSnapshot(this.#state);
+    return this.#snapshot;
+  }
+
+  beginRestore(): Restorer {
+    this.#snapshot?.cancel();
+    this.#snapshot = null;
+    this.#state.jobs.releaseAll();
+    const state = this.#fresh();
+    // Until the restorer is done there is no state to look at.
+    this.#state = this.#fresh();
+    this.#state.start();
+    return beginRestore(state, () => {
+      this.#state = state;
+    });
+  }
+
+  #fresh(): State {
+    const { payloads, settings, clusterName } = this.#options;
+    return new State(payloads, withDefaults(settings ?? {}), clusterName);
+  }
+}
+
 export function createCore(options: CoreOptions): Core {
-  throw new Error(`the state machine of ${options.clusterName} is not here yet`);
+  return new StateMachine(options);
 }

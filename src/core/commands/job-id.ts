@@ -1,0 +1,18 @@
+import type { ByteReader } from '../../base/bytes.js';
+import { functionOf } from '../jobs/lifecycle.js';
+import type { JobId, State } from '../state.js';
+import { mixId } from '../tables/hash.js';
+
+/** Reads namespace and id; seq of that job, 0 when there is none in this namespace. */
+export function readJob(state: State, reader: ByteReader): number {
+  const namespace = reader.string();
+  const id: JobId = { a: reader.u32(), b: reader.u32(), c: reader.u32(), d: reader.u32() };
+  return findJob(state, namespace, id);
+}
+
+export function findJob(state: State, namespace: string, id: JobId): number {
+  const seq = state.ids.find(mixId(id.a, id.b, id.c, id.d), id, state.idMatches);
+  if (seq === 0) return 0;
+  const page = state.jobs.pageOf(seq);
+  return functionOf(state, page, page.row(seq)).namespace === namespace ? seq : 0;
+}

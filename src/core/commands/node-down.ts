@@ -1,0 +1,19 @@
+import type { ByteReader } from '../../base/bytes.js';
+import { readCount } from '../codec.js';
+import type { NodeState } from '../nodes.js';
+import type { State } from '../state.js';
+import { addSweep, SWEEP } from '../sweeps.js';
+
+/** The leader has not heard of this life of a node for long enough. */
+export function nodeDown(state: State, reader: ByteReader): void {
+  const node = state.nodes.live(readCount(reader));
+  if (node !== null) retire(state, node);
+}
+
+/** Its batches no longer apply, and its sessions are detached by a sweep. */
+export function retire(state: State, node: NodeState): void {
+  if (!node.up) return;
+  state.nodes.retire(node);
+  addSweep(state, SWEEP.detach, node.incarnation, 0);
+  state.effects.nodeRetired(node.incarnation);
+}

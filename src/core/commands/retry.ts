@@ -1,0 +1,64 @@
+import type { ByteReader } from '../../base/bytes.js';
+import { TOTAL } from '../functions.js';
+import { newExtras } from '../jobs/extras.js';
+import {
+  F_FIELDS,
+  F_FINISHED_WALL,
+  FAILED,
+  FLAG_CANCEL,
+  QUEUED,
+  U_ATTEMPT,
+  U_DATA_COUNT,
+  U_FIELDS,
+  U_FLAGS,
+} from '../jobs/fields.js';
+import { clearLabel, count, enter, functionOf, queue, stateOf, unend } from '../jobs/lifecycle.js';
+import type { State } from '../state.js';
+import { mixText } from '../tables/hash.js';
+import { readJob } from './job-id.js';
+import { answer, refuse, refuseLimit } from './result.js';
+import { liveJobs, uniqueHolder } from './submit.js';
+
+/** A failed, cancelled or expired job is queued again as if it were new, but for its id and its times. */
+export function retry(state: State, reader: ByteReader): void {
+  const seq = readJob(state, reader);
+  if (seq === 0) {
+    refuse(state, 'NOT_FOUND');
+    return;
+  }
+  const page = state.jobs.pageOf(seq);
+  const row = page.row(seq);
+  const fn = functionOf(state, page, row);
+  const before = page.extrasOf(row);
+  const uniqueKey = before?.uniqueKey ?? '';
+  if (stateOf(page, row) < FAILED || uniqueHolder(state, fn, uniqueKey) !== 0) {
+    refuse(state, 'WRONG_STATE');
+    return;
+  }
+  if (liveJobs(state) >= state.settings.jobsMax) {
+    refuseLimit(state, 'jobsMax');
+    return;
+  }
+  if (fn.live >= state.settings.jobsPerFunctionMax) {
+    refuseLimit(state, 'jobsPerFunctionMax');
+    return;
+  }
+  state.pages.touch(page);
+  unend(state, fn, page, row);
+  clearLabel(state, page, row);
+  if (before !== null) {
+    // Without its start deadline, which has passed or was met.
+    page.setExtras(row, { ...newExtras(), uniqueKey, retry: before.retry });
+    if (uniqueKey !== '') state.uniqueKeys.add(mixText(uniqueKey, fn.id), seq);
+  }
+  const words = row * U_FIELDS;
+  page.u[words + U_ATTEMPT] = 0;
+  page.u[words + U_DATA_COUNT] = 0;
+  page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! & ~FLAG_CANCEL;
+  page.f[row * F_FIELDS + F_FINISHED_WALL] = 0;
+  count(state, fn, TOTAL.retried);
+  enter(state, fn, page, row, QUEUED);
+  answer(state, { seq, value: 1 });
+  state.effects.job(seq, 'queued');
+  queue(state, fn, seq, page, row);
+}

@@ -1,0 +1,223 @@
+import type { ByteReader } from '../../base/bytes.js';
+import { SPEC_FLAG } from '../codec.js';
+import { ALIAS, Dedupe } from '../dedupe.js';
+import { type FunctionState, TOTAL } from '../functions.js';
+import {
+  EXPIRED,
+  F_CREATED_US,
+  F_CREATED_WALL,
+  F_DUE2,
+  F_FIELDS,
+  F_RETENTION,
+  F_REVISION,
+  F_RUN_TIMEOUT,
+  FLAG_FOREGROUND,
+  FLAG_PRIORITY_SHIFT,
+  QUEUED,
+  U_DIGEST,
+  U_FIELDS,
+  U_FLAGS,
+  U_FUNCTION,
+  U_ID,
+  U_SEED,
+} from '../jobs/fields.js';
+import { count, endWaiting, extrasFor, queue, schedule } from '../jobs/lifecycle.js';
+import type { State } from '../state.js';
+import { mixId, mixText } from '../tables/hash.js';
+import type { Disposition, Refusal, Settings } from '../types.js';
+import { SubmittedSpec } from './spec.js';
+
+/** How far an id's time may lie ahead of the leader's stamp, ms. */
+const FUTURE_MS = 60_000;
+
+const spec = new SubmittedSpec();
+
+/** Jobs of one function, each on its own. */
+export function submit(state: State, reader: ByteReader): void {
+  const namespace = reader.string();
+  const name = reader.string();
+  let fn = state.functions.find(namespace, name);
+  for (let left = reader.u32(); left > 0; left--) {
+    spec.read(reader);
+    const answer = verdict;
+    if (!known(state, spec, answer)) {
+      check(state, namespace, name, fn, spec, answer);
+      if (answer.refusal === null) {
+        fn ??= state.functions.create(namespace, name);
+        carryOut(state, fn, spec, answer);
+        continue;
+      }
+    }
+    tell(state, answer);
+  }
+}
+
+/** What is to become of a submission. `seq`: of the job that exists already. */
+export interface Verdict {
+  disposition: Disposition;
+  refusal: Refusal | null;
+  limit: keyof Settings | '';
+  seq: number;
+}
+
+const verdict: Verdict = { disposition: 'created', refusal: null, limit: '', seq: 0 };
+
+export function newVerdict(): Verdict {
+  return { ...verdict };
+}
+
+function say(into: Verdict, disposition: Disposition, seq: number, refusal: Refusal | null): true {
+  into.disposition = disposition;
+  into.seq = seq;
+  into.refusal = refusal;
+  into.limit = '';
+  return true;
+}
+
+function full(into: Verdict, limit: keyof Settings): void {
+  say(into, 'created', 0, 'LIMIT_REACHED');
+  into.limit = limit;
+}
+
+/** Answers the submission. */
+export function tell(state: State, answer: Verdict): void {
+  const position = state.position++;
+  if (!state.wants) return;
+  const { disposition, seq, refusal, limit } = answer;
+  state.effects.submitted(
+    position,
+    disposition,
+    refusal === null ? seq : 0,
+    refusal,
+    limit,
+    limit === '' ? 0 : state.settings[limit],
+  );
+}
+
+/** True when this id was seen before: the verdict says what it stands for. */
+export function known(state: State, job: SubmittedSpec, into: Verdict): boolean {
+  const seq = state.ids.find(mixId(job.a, job.b, job.c, job.d), job, state.idMatches);
+  if (seq !== 0) {
+    const page = state.jobs.pageOf(seq);
+    const same = page.u[page.row(seq) * U_FIELDS + U_DIGEST] === job.digest;
+    return say(into, 'same-id', seq, same ? null : 'ID_REUSED');
+  }
+  const tomb = state.dedupe.findId(job.a, job.b, job.c, job.d);
+  if (tomb === null) return false;
+  const disposition = tomb.state === ALIAS ? 'coalesced' : 'same-id';
+  return say(into, disposition, tomb.seq, tomb.digest === job.digest ? null : 'ID_REUSED');
+}
+
+/** Whether a submission with a new id may be carried out: sets refusal, or the job that it joins. */
+export function check(
+  state: State,
+  namespace: string,
+  name: string,
+  fn: FunctionState | null,
+  job: SubmittedSpec,
+  into: Verdict,
+): void {
+  const { settings } = state;
+  say(into, 'created', 0, null);
+  const time = Dedupe.time(job.a, job.b);
+  if (time > state.wall + FUTURE_MS) {
+    into.refusal = 'ID_IN_FUTURE';
+  } else if (time < state.dedupe.horizon(state.wall, settings)) {
+    into.refusal = 'ID_TOO_OLD';
+  } else if (job.payloadBytes > settings.payloadBytesMax) {
+    full(into, 'payloadBytesMax');
+  } else if (!state.dedupe.makeRoom(state.wall, settings, 1)) {
+    full(into, 'dedupeEntriesMax');
+  } else {
+    const holder = fn === null ? 0 : uniqueHolder(state, fn, job.uniqueKey);
+    if (holder !== 0) {
+      say(into, 'coalesced', holder, null);
+    } else if (fn === null && state.functions.find(namespace, name) === null && functionsFull(state, 0)) {
+      full(into, 'functionsMax');
+    } else if (liveJobs(state) >= settings.jobsMax) {
+      full(into, 'jobsMax');
+    } else if (fn !== null && fn.live >= settings.jobsPerFunctionMax) {
+      full(into, 'jobsPerFunctionMax');
+    }
+  }
+}
+
+export function functionsFull(state: State, more: number): boolean {
+  return state.functions.size + more >= state.settings.functionsMax;
+}
+
+export function liveJobs(state: State): number {
+  return state.byState[0]! + state.byState[1]! + state.byState[2]!;
+}
+
+/** Seq of the live job of this function with this key, 0: none. */
+export function uniqueHolder(state: State, fn: FunctionState, uniqueKey: string): number {
+  if (uniqueKey === '') return 0;
+  return state.uniqueKeys.find(mixText(uniqueKey, fn.id), uniqueKey, (key, seq) => {
+    const page = state.jobs.pageOf(seq);
+    const row = page.row(seq);
+    return page.u[row * U_FIELDS + U_FUNCTION] === fn.id && page.extrasOf(row)?.uniqueKey === key;
+  });
+}
+
+/** Creates the job, or notes that its submission joined another. */
+export function carryOut(state: State, fn: FunctionState, job: SubmittedSpec, answer: Verdict): void {
+  if (answer.disposition === 'coalesced') {
+    const { a, b, c, d, digest } = job;
+    state.dedupe.add(state.wall, state.settings, a, b, c, d, answer.seq, ALIAS, 0, state.index, digest, 0);
+    count(state, fn, TOTAL.coalesced);
+    tell(state, answer);
+  } else {
+    create(state, fn, job, answer);
+  }
+}
+
+function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Verdict): void {
+  const seq = ++state.lastJob;
+  const page = state.jobs.add(seq);
+  const row = page.row(seq);
+  const words = row * U_FIELDS;
+  page.u[words + U_ID] = job.a;
+  page.u[words + U_ID + 1] = job.b;
+  page.u[words + U_ID + 2] = job.c;
+  page.u[words + U_ID + 3] = job.d;
+  page.u[words + U_DIGEST] = job.digest;
+  page.u[words + U_FUNCTION] = fn.id;
+  page.u[words + U_SEED] = job.seed;
+  page.u[words + U_FLAGS] =
+    ((job.flags & SPEC_FLAG.priority) << FLAG_PRIORITY_SHIFT) |
+    ((job.flags & SPEC_FLAG.foreground) !== 0 ? FLAG_FOREGROUND : 0) |
+    QUEUED;
+  const numbers = row * F_FIELDS;
+  page.f[numbers + F_CREATED_WALL] = state.wall;
+  page.f[numbers + F_CREATED_US] = state.elapsedUs;
+  page.f[numbers + F_RUN_TIMEOUT] = job.runTimeoutMs;
+  page.f[numbers + F_RETENTION] = job.retentionMs;
+  if (job.blob.length > 4) {
+    state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
+  }
+  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0) {
+    const extras = extrasFor(page, row);
+    extras.uniqueKey = job.uniqueKey;
+    extras.retry = job.retry;
+    extras.startDeadlineWall = job.startDeadlineWall;
+    if (job.uniqueKey !== '') state.uniqueKeys.add(mixText(job.uniqueKey, fn.id), seq);
+  }
+  state.ids.add(mixId(job.a, job.b, job.c, job.d), seq);
+  fn.counts[QUEUED] = fn.counts[QUEUED]! + 1;
+  state.byState[QUEUED] = state.byState[QUEUED]! + 1;
+  count(state, fn, TOTAL.submitted);
+  page.f[numbers + F_REVISION] = state.index;
+  const due = job.delayMs > 0 ? state.wall + job.delayMs : job.runAtWall;
+  const late = job.startDeadlineWall !== 0 && job.startDeadlineWall <= state.wall;
+  const waits = due > state.wall || late;
+  if (waits) {
+    page.f[numbers + F_DUE2] = due;
+    schedule(state, fn, seq, page, row);
+  }
+  answer.seq = seq;
+  tell(state, answer);
+  state.effects.job(seq, 'accepted');
+  if (late) endWaiting(state, seq, EXPIRED, '');
+  else if (!waits) queue(state, fn, seq, page, row);
+}

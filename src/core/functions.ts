@@ -1,0 +1,162 @@
+import type { ByteReader, ByteWriter } from '../base/bytes.js';
+import { F_FIELDS, F_ORDER, L_FN_PREV, SUCCEEDED } from './jobs/fields.js';
+import { JobList, type JobTable } from './jobs/table.js';
+import type { ClassPlace } from './matching/class.js';
+import { type Pages, PlainPage } from './snapshot/page.js';
+import type { PriorityRank } from './types.js';
+
+const FUNCTIONS_PER_PAGE = 64;
+
+/** Totals in the order in which they are stored; names as in `QueueTotals`. */
+export const TOTAL = {
+  submitted: 0,
+  coalesced: 1,
+  started: 2,
+  succeeded: 3,
+  failedAttempts: 4,
+  failed: 5,
+  retried: 6,
+  cancelled: 7,
+  expired: 8,
+  leasesLost: 9,
+} as const;
+const TOTALS = 10;
+
+/** A function of a namespace and its queue. */
+export class FunctionState {
+  paused = false;
+  /** Replicated; whoever changes one touches the page. */
+  readonly totals = new Float64Array(TOTALS);
+  /** Jobs by state, derived from the records. */
+  readonly counts = new Float64Array(8);
+  /** Waiting jobs by priority, oldest first: ascending in F_ORDER. */
+  readonly waiting: readonly [JobList, JobList, JobList] = [new JobList(), new JobList(), new JobList()];
+  /** Jobs that wait for their time. */
+  readonly scheduled = new JobList();
+  /** Ended jobs by state, from `SUCCEEDED` on: ascending in F_ORDER, as `scheduled` is. */
+  readonly ended: readonly JobList[] = [0, 1, 2, 3].map(() => new JobList(L_FN_PREV));
+  /** Classes of sessions that can do this function. Node-local, order without meaning. */
+  readonly classes: ClassPlace[] = [];
+
+  constructor(
+    readonly id: number,
+    readonly namespace: string,
+    readonly name: string,
+    readonly page: FunctionPage,
+  ) {}
+
+  get waitingCount(): number {
+    return this.waiting[0].size + this.waiting[1].size + this.waiting[2].size;
+  }
+
+  /** Jobs that have not ended. */
+  get live(): number {
+    return this.counts[0]! + this.counts[1]! + this.counts[2]!;
+  }
+
+  endedList(state: number): JobList {
+    return this.ended[state - SUCCEEDED]!;
+  }
+
+  /** Best priority that has a waiting job, -1 for none; a paused queue offers none. */
+  best(): PriorityRank | -1 {
+    if (this.paused) return -1;
+    const { waiting } = this;
+    return waiting[0].size > 0 ? 0 : waiting[1].size > 0 ? 1 : waiting[2].size > 0 ? 2 : -1;
+  }
+
+  headOrder(priority: PriorityRank, jobs: JobTable): number {
+    const seq = this.waiting[priority].head;
+    const page = jobs.pageOf(seq);
+    return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;
+  }
+}
+
+class FunctionPage extends PlainPage {
+  readonly functions: FunctionState[] = [];
+
+  constructor(readonly number: number) {
+    super(`functions/${number}`);
+  }
+
+  override encode(writer: ByteWriter): void {
+    writer.u32(this.functions.length);
+    for (const fn of this.functions) {
+      writer.f64(fn.id);
+      writer.string(fn.namespace);
+      writer.string(fn.name);
+      writer.u8(fn.paused ? 1 : 0);
+      for (const total of fn.totals) writer.f64(total);
+    }
+  }
+}
+
+/** All functions of all namespaces; a function exists from its first use. Ids count from 1 without gaps. */
+export class FunctionTable {
+  readonly #pages: Pages;
+  readonly #byName = new Map<string, Map<string, FunctionState>>();
+  readonly #byId: FunctionState[] = [];
+  readonly #functionPages = new Map<number, FunctionPage>();
+
+  constructor(pages: Pages) {
+    this.#pages = pages;
+  }
+
+  get size(): number {
+    return this.#byId.length;
+  }
+
+  find(namespace: string, name: string): FunctionState | null {
+    return this.#byName.get(namespace)?.get(name) ?? null;
+  }
+
+  byId(id: number): FunctionState {
+    return this.#byId[id - 1]!;
+  }
+
+  all(): readonly FunctionState[] {
+    return this.#byId;
+  }
+
+  /** The caller has looked whether it exists and whether the limit allows one more. */
+  create(namespace: string, name: string): FunctionState {
+    const id = this.#byId.length + 1;
+    const page = this.#page(id);
+    if (page.functions.length > 0) this.#pages.touch(page);
+    else this.#pages.add(page);
+    return this.#insert(id, namespace, name, page);
+  }
+
+  restore(number: number, reader: ByteReader, version: number): void {
+    const page = this.#page(number * FUNCTIONS_PER_PAGE + 1);
+    this.#pages.restore(page, version);
+    for (let left = reader.u32(); left > 0; left--) {
+      const fn = this.#insert(reader.f64(), reader.string(), reader.string(), page);
+      fn.paused = reader.u8() === 1;
+      for (let i = 0; i < TOTALS; i++) fn.totals[i] = reader.f64();
+    }
+  }
+
+  #insert(id: number, namespace: string, name: string, page: FunctionPage): FunctionState {
+    const fn = new FunctionState(id, namespace, name, page);
+    page.functions.push(fn);
+    this.#byId[id - 1] = fn;
+    let names = this.#byName.get(namespace);
+    if (names === undefined) {
+      names = new Map();
+      this.#byName.set(namespace, names);
+    }
+    names.set(name, fn);
+    return fn;
+  }
+
+  #page(id: number): FunctionPage {
+    const number = Math.floor((id - 1) / FUNCTIONS_PER_PAGE);
+    let page = this.#functionPages.get(number);
+    if (page === undefined) {
+      page = new FunctionPage(number);
+      this.#functionPages.set(number, page);
+    }
+    return page;
+  }
+}

@@ -1,0 +1,120 @@
+import type { ByteReader, ByteWriter } from '../../base/bytes.js';
+import type { Attempt, JobError, RetryPolicy } from '../types.js';
+
+/** Ended attempts that a record remembers; older ones are forgotten. */
+export const ATTEMPTS_KEPT = 10;
+
+/** What few jobs have. Attempts and errors in it never change once they are there. */
+export interface Extras {
+  uniqueKey: string;
+  retry: RetryPolicy | null;
+  startDeadlineWall: number;
+  error: JobError | null;
+  history: Attempt[];
+  cancelReason: string;
+  /** When a running job whose cancel was asked for loses its lease, elapsed µs. */
+  cancelDueUs: number;
+  numerator: number;
+  denominator: number;
+  message: string;
+}
+
+export function newExtras(): Extras {
+  return {
+    uniqueKey: '',
+    retry: null,
+    startDeadlineWall: 0,
+    error: null,
+    history: [],
+    cancelReason: '',
+    cancelDueUs: 0,
+    numerator: 0,
+    denominator: 0,
+    message: '',
+  };
+}
+
+export function copyExtras(extras: Extras): Extras {
+  return { ...extras, history: extras.history.slice() };
+}
+
+export function writeExtras(writer: ByteWriter, extras: Extras): void {
+  writer.string(extras.uniqueKey);
+  const { retry } = extras;
+  writer.u8(retry === null ? 0 : 1);
+  if (retry !== null) {
+    writer.f64(retry.maxAttempts);
+    writer.f64(retry.initialBackoffMs);
+    writer.f64(retry.maxBackoffMs);
+    writer.f64(retry.multiplierPermille);
+    writer.f64(retry.jitterPermille);
+  }
+  writer.f64(extras.startDeadlineWall);
+  writeError(writer, extras.error);
+  writer.u32(extras.history.length);
+  for (const attempt of extras.history) {
+    writer.f64(attempt.number);
+    writer.string(attempt.worker);
+    writer.string(attempt.node);
+    writer.f64(attempt.startedWall);
+    writer.f64(attempt.endedWall);
+    writeError(writer, attempt.error);
+  }
+  writer.string(extras.cancelReason);
+  writer.f64(extras.cancelDueUs);
+  writer.f64(extras.numerator);
+  writer.f64(extras.denominator);
+  writer.string(extras.message);
+}
+
+export function readExtras(reader: ByteReader): Extras {
+  const uniqueKey = reader.string();
+  const retry =
+    reader.u8() === 0
+      ? null
+      : {
+          maxAttempts: reader.f64(),
+          initialBackoffMs: reader.f64(),
+          maxBackoffMs: reader.f64(),
+          multiplierPermille: reader.f64(),
+          jitterPermille: reader.f64(),
+        };
+  const startDeadlineWall = reader.f64();
+  const error = readError(reader);
+  const history: Attempt[] = [];
+  for (let count = reader.u32(); count > 0; count--) {
+    history.push({
+      number: reader.f64(),
+      worker: reader.string(),
+      node: reader.string(),
+      startedWall: reader.f64(),
+      endedWall: reader.f64(),
+      error: readError(reader),
+    });
+  }
+  return {
+    uniqueKey,
+    retry,
+    startDeadlineWall,
+    error,
+    history,
+    cancelReason: reader.string(),
+    cancelDueUs: reader.f64(),
+    numerator: reader.f64(),
+    denominator: reader.f64(),
+    message: reader.string(),
+  };
+}
+
+function writeError(writer: ByteWriter, error: JobError | null): void {
+  writer.u8(error === null ? 0 : 1);
+  if (error === null) return;
+  writer.string(error.code);
+  writer.string(error.message);
+  writer.bytes(error.details);
+}
+
+function readError(reader: ByteReader): JobError | null {
+  if (reader.u8() === 0) return null;
+  return { code: reader.string(), message: reader.string(), details: Buffer.from(reader.bytes()) };
+}

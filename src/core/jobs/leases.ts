@@ -1,0 +1,250 @@
+import { type FunctionState, TOTAL } from '../functions.js';
+import { matchLater, rotate } from '../matching/match.js';
+import type { Session } from '../sessions.js';
+import { removeIfDone } from '../sessions-end.js';
+import type { State } from '../state.js';
+import { mix32, mixNumber } from '../tables/hash.js';
+import type { JobError, LeaseLostReason, PriorityRank, RetryPolicy } from '../types.js';
+import {
+  CANCELLED,
+  F_DUE_US,
+  F_DUE2,
+  F_FIELDS,
+  F_RUN_TIMEOUT,
+  F_SESSION,
+  F_STARTED_US,
+  F_STARTED_WALL,
+  F_TOKEN,
+  FAILED,
+  FLAG_ACKED,
+  FLAG_CANCEL,
+  QUEUED,
+  RUNNING,
+  U_ATTEMPT,
+  U_FIELDS,
+  U_FLAGS,
+  U_LABEL,
+  U_SEED,
+} from './fields.js';
+import {
+  clearTimer,
+  count,
+  end,
+  enter,
+  extrasFor,
+  functionOf,
+  noteAttempt,
+  queue,
+  schedule,
+  setTimer,
+} from './lifecycle.js';
+import type { JobPage } from './page.js';
+
+const NO_DETAILS = Buffer.alloc(0);
+
+/** Gives a job that is in no list to a session that can take it: one more attempt under a new lease. */
+export function assign(
+  state: State,
+  session: Session,
+  fn: FunctionState,
+  seq: number,
+  page: JobPage,
+  row: number,
+): void {
+  const token = ++state.lastToken;
+  const numbers = row * F_FIELDS;
+  const words = row * U_FIELDS;
+  enter(state, fn, page, row, RUNNING);
+  page.f[numbers + F_TOKEN] = token;
+  page.f[numbers + F_SESSION] = session.id;
+  page.f[numbers + F_STARTED_WALL] = state.wall;
+  page.f[numbers + F_STARTED_US] = state.elapsedUs;
+  page.u[words + U_ATTEMPT] = page.u[words + U_ATTEMPT]! + 1;
+  if (page.u[words + U_LABEL] !== session.label) {
+    state.labels.release(page.u[words + U_LABEL]!);
+    state.labels.hold(session.label);
+    page.u[words + U_LABEL] = session.label;
+  }
+  const extras = page.extrasOf(row);
+  if (extras !== null) {
+    extras.numerator = 0;
+    extras.denominator = 0;
+    extras.message = '';
+  }
+  state.pages.touch(session.page);
+  session.assigned++;
+  const { cls } = session;
+  const local = cls.local(fn);
+  if (cls.running !== null && local >= 0) cls.running[local] = cls.running[local]! + 1;
+  let timeoutMs = page.f[numbers + F_RUN_TIMEOUT]!;
+  if (cls.runTimeouts !== null && local >= 0 && cls.runTimeouts[local]! > 0) {
+    timeoutMs = cls.runTimeouts[local]!;
+  }
+  page.f[numbers + F_DUE_US] = timeoutMs > 0 ? state.elapsedUs + timeoutMs * 1000 : 0;
+  page.f[numbers + F_DUE2] = 0;
+  if (session.isLease) {
+    page.f[numbers + F_DUE2] = state.elapsedUs + session.durationMs * 1000;
+    page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! | FLAG_ACKED;
+  } else {
+    page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! & ~FLAG_ACKED;
+    state.acks.push(token, state.elapsedUs);
+  }
+  if (timeoutMs > 0 || session.isLease) setTimer(state, seq, page, row);
+  state.jobs.push(session.held, seq, page, row);
+  state.tokens.add(mixNumber(token), seq);
+  rotate(state, session);
+  count(state, fn, TOTAL.started);
+  state.effects.assigned(session.id, session.epoch, seq, token);
+  state.effects.job(seq, 'started');
+}
+
+/** Ends the lease of a running job: the job is in no list afterwards, still in state running. Returns its session. */
+export function unassign(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): Session {
+  const numbers = row * F_FIELDS;
+  const session = state.sessions.get(page.f[numbers + F_SESSION]!)!;
+  clearTimer(state, page, row);
+  state.jobs.unlink(session.held, page, row);
+  state.tokens.remove(mixNumber(page.f[numbers + F_TOKEN]!), seq);
+  page.f[numbers + F_TOKEN] = 0;
+  page.f[numbers + F_SESSION] = 0;
+  page.f[numbers + F_DUE_US] = 0;
+  page.f[numbers + F_DUE2] = 0;
+  const { cls } = session;
+  if (cls.running !== null) {
+    const local = cls.local(fn);
+    // The session may have given the function up while it ran.
+    if (local >= 0 && cls.running[local]! > 0) {
+      cls.running[local] = cls.running[local]! - 1;
+      const best = fn.best();
+      if (best >= 0) cls.raise(local, best, fn.headOrder(best as PriorityRank, state.jobs));
+      matchLater(state, session);
+    }
+  }
+  return session;
+}
+
+/** Counts what a session runs by function anew, after it joined another class. */
+export function recountRunning(state: State, session: Session): void {
+  const { running } = session.cls;
+  if (running === null) return;
+  running.fill(0);
+  for (let seq = session.held.head; seq !== 0; seq = state.jobs.next(session.held, seq)) {
+    const page = state.jobs.pageOf(seq);
+    const local = session.cls.local(functionOf(state, page, page.row(seq)));
+    if (local >= 0) running[local] = running[local]! + 1;
+  }
+}
+
+/** What becomes of a job whose lease ended without an outcome: the attempt's error, and the pause before the next. */
+export interface Loss {
+  readonly error: JobError;
+  /** As in `failAttempt`. */
+  readonly retryAfterMs: number;
+}
+
+function loss(code: string, message: string, retryAfterMs: number): Loss {
+  return { error: { code, message, details: NO_DETAILS }, retryAfterMs };
+}
+
+export const WORKER_LOST = loss('WORKER_LOST', 'the worker was lost', -1);
+export const LEASE_ENDED = loss('LEASE_LOST', 'the lease ended before an outcome came', -1);
+export const TIMED_OUT = loss('TIMEOUT', 'the run timeout passed', 0);
+
+/** A lease is over without an outcome. Null: the attempt does not count. */
+export function loseLease(state: State, seq: number, reason: LeaseLostReason, lost: Loss | null): void {
+  const page = state.jobs.pageOf(seq);
+  const row = page.row(seq);
+  const fn = functionOf(state, page, row);
+  state.pages.touch(page);
+  const token = page.f[row * F_FIELDS + F_TOKEN]!;
+  const session = unassign(state, fn, seq, page, row);
+  count(state, fn, TOTAL.leasesLost);
+  state.effects.leaseLost(session.id, session.epoch, seq, token, reason);
+  if (cancelled(page, row)) endCancelled(state, fn, seq, page, row);
+  else if (lost === null) putBack(state, fn, seq, page, row);
+  else failAttempt(state, fn, seq, page, row, lost.error, true, lost.retryAfterMs);
+  removeIfDone(state, session);
+}
+
+export function cancelled(page: JobPage, row: number): boolean {
+  return (page.u[row * U_FIELDS + U_FLAGS]! & FLAG_CANCEL) !== 0;
+}
+
+/** A job whose cancel was asked for while it ran, and whose lease is over. */
+export function endCancelled(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
+  const extras = extrasFor(page, row);
+  const error = { code: 'CANCELLED', message: extras.cancelReason, details: NO_DETAILS };
+  noteAttempt(state, page, row, error);
+  extras.error = error;
+  end(state, fn, seq, page, row, CANCELLED);
+}
+
+/** To the tail of its priority; the attempt does not count. The lease is over. */
+export function putBack(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
+  page.u[row * U_FIELDS + U_ATTEMPT] = page.u[row * U_FIELDS + U_ATTEMPT]! - 1;
+  requeue(state, fn, seq, page, row);
+}
+
+function requeue(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
+  // Told first: the job may be running again once it is queued.
+  enter(state, fn, page, row, QUEUED);
+  state.effects.job(seq, 'queued');
+  queue(state, fn, seq, page, row);
+}
+
+/**
+ * An attempt failed and its lease is over. `retryAfterMs`: 0 the job's backoff, -1 at once. Again as long as there
+ * are attempts left, else the job fails.
+ */
+export function failAttempt(
+  state: State,
+  fn: FunctionState,
+  seq: number,
+  page: JobPage,
+  row: number,
+  error: JobError,
+  retryable: boolean,
+  retryAfterMs: number,
+): void {
+  noteAttempt(state, page, row, error);
+  extrasFor(page, row).error = error;
+  count(state, fn, TOTAL.failedAttempts);
+  const attempt = page.u[row * U_FIELDS + U_ATTEMPT]!;
+  const policy = page.extrasOf(row)!.retry;
+  if (!retryable || attempt >= maxAttempts(state, policy)) {
+    end(state, fn, seq, page, row, FAILED);
+    return;
+  }
+  count(state, fn, TOTAL.retried);
+  const pauseMs =
+    retryAfterMs !== 0
+      ? Math.max(0, retryAfterMs)
+      : backoffMs(state, policy, attempt, page.u[row * U_FIELDS + U_SEED]!);
+  if (pauseMs > 0) {
+    page.f[row * F_FIELDS + F_DUE_US] = state.elapsedUs + pauseMs * 1000;
+    schedule(state, fn, seq, page, row);
+    state.effects.job(seq, 'attempt-failed');
+  } else {
+    enter(state, fn, page, row, QUEUED);
+    state.effects.job(seq, 'attempt-failed');
+    queue(state, fn, seq, page, row);
+  }
+}
+
+function maxAttempts(state: State, policy: RetryPolicy | null): number {
+  return policy !== null && policy.maxAttempts > 0 ? policy.maxAttempts : state.settings.maxAttempts;
+}
+
+/** Pause after the attempt: initial × multiplier^(attempt - 1), at most the greatest, then the jitter. Milliseconds. */
+export function backoffMs(state: State, own: RetryPolicy | null, attempt: number, seed: number): number {
+  const policy = own ?? state.settings;
+  const { maxBackoffMs, multiplierPermille, jitterPermille } = policy;
+  let pause = Math.min(policy.initialBackoffMs, maxBackoffMs);
+  // Past 64 steps nothing changes any more: it has reached the greatest, or 0.
+  for (let i = 1; i < attempt && i < 64 && pause < maxBackoffMs; i++) {
+    pause = Math.min(Math.floor((pause * multiplierPermille) / 1000), maxBackoffMs);
+  }
+  const hash = mix32(seed ^ Math.imul(attempt, 0x9e3779b1));
+  const permille = 1000 + (hash % (2 * jitterPermille + 1)) - jitterPermille;
+  return Math.max(0, Math.floor((pause * permille) / 1000));
+}

@@ -1,0 +1,207 @@
+import { invariant } from '../../base/invariant.js';
+import type { Pages } from '../snapshot/page.js';
+import type { PayloadStore } from '../types.js';
+import { INLINE_BLOB_BYTES } from './blob-pages.js';
+import { F_FIELDS, F_TOKEN, JOBS_PER_PAGE, L_FIELDS, L_PREV } from './fields.js';
+import { JobPage } from './page.js';
+
+const CACHE = 1024;
+
+/** An intrusive list of jobs: its links are columns of the records. */
+export class JobList {
+  head = 0;
+  tail = 0;
+  size = 0;
+
+  /** `column`: that of the link to the job before; the link to the next one lies behind it. */
+  constructor(readonly column = L_PREV) {}
+}
+
+/** All job records, by seq. */
+export class JobTable {
+  readonly #pages = new Map<number, JobPage>();
+  readonly #cache: (JobPage | null)[] = new Array<JobPage | null>(CACHE).fill(null);
+  /** Numbers of the pages, ascending; of those that are gone too, until they outnumber the others. */
+  #order: number[] = [];
+  /** Handles that a running snapshot still has to write. */
+  readonly #held: number[] = [];
+  #size = 0;
+
+  constructor(
+    readonly pages: Pages,
+    readonly payloads: PayloadStore,
+  ) {}
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The first page whose number is at least this; null at the end. */
+  pageFrom(number: number): JobPage | null {
+    const order = this.#order;
+    let low = 0;
+    let high = order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (order[middle]! < number) low = middle + 1;
+      else high = middle;
+    }
+    for (; low < order.length; low++) {
+      const page = this.#pages.get(order[low]!);
+      if (page !== undefined) return page;
+    }
+    return null;
+  }
+
+  /** The page of a seq; null when none of its jobs is left. */
+  page(seq: number): JobPage | null {
+    const number = Math.floor(seq / JOBS_PER_PAGE);
+    const slot = number & (CACHE - 1);
+    const cached = this.#cache[slot]!;
+    if (cached !== null && cached.number === number) return cached;
+    const page = this.#pages.get(number);
+    if (page === undefined) return null;
+    this.#cache[slot] = page;
+    return page;
+  }
+
+  /** The page of a job that is known to exist. */
+  pageOf(seq: number): JobPage {
+    const page = this.page(seq);
+    invariant(page !== null, 'a job that is referred to exists', { seq });
+    return page;
+  }
+
+  has(seq: number): boolean {
+    const page = this.page(seq);
+    return page !== null && page.row(seq) >= 0;
+  }
+
+  /** Makes room for a job; its page is touched. */
+  add(seq: number): JobPage {
+    let page = this.page(seq);
+    if (page === null) {
+      page = new JobPage(Math.floor(seq / JOBS_PER_PAGE), this.payloads);
+      this.#pages.set(page.number, page);
+      if (this.#order.length === 0 || this.#order[this.#order.length - 1]! < page.number) {
+        this.#order.push(page.number);
+      }
+      this.pages.add(page);
+    } else {
+      this.pages.touch(page);
+    }
+    page.add(seq);
+    this.#size++;
+    return page;
+  }
+
+  /** Drops a record and its blobs. */
+  remove(seq: number, page: JobPage, row: number): void {
+    this.pages.touch(page);
+    this.setBlob(seq, page, row, 0, 0, 0);
+    this.setBlob(seq, page, row, 1, 0, 0);
+    page.remove(seq);
+    this.#size--;
+    if (page.count > 0) return;
+    this.#pages.delete(page.number);
+    this.#cache[page.number & (CACHE - 1)] = null;
+    this.pages.drop(page);
+    if (this.#order.length > this.#pages.size * 2 + 64) {
+      this.#order = this.#order.filter((number) => this.#pages.has(number));
+    }
+  }
+
+  /** Puts a blob of `length` bytes (handle 0: none) in place of the one before. Column: payload or result. */
+  setBlob(seq: number, page: JobPage, row: number, column: number, handle: number, length: number): void {
+    const at = row * L_FIELDS + column;
+    const before = page.local[at]!;
+    let large = length > INLINE_BLOB_BYTES;
+    if (before !== 0) {
+      large ||= this.payloads.get(before).length > INLINE_BLOB_BYTES;
+      this.#release(before);
+    }
+    page.local[at] = handle;
+    if (large) page.blobVersions[(seq - page.first) >>> 4] = this.pages.index;
+  }
+
+  /** A page from a snapshot; `restored` is to be called behind the last. */
+  restore(page: JobPage, version: number): void {
+    this.#pages.set(page.number, page);
+    this.pages.restore(page, version);
+    this.#size += page.count;
+  }
+
+  restored(): void {
+    this.#order = Array.from(this.#pages.keys()).sort((a, b) => a - b);
+  }
+
+  /** No snapshot runs any more: what was kept for it goes. */
+  releaseHeld(): void {
+    for (const handle of this.#held) this.payloads.release(handle);
+    this.#held.length = 0;
+  }
+
+  releaseAll(): void {
+    this.releaseHeld();
+    for (const page of this.#pages.values()) {
+      for (const row of page.rows) {
+        if (row < 0) continue;
+        for (const column of [0, 1]) {
+          const handle = page.local[row * L_FIELDS + column]!;
+          if (handle !== 0) this.payloads.release(handle);
+        }
+      }
+    }
+  }
+
+  push(list: JobList, seq: number, page: JobPage, row: number): void {
+    const { tail, column } = list;
+    const at = row * L_FIELDS + column;
+    page.local[at] = tail;
+    page.local[at + 1] = 0;
+    if (tail === 0) {
+      list.head = seq;
+    } else {
+      const before = this.pageOf(tail);
+      before.local[before.row(tail) * L_FIELDS + column + 1] = seq;
+    }
+    list.tail = seq;
+    list.size++;
+  }
+
+  unlink(list: JobList, page: JobPage, row: number): void {
+    const { column } = list;
+    const at = row * L_FIELDS + column;
+    const prev = page.local[at]!;
+    const next = page.local[at + 1]!;
+    if (prev === 0) {
+      list.head = next;
+    } else {
+      const before = this.pageOf(prev);
+      before.local[before.row(prev) * L_FIELDS + column + 1] = next;
+    }
+    if (next === 0) {
+      list.tail = prev;
+    } else {
+      const behind = this.pageOf(next);
+      behind.local[behind.row(next) * L_FIELDS + column] = prev;
+    }
+    list.size--;
+  }
+
+  /** Token of a running job's lease. */
+  token(page: JobPage, row: number): number {
+    return page.f[row * F_FIELDS + F_TOKEN]!;
+  }
+
+  /** The job behind this one in the list, 0 at the end. */
+  next(list: JobList, seq: number): number {
+    const page = this.pageOf(seq);
+    return page.local[page.row(seq) * L_FIELDS + list.column + 1]!;
+  }
+
+  #release(handle: number): void {
+    if (this.pages.snapshotRuns) this.#held.push(handle);
+    else this.payloads.release(handle);
+  }
+}

@@ -1,0 +1,143 @@
+import {
+  EXPIRED,
+  F_DUE_US,
+  F_DUE2,
+  F_FIELDS,
+  F_FINISHED_WALL,
+  FLAG_ACKED,
+  QUEUED,
+  RUNNING,
+  SCHEDULED,
+  U_ATTEMPT,
+  U_FIELDS,
+  U_FLAGS,
+} from './jobs/fields.js';
+import { LEASE_ENDED, loseLease, TIMED_OUT } from './jobs/leases.js';
+import {
+  dropOldest,
+  endedCount,
+  endWaiting,
+  functionOf,
+  queue,
+  remove,
+  stateOf,
+  unqueue,
+} from './jobs/lifecycle.js';
+import type { JobPage } from './jobs/page.js';
+import type { JobList } from './jobs/table.js';
+import { matchAll } from './matching/match.js';
+import { beginClose } from './sessions-end.js';
+import type { State } from './state.js';
+import { mixNumber } from './tables/hash.js';
+
+/**
+ * Fires what is due by the clocks of this entry, each kind in the order of its due times, as far as the entry's
+ * steps allow: the rest follows with the next entries.
+ */
+export function fireDue(state: State): void {
+  fireAcks(state);
+  while (state.elapsedTimers.due <= state.elapsedUs && state.steps-- > 0) {
+    const { key } = state.elapsedTimers;
+    if (key < 0) beginClose(state, state.sessions.get(-key)!, true);
+    else fireElapsed(state, key);
+    matchAll(state);
+  }
+  while (state.wallTimers.due <= state.wall && state.steps-- > 0) {
+    fireWall(state, state.wallTimers.key);
+    matchAll(state);
+  }
+  dropRetained(state, state.endedDefault, state.settings.retentionMs);
+  dropRetained(state, state.endedFailed, state.settings.failedRetentionMs);
+  while (endedCount(state) > state.settings.retainedJobsMax && state.steps-- > 0) dropOldest(state);
+  state.dedupe.expire(state.wall, state.settings);
+}
+
+/** When something is due next by each clock; Infinity: never. */
+export function nextDue(state: State): { elapsedUs: number; wall: number; sweeping: boolean } {
+  const { settings, acks } = state;
+  while (acks.size > 0 && unacknowledged(state, acks.token) === 0) acks.shift();
+  const elapsedUs = Math.min(state.elapsedTimers.due, acks.startedUs + settings.ackTimeoutMs * 1000);
+  const wall = Math.min(
+    state.wallTimers.due,
+    retainedUntil(state, state.endedDefault, settings.retentionMs),
+    retainedUntil(state, state.endedFailed, settings.failedRetentionMs),
+    state.dedupe.dueWall(settings),
+  );
+  const sweeping =
+    state.sweeps.length > 0 ||
+    elapsedUs <= state.elapsedUs ||
+    wall <= state.wall ||
+    endedCount(state) > settings.retainedJobsMax;
+  return { elapsedUs, wall, sweeping };
+}
+
+function fireAcks(state: State): void {
+  const { acks } = state;
+  const latest = state.elapsedUs - state.settings.ackTimeoutMs * 1000;
+  while (acks.startedUs <= latest && state.steps > 0) {
+    const seq = unacknowledged(state, acks.token);
+    acks.shift();
+    if (seq === 0) continue;
+    state.steps--;
+    loseLease(state, seq, 'unacknowledged', null);
+    matchAll(state);
+  }
+}
+
+/** Seq of the job that runs under this lease and whose worker has not said that it has it; else 0. */
+function unacknowledged(state: State, token: number): number {
+  const seq = state.tokens.find(mixNumber(token), token, state.tokenMatches);
+  if (seq === 0) return 0;
+  const page = state.jobs.pageOf(seq);
+  return (page.u[page.row(seq) * U_FIELDS + U_FLAGS]! & FLAG_ACKED) === 0 ? seq : 0;
+}
+
+function fireElapsed(state: State, seq: number): void {
+  const page = state.jobs.pageOf(seq);
+  const row = page.row(seq);
+  const now = state.elapsedUs;
+  if (stateOf(page, row) !== RUNNING) {
+    wake(state, seq, page, row);
+    return;
+  }
+  const cancelDueUs = page.extrasOf(row)?.cancelDueUs ?? 0;
+  const runDueUs = page.f[row * F_FIELDS + F_DUE_US]!;
+  if (cancelDueUs !== 0 && cancelDueUs <= now) loseLease(state, seq, 'cancelled', null);
+  else if (runDueUs !== 0 && runDueUs <= now) loseLease(state, seq, 'timeout', TIMED_OUT);
+  else loseLease(state, seq, 'timeout', LEASE_ENDED);
+}
+
+function fireWall(state: State, seq: number): void {
+  const page = state.jobs.pageOf(seq);
+  const row = page.row(seq);
+  const at = stateOf(page, row);
+  if (at > RUNNING) {
+    remove(state, seq);
+    return;
+  }
+  const deadline = page.extrasOf(row)?.startDeadlineWall ?? 0;
+  const late = deadline !== 0 && deadline <= state.wall && page.u[row * U_FIELDS + U_ATTEMPT] === 0;
+  if (at === QUEUED || late) endWaiting(state, seq, EXPIRED, '');
+  else if (at === SCHEDULED) wake(state, seq, page, row);
+}
+
+/** A scheduled job's time has come. */
+function wake(state: State, seq: number, page: JobPage, row: number): void {
+  const fn = functionOf(state, page, row);
+  state.pages.touch(page);
+  unqueue(state, fn, page, row);
+  page.f[row * F_FIELDS + F_DUE_US] = 0;
+  page.f[row * F_FIELDS + F_DUE2] = 0;
+  queue(state, fn, seq, page, row);
+  if (stateOf(page, row) === QUEUED) state.effects.job(seq, 'queued');
+}
+
+function retainedUntil(state: State, list: JobList, retentionMs: number): number {
+  if (list.head === 0) return Number.POSITIVE_INFINITY;
+  const page = state.jobs.pageOf(list.head);
+  return page.f[page.row(list.head) * F_FIELDS + F_FINISHED_WALL]! + retentionMs;
+}
+
+function dropRetained(state: State, list: JobList, retentionMs: number): void {
+  while (retainedUntil(state, list, retentionMs) <= state.wall && state.steps-- > 0) remove(state, list.head);
+}

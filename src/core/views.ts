@@ -1,0 +1,270 @@
+import { ulidFromBytes } from '../base/ulid.js';
+import { readResult, readSubmission } from './blobs.js';
+import { ALIAS } from './dedupe.js';
+import { type FunctionState, TOTAL } from './functions.js';
+import type { JobPage as JobListing, JobQuery } from './interface.js';
+import {
+  F_CREATED_US,
+  F_CREATED_WALL,
+  F_DUE_US,
+  F_DUE2,
+  F_FIELDS,
+  F_FINISHED_WALL,
+  F_RETENTION,
+  F_REVISION,
+  F_RUN_TIMEOUT,
+  F_SESSION,
+  F_STARTED_US,
+  F_STARTED_WALL,
+  F_TOKEN,
+  FLAG_FOREGROUND,
+  JOBS_PER_PAGE,
+  L_FIELDS,
+  L_PAYLOAD,
+  L_RESULT,
+  RUNNING,
+  SCHEDULED,
+  SUCCEEDED,
+  U_ATTEMPT,
+  U_DATA_COUNT,
+  U_FIELDS,
+  U_FLAGS,
+  U_ID,
+  U_LABEL,
+} from './jobs/fields.js';
+import { cancelled } from './jobs/leases.js';
+import { dueOf, functionOf, priorityOf, stateOf } from './jobs/lifecycle.js';
+import type { JobPage } from './jobs/page.js';
+import type { Session } from './sessions.js';
+import type { State } from './state.js';
+import {
+  type Attempt,
+  JOB_STATES,
+  type JobState,
+  type JobView,
+  type QueueView,
+  type RetryPolicy,
+  type SessionView,
+} from './types.js';
+
+const NOTHING = new Uint8Array(0);
+
+export function jobView(state: State, seq: number): JobView | null {
+  const page = state.jobs.page(seq);
+  const row = page === null ? -1 : page.row(seq);
+  if (page === null || row < 0) return null;
+  const words = row * U_FIELDS;
+  const f = row * F_FIELDS;
+  const at = stateOf(page, row);
+  const fn = functionOf(state, page, row);
+  const extras = page.extrasOf(row);
+  const { payloads } = state;
+  const payload = page.local[row * L_FIELDS + L_PAYLOAD]!;
+  const submission = readSubmission(payload === 0 ? NOTHING : payloads.get(payload));
+  const result = page.local[row * L_FIELDS + L_RESULT]!;
+  const outcome = readResult(result === 0 ? NOTHING : payloads.get(result));
+  return {
+    seq,
+    id: ulidOf((word) => page.u[words + U_ID + word]!),
+    namespace: fn.namespace,
+    function: fn.name,
+    state: JOB_STATES[at]!,
+    priority: priorityOf(page, row),
+    payload: submission.payload,
+    contentType: submission.contentType,
+    metadata: submission.metadata,
+    traceparent: submission.traceparent,
+    uniqueKey: extras?.uniqueKey ?? '',
+    foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
+    retry: retryOf(state, extras?.retry ?? null),
+    runTimeoutMs: page.f[f + F_RUN_TIMEOUT]!,
+    startDeadlineWall: extras?.startDeadlineWall ?? 0,
+    retentionMs: page.f[f + F_RETENTION]!,
+    attempt: page.u[words + U_ATTEMPT]!,
+    attempts: attemptsOf(state, page, row),
+    token: page.f[f + F_TOKEN]!,
+    session: page.f[f + F_SESSION]!,
+    createdWall: page.f[f + F_CREATED_WALL]!,
+    createdUs: page.f[f + F_CREATED_US]!,
+    dueWall: dueWall(state, page, row),
+    startedWall: page.f[f + F_STARTED_WALL]!,
+    startedUs: page.f[f + F_STARTED_US]!,
+    finishedWall: page.f[f + F_FINISHED_WALL]!,
+    progress: {
+      numerator: extras?.numerator ?? 0,
+      denominator: extras?.denominator ?? 0,
+      message: extras?.message ?? '',
+    },
+    cancelRequested: cancelled(page, row),
+    cancelReason: extras?.cancelReason ?? '',
+    result: outcome.result,
+    resultContentType: outcome.contentType,
+    error: extras?.error ?? null,
+    dataCount: page.u[words + U_DATA_COUNT]!,
+    revision: page.f[f + F_REVISION]!,
+  };
+}
+
+/** A ULID from its four little-endian words. */
+export function ulidOf(word: (at: number) => number): string {
+  const bytes = Buffer.alloc(16);
+  for (let i = 0; i < 4; i++) bytes.writeUInt32LE(word(i), i * 4);
+  return ulidFromBytes(bytes);
+}
+
+function retryOf(state: State, own: RetryPolicy | null): RetryPolicy {
+  const { settings } = state;
+  const source = own ?? settings;
+  return {
+    maxAttempts: source.maxAttempts || settings.maxAttempts,
+    initialBackoffMs: source.initialBackoffMs,
+    maxBackoffMs: source.maxBackoffMs,
+    multiplierPermille: source.multiplierPermille,
+    jitterPermille: source.jitterPermille,
+  };
+}
+
+function attemptsOf(state: State, page: JobPage, row: number): readonly Attempt[] {
+  const history = page.extrasOf(row)?.history ?? [];
+  const at = stateOf(page, row);
+  if (at !== RUNNING && at !== SUCCEEDED) return history.slice();
+  const label = state.labels.get(page.u[row * U_FIELDS + U_LABEL]!);
+  const last = {
+    number: page.u[row * U_FIELDS + U_ATTEMPT]!,
+    worker: label?.worker ?? '',
+    node: label?.node ?? '',
+    startedWall: page.f[row * F_FIELDS + F_STARTED_WALL]!,
+    endedWall: at === RUNNING ? 0 : page.f[row * F_FIELDS + F_FINISHED_WALL]!,
+    error: null,
+  };
+  return [...history, last];
+}
+
+/** Scheduled: when it is queued. Running: when its run timeout or its lease ends, 0 never. By the wall clock. */
+function dueWall(state: State, page: JobPage, row: number): number {
+  const at = stateOf(page, row);
+  if (at !== RUNNING && at !== SCHEDULED) return 0;
+  if (at === SCHEDULED && page.f[row * F_FIELDS + F_DUE_US] === 0) return page.f[row * F_FIELDS + F_DUE2]!;
+  const due = dueOf(page, row);
+  return due === 0 ? 0 : Math.floor(state.wall + (due - state.elapsedUs) / 1000);
+}
+
+export function jobState(state: State, seq: number): JobState | null {
+  const page = state.jobs.page(seq);
+  const row = page === null ? -1 : page.row(seq);
+  return page === null || row < 0 ? null : JOB_STATES[stateOf(page, row)]!;
+}
+
+/** Of a running job: wall ms at which its lease ends by its duration; 0 for one that lives by its session. */
+export function leaseEndWall(state: State, seq: number): number {
+  const page = state.jobs.pageOf(seq);
+  const due = page.f[page.row(seq) * F_FIELDS + F_DUE2]!;
+  return due === 0 ? 0 : Math.floor(state.wall + (due - state.elapsedUs) / 1000);
+}
+
+export function endedView(
+  state: State,
+  seq: number,
+): { readonly id: string; readonly state: JobState; readonly revision: number } | null {
+  const tomb = state.dedupe.findSeq(seq);
+  if (tomb === null || tomb.state === ALIAS) return null;
+  return { id: ulidOf((word) => tomb.id(word)), state: JOB_STATES[tomb.state]!, revision: tomb.revision };
+}
+
+export function listJobs(state: State, query: JobQuery): JobListing {
+  const jobs: JobView[] = [];
+  let mask = 0;
+  for (const wanted of query.states) mask |= 1 << JOB_STATES.indexOf(wanted);
+  let budget = query.budget;
+  let after = query.after;
+  for (;;) {
+    const page = state.jobs.pageFrom(Math.floor((after + 1) / JOBS_PER_PAGE));
+    if (page === null) return { jobs, next: 0 };
+    for (let seq = Math.max(after + 1, page.first); seq < page.first + JOBS_PER_PAGE; seq++) {
+      after = seq;
+      const row = page.row(seq);
+      if (row < 0) continue;
+      if (matches(state, query, mask, page, row)) jobs.push(jobView(state, seq)!);
+      if (--budget <= 0 || jobs.length >= query.pageSize) return { jobs, next: after };
+    }
+  }
+}
+
+function matches(state: State, query: JobQuery, mask: number, page: JobPage, row: number): boolean {
+  if (mask !== 0 && (mask & (1 << stateOf(page, row))) === 0) return false;
+  const fn = functionOf(state, page, row);
+  if (fn.namespace !== query.namespace) return false;
+  if (query.function !== '' && fn.name !== query.function) return false;
+  return query.uniqueKey === '' || page.extrasOf(row)?.uniqueKey === query.uniqueKey;
+}
+
+export function queueView(state: State, fn: FunctionState): QueueView {
+  let oldest = 0;
+  for (const list of fn.waiting) {
+    if (list.head === 0) continue;
+    const page = state.jobs.pageOf(list.head);
+    const created = page.f[page.row(list.head) * F_FIELDS + F_CREATED_WALL]!;
+    if (oldest === 0 || created < oldest) oldest = created;
+  }
+  let workers = 0;
+  let credits = 0;
+  for (const { cls } of fn.classes) {
+    workers += cls.workers;
+    credits += cls.credits;
+  }
+  const { totals, counts, waiting } = fn;
+  return {
+    namespace: fn.namespace,
+    function: fn.name,
+    waiting: [waiting[0].size, waiting[1].size, waiting[2].size],
+    scheduled: counts[0]!,
+    running: counts[2]!,
+    succeeded: counts[3]!,
+    failed: counts[4]!,
+    cancelled: counts[5]!,
+    expired: counts[6]!,
+    oldestWaitingWall: oldest,
+    workers,
+    credits,
+    paused: fn.paused,
+    totals: {
+      submitted: totals[TOTAL.submitted]!,
+      coalesced: totals[TOTAL.coalesced]!,
+      started: totals[TOTAL.started]!,
+      succeeded: totals[TOTAL.succeeded]!,
+      failedAttempts: totals[TOTAL.failedAttempts]!,
+      failed: totals[TOTAL.failed]!,
+      retried: totals[TOTAL.retried]!,
+      cancelled: totals[TOTAL.cancelled]!,
+      expired: totals[TOTAL.expired]!,
+      leasesLost: totals[TOTAL.leasesLost]!,
+    },
+  };
+}
+
+export function queueViews(state: State, namespace: string | null): QueueView[] {
+  return state.functions
+    .all()
+    .filter((fn) => namespace === null || fn.namespace === namespace)
+    .sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name))
+    .map((fn) => queueView(state, fn));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export function sessionView(session: Session): SessionView {
+  return {
+    id: session.id,
+    epoch: session.epoch,
+    namespace: session.namespace,
+    name: session.name,
+    incarnation: session.incarnation,
+    node: session.node,
+    state: session.incarnation === 0 ? 'detached' : 'attached',
+    credit: session.available,
+    held: session.held.size,
+    functions: session.functions,
+  };
+}
