@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { CommanderError } from 'commander';
 import { ConfigError } from '../config/index.js';
 import type { CliContext } from './context.js';
@@ -46,6 +47,7 @@ function report(error: unknown, context: CliContext): number {
 /** The process `gearmesh`: signals, standard streams, exit code. `entry` is the script's own path. */
 export async function main(entry: string): Promise<void> {
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // one for each call under way
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stop.signal.aborted) process.exit(signal === 'SIGINT' ? EXIT_CODES.INTERRUPTED.code : 143);
     stop.abort(signal);

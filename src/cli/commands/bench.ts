@@ -5,6 +5,7 @@ import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { say, sayJson } from '../context.js';
+import { CliError } from '../exit-codes.js';
 import { wholeNumber } from '../values.js';
 
 interface BenchFlags extends AskFlags {
@@ -59,8 +60,9 @@ async function measure(client: Client, flags: BenchFlags, signal: AbortSignal): 
   const lane = async (): Promise<void> => {
     while (next < flags.jobs) {
       const index = next++;
+      if (signal.aborted) throw new CliError('INTERRUPTED', 'stopped');
       const begin = performance.now();
-      await client.submit(flags.function, payload, { signal });
+      await client.submit(flags.function, payload);
       latencies[index] = performance.now() - begin;
     }
   };
