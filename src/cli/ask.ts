@@ -111,7 +111,9 @@ export function cliError(thrown: GearmeshError): CliError {
   let exit = exits[error.reason] ?? 'FAILED';
   // "Nothing was changed" must be true.
   if (exit === 'UNAVAILABLE' && error.outcome === 'UNKNOWN') exit = 'UNKNOWN';
-  const fields = error.violations.map((v) => `${v.field}: ${v.description}`);
+  const fields = error.violations
+    .map((v) => `${v.field}: ${v.description}`)
+    .filter((line) => !error.message.includes(line));
   return new CliError(exit, error.message, [...fields, hintFor(error)].filter((l) => l !== '').join('\n  '));
 }
 
