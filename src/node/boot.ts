@@ -76,6 +76,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const core = createCore({
     payloads: createPayloadStore(),
     settings: formation?.settings ?? {},
+    clusterName: options.clusterName,
   });
   let hardState: HardState = recovery.hardState ?? { term: 0, vote: 0, commit: 0 };
   let mark: SnapshotMark = { index: 0, term: 0, membership: NOBODY };

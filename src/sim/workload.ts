@@ -154,7 +154,7 @@ export class SimWorker {
           job: { ...one.job, payload: Buffer.from(one.job.payload) },
         }));
         if (live === null) early.push(...copies);
-        else for (const one of copies) void work(live, one);
+        else for (const one of copies) void work(live, one).catch(() => {});
       },
       leasesLost: (lost) => {
         for (const { token } of lost) this.#held.delete(token);
@@ -171,7 +171,8 @@ export class SimWorker {
       this.#history.leases.set(one.job.id, seen);
       session.ack([one.token]);
       await world.sleep(this.#random.between(0, 40));
-      if (this.#random.chance(2)) return; // a worker that hangs on a job: its session's end frees it
+      // A worker that hangs on a job: it is not named at the next attach, which frees it.
+      if (this.#random.chance(2)) this.#held.delete(one.token);
       if (!this.#held.has(one.token)) return;
       const outcome: OutcomeBySession = this.#random.chance(30)
         ? {
