@@ -1,18 +1,33 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, more: Record<string, unknown> = {}) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], environment: 'node' as const, ...more },
+const project = (name: string, order: number, more: Record<string, unknown> = {}) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    environment: 'node' as const,
+    sequence: { groupOrder: order },
+    ...more,
+  },
 });
 
-/** Unit tests run side by side; those that start processes run one file at a time: they measure and load the machine. */
+/** Tests that start processes run one file at a time: they measure and load the machine. */
+const processes = (name: string, order: number, testTimeout: number) =>
+  project(name, order, {
+    testTimeout,
+    hookTimeout: 120_000,
+    fileParallelism: false,
+    globalSetup: 'test/support/build.ts',
+  });
+
+/** Projects run one after the other: a loaded machine would fail what waits for events within a time. */
 export default defineConfig({
   test: {
     projects: [
-      project('unit'),
-      project('simulation', { testTimeout: 240_000 }),
-      project('integration', { testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false }),
-      project('fault', { testTimeout: 600_000, hookTimeout: 120_000, fileParallelism: false }),
-      project('compat', { testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false }),
+      project('unit', 0),
+      project('simulation', 1, { testTimeout: 240_000 }),
+      processes('integration', 2, 120_000),
+      processes('compat', 3, 300_000),
+      processes('fault', 4, 300_000),
     ],
   },
 });

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
+
+export type Port = 'grpc' | 'peer' | 'http';
+export type Kind = 'random' | 'huge' | 'half' | 'slow';
+export const KINDS: readonly Kind[] = ['random', 'huge', 'half', 'slow'];
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+const RANDOM_BYTES = 4_096;
+/** How long a server may leave a connection open that said nothing useful, before the test goes away by itself. */
+const PATIENCE_MS = 400;
+
+/** HTTP/2 frame: 24-bit length, type, flags, stream. */
+function h2Frame(
+  length: number,
+  type: number,
+  flags: number,
+  stream: number,
+  body = Buffer.alloc(0),
+): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(length, 0, 3);
+  header.writeUInt8(type, 3);
+  header.writeUInt8(flags, 4);
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, body]);
+}
+
+const SETTINGS = h2Frame(0, 4, 0, 0);
+const PING = h2Frame(8, 6, 0, 0, Buffer.alloc(8, 1));
+
+const UPGRADE = Buffer.from(
+  `GET /gearmesh/peer/v1/control HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
+);
+
+/** WebSocket binary frame, masked, that announces `length` bytes. */
+function wsFrame(length: number, body: Buffer): Buffer {
+  const header = Buffer.alloc(14);
+  header.writeUInt8(0x82, 0);
+  header.writeUInt8(0x80 | 127, 1);
+  header.writeBigUInt64BE(BigInt(length), 2);
+  return Buffer.concat([header, body]);
+}
+
+/** What a connection of this kind says at this port. */
+function words(port: Port, kind: Kind): Buffer {
+  if (kind === 'random') return randomBytes(RANDOM_BYTES);
+  if (port === 'grpc') {
+    if (kind === 'huge') {
+      return Buffer.concat([PREFACE, SETTINGS, h2Frame(0xffffff, 0, 0, 1, randomBytes(RANDOM_BYTES))]);
+    }
+    if (kind === 'half') return Buffer.concat([PREFACE, SETTINGS, h2Frame(1_000, 1, 4, 1, randomBytes(10))]);
+    return Buffer.concat([PREFACE, SETTINGS, ...Array.from({ length: 2_000 }, () => PING)]);
+  }
+  if (port === 'peer') {
+    if (kind === 'huge') return Buffer.concat([UPGRADE, wsFrame(2 ** 40, randomBytes(RANDOM_BYTES))]);
+    if (kind === 'half') return Buffer.concat([UPGRADE, wsFrame(1_000, randomBytes(10))]);
+    return Buffer.concat([
+      UPGRADE,
+      ...Array.from({ length: 2_000 }, () => Buffer.from([0x89, 0x80, 0, 0, 0, 0])),
+    ]);
+  }
+  if (kind === 'huge') {
+    return Buffer.from(
+      `POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\nX: ${'y'.repeat(60_000)}\r\n\r\n`,
+    );
+  }
+  if (kind === 'half') return Buffer.from('GET /metrics HTTP/1.1\r\nHost: x\r\nX-Half: ');
+  return Buffer.from('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(200));
+}
+
+/**
+ * Connects, says something bad, and stays until the server hangs up or patience is over; one that reads slowly reads
+ * nothing at all. Resolves with who ended it; never rejects.
+ */
+export function misbehave(address: string, port: Port, kind: Kind): Promise<'server' | 'us'> {
+  const [host, number] = address.split(':') as [string, string];
+  return new Promise((resolve) => {
+    const socket: Socket = connect({ host, port: Number(number) });
+    let ended: 'server' | 'us' = 'server';
+    const timer = setTimeout(() => {
+      ended = 'us';
+      socket.destroy();
+    }, PATIENCE_MS);
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => {
+      clearTimeout(timer);
+      resolve(ended);
+    });
+    socket.on('connect', () => {
+      socket.write(words(port, kind));
+      if (kind === 'slow') socket.pause();
+      else socket.resume();
+    });
+    if (kind === 'slow') socket.pause();
+  });
+}

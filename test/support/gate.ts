@@ -1,0 +1,11 @@
+/** A promise with its resolver. */
+export class Gate<T = void> {
+  readonly passed: Promise<T>;
+  open!: (value: T) => void;
+
+  constructor() {
+    this.passed = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+}

@@ -1,0 +1,85 @@
+import type { Client, JobOptions } from '../../src/client/index.js';
+
+const RETENTION_MS = 3_600_000;
+
+/** Submissions that flow until stopped; remembers what was acknowledged and when. */
+export class Load {
+  readonly acknowledged: string[] = [];
+  /** Milliseconds (monotonic) of each acknowledgement. */
+  readonly times: number[] = [];
+  /** Milliseconds from each submission to its acknowledgement. */
+  readonly waits: number[] = [];
+  readonly failures: Error[] = [];
+  readonly #loops: Promise<void>[] = [];
+  readonly #options: JobOptions;
+  #watchers: (() => void)[] = [];
+  #stopped = false;
+
+  /** `inFlight` submissions at a time through each client. */
+  constructor(clients: readonly Client[], fn: string, inFlight: number, options: JobOptions = {}) {
+    this.#options = { resultRetentionMs: RETENTION_MS, ...options };
+    for (const client of clients) {
+      for (let i = 0; i < inFlight; i++) this.#loops.push(this.#loop(client, fn));
+    }
+  }
+
+  async #loop(client: Client, fn: string): Promise<void> {
+    while (!this.#stopped) {
+      const begin = performance.now();
+      try {
+        const { jobId } = await client.submit(fn, `job ${this.acknowledged.length}`, this.#options);
+        const now = performance.now();
+        this.acknowledged.push(jobId);
+        this.times.push(now);
+        this.waits.push(now - begin);
+        const watchers = this.#watchers;
+        this.#watchers = [];
+        for (const watcher of watchers) watcher();
+      } catch (error) {
+        if (!this.#stopped) this.failures.push(error as Error);
+      }
+    }
+  }
+
+  #acknowledgement(): Promise<void> {
+    return new Promise((resolve) => this.#watchers.push(resolve));
+  }
+
+  /** Resolves at the next acknowledgement from now on, with its time. */
+  async next(from = performance.now()): Promise<number> {
+    for (;;) {
+      const time = this.times.at(-1);
+      if (time !== undefined && time > from) return this.times.find((one) => one > from)!;
+      await this.#acknowledgement();
+    }
+  }
+
+  /** Resolves once so many were acknowledged in all. */
+  async reached(count: number): Promise<void> {
+    while (this.acknowledged.length < count) await this.#acknowledgement();
+  }
+
+  /** Resolves once so many more were acknowledged. */
+  more(count: number): Promise<void> {
+    return this.reached(this.acknowledged.length + count);
+  }
+
+  /** The longest time without an acknowledgement between two moments (monotonic milliseconds). */
+  longestGap(from: number, to: number): number {
+    let last = from;
+    let longest = 0;
+    for (const time of this.times) {
+      if (time < from) continue;
+      if (time > to) break;
+      longest = Math.max(longest, time - last);
+      last = time;
+    }
+    return Math.max(longest, to - last);
+  }
+
+  /** Lets what is under way end. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#loops);
+  }
+}

@@ -1,0 +1,40 @@
+import { credentials, type ServiceError } from '@grpc/grpc-js';
+import { type CompleteJobRequest, WorkerServiceClient } from '../../proto/gen/gearmesh/v1/worker.js';
+import type { GearmeshError } from '../../src/client/index.js';
+import { errorOfCall } from '../../src/client/status.js';
+
+/** Calls CompleteJob as any gRPC client would. Resolves with the revision; rejects with a GearmeshError. */
+export async function completeJob(
+  endpoint: string,
+  o: { jobId: string; leaseToken: number; result: string },
+): Promise<string> {
+  const client = new WorkerServiceClient(endpoint, credentials.createInsecure());
+  const request: CompleteJobRequest = {
+    namespace: '',
+    jobId: o.jobId,
+    leaseToken: o.leaseToken,
+    result: Buffer.from(o.result),
+    resultContentType: 'text/plain',
+    dataCount: 0,
+  };
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      client.completeJob(request, (error: ServiceError | null, answer) => {
+        if (error === null) resolve(answer!.revision);
+        else reject(errorOfCall(error));
+      });
+    });
+  } finally {
+    client.close();
+  }
+}
+
+/** The error that a promise rejects with; throws when it resolves. */
+export async function refusal(promise: Promise<unknown>): Promise<GearmeshError> {
+  const value = await promise.then(
+    (resolved) => ({ resolved }),
+    (error: GearmeshError) => error,
+  );
+  if (value instanceof Error) return value;
+  throw new Error(`it was accepted: ${JSON.stringify(value)}`);
+}
