@@ -113,7 +113,8 @@ export class SimWorker {
   readonly #name: string;
   readonly #functions: readonly FunctionSpec[];
   readonly #concurrency = 8;
-  #held = new Map<number, string>();
+  readonly #held = new Map<number, string>();
+  readonly #unanswered = new Map<number, OutcomeBySession>();
   stopped = false;
 
   constructor(cluster: SimCluster, history: History, name: string) {
@@ -135,7 +136,10 @@ export class SimWorker {
       } catch (error) {
         if ((error as { code?: string }).code === 'SESSION_UNKNOWN') session = null;
       }
-      if (session === null) this.#held.clear();
+      if (session === null) {
+        this.#held.clear();
+        this.#unanswered.clear();
+      }
       await world.sleep(this.#random.between(10, 150));
     }
   }
@@ -192,14 +196,9 @@ export class SimWorker {
             resultContentType: 'text/plain',
             dataCount: 0,
           };
+      this.#unanswered.set(one.token, outcome);
       granted += 1;
-      const [answer] = await session.settle([outcome], granted);
-      this.#held.delete(one.token);
-      if (answer?.error === null && outcome.kind === 'complete') {
-        const tokens = this.#history.completed.get(one.job.id) ?? new Set();
-        tokens.add(one.token);
-        this.#history.completed.set(one.job.id, tokens);
-      }
+      await this.#settle(session, outcome, granted);
     };
     const session = await within(
       world,
@@ -227,11 +226,26 @@ export class SimWorker {
     granted = Math.max(0, this.#concurrency - this.#held.size);
     session.credit(granted);
     for (const one of early) void work(session, one).catch(() => {});
+    // Outcomes whose answer was lost are said again, also those of leases that are over: they may have counted.
+    for (const outcome of [...this.#unanswered.values()]) {
+      if (this.#held.has(outcome.token)) granted += 1;
+      void this.#settle(session, outcome, granted).catch(() => {});
+    }
     const lifetime = world.after(this.#random.between(2_000, 30_000), () => link.end());
     await target.attached(() => link.ended).catch(() => {});
     lifetime.cancel();
     if (target.up) session.detach();
     return session;
+  }
+
+  async #settle(session: WorkerSession, outcome: OutcomeBySession, credit: number): Promise<void> {
+    const [answer] = await session.settle([outcome], credit);
+    this.#held.delete(outcome.token);
+    this.#unanswered.delete(outcome.token);
+    if (answer?.error !== null || outcome.kind !== 'complete') return;
+    const tokens = this.#history.completed.get(outcome.jobId) ?? new Set();
+    tokens.add(outcome.token);
+    this.#history.completed.set(outcome.jobId, tokens);
   }
 }
 
