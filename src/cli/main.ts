@@ -54,6 +54,7 @@ export async function main(entry: string): Promise<void> {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  stopWithNpm(() => stop.abort('SIGTERM'));
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // `gearmesh jobs list | head`: the reader has seen enough.
     if (error.code === 'EPIPE') process.exit(EXIT_CODES.OK.code);
@@ -70,4 +71,21 @@ export async function main(entry: string): Promise<void> {
   });
   // Output to a pipe is written asynchronously on some systems: leave only when all of it is out.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}
+
+const PARENT_LOOK_MS = 200;
+
+/**
+ * Under `npx gearmesh …` and `npm start` a shell stands between npm and this process, and it dies of a signal to npm
+ * without handing it on. So that no cluster stays behind unseen, the end of that shell counts as the signal.
+ */
+function stopWithNpm(stop: () => void): void {
+  if (!process.env.npm_lifecycle_script?.includes('gearmesh')) return;
+  const parent = process.ppid;
+  const look = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(look);
+    stop();
+  }, PARENT_LOOK_MS);
+  look.unref();
 }
