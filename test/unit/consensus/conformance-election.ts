@@ -23,7 +23,7 @@ export function electionConformance(factory: Factory, codec: Codec): void {
     const winners = (seed: number): string => {
       const cluster = three(seed);
       let ticks = 0;
-      while (!cluster.all.some((node) => node.leads)) {
+      while (ticks < 500 && !cluster.all.some((node) => node.leads)) {
         cluster.tick();
         ticks++;
       }

@@ -314,6 +314,25 @@ export function logConformance(factory: Factory, codec: Codec): void {
     });
   });
 
+  test('a snapshot that replaces other entries lowers durability until it is on disk', () => {
+    const cluster = three();
+    const old = cluster.elect(1);
+    cluster.isolate(1);
+    cluster.propose(old, 'lost 1', 'lost 2', 'lost 3', 'lost 4', 'lost 5');
+    const common = old.appliedIndex;
+    const leader = cluster.elect(2);
+    cluster.propose(leader, 'a');
+    compactAt(leader);
+    old.syncs = false;
+    cluster.heal();
+    cluster.tick(3);
+    expect(old.snapshots.map((mark) => mark.index)).toEqual([leader.appliedIndex]);
+    expect(old.core.status().durableIndex).toBe(common);
+    old.syncs = true;
+    cluster.settle();
+    expect(old.core.status().durableIndex).toBe(leader.appliedIndex);
+  });
+
   test('a snapshot that got lost is sent again once it is reported', () => {
     const cluster = three();
     const leader = cluster.elect(1);
