@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ROOT } from './root.js';
 
 /** Set once built, so that several projects of one run build once. */
-const BUILT = 'GEARMESH_TEST_BUILT';
+const BUILT = 'TEST_DIST_BUILT_BY';
 
 /** Tests with real processes run what users run: the compiled program, made from the sources as they are now. */
 export default function build(): void {

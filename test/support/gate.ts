@@ -8,4 +8,17 @@ export class Gate<T = void> {
       this.open = resolve;
     });
   }
+
+  /** Resolves as `passed` does; rejects after so many milliseconds. */
+  async within(ms: number): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`nobody opened the gate within ${ms} ms`)), ms);
+    });
+    try {
+      return await Promise.race([this.passed, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
 }

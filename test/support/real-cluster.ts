@@ -295,7 +295,7 @@ export async function until(ms: number, condition: () => Promise<boolean> | bool
   }
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports: number[] = [];
   for (const server of servers) {
