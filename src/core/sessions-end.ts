@@ -1,3 +1,4 @@
+import { loseLease, WORKER_LOST } from './jobs/leases.js';
 import { leaveClass, stop, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
@@ -11,18 +12,38 @@ import { addSweep, SWEEP } from './sweeps.js';
  *        └──close, detach of one that cannot resume──> closing ──holds nothing──> gone
  */
 
-/** The session takes nothing any more; what it holds goes back by a sweep. `counted`: those attempts count. */
-export function beginClose(state: State, session: Session, counted: boolean): void {
+/** The session takes nothing any more; `giveBack` empties it. */
+export function beginClose(state: State, session: Session): void {
   if (session.closing) return;
   state.pages.touch(session.page);
   session.closing = true;
-  clearGrace(state, session);
   updateAvailability(state, session);
-  if (session.held.size > 0) addSweep(state, SWEEP.release, session.id, counted ? 1 : 0);
-  else removeIfDone(state, session);
+  removeIfDone(state, session);
 }
 
-/** The connection, or the node, is gone. */
+/**
+ * Gives back what a closing session holds, as far as this entry's steps allow, but at least one job. `counted`:
+ * those attempts count. True: it is empty and gone.
+ */
+export function giveBack(state: State, session: Session, counted: boolean): boolean {
+  while (session.held.size > 0) {
+    loseLease(state, session.held.head, counted ? 'detached' : 'released', counted ? WORKER_LOST : null);
+    if (state.steps-- <= 0) break;
+  }
+  return session.removed;
+}
+
+/** Closes a session because of a command: what this entry cannot do goes on as a sweep. */
+export function close(state: State, session: Session, counted: boolean): void {
+  if (session.closing) return;
+  clearGrace(state, session);
+  beginClose(state, session);
+  if (!session.removed && !giveBack(state, session, counted)) {
+    addSweep(state, SWEEP.release, session.id, counted ? 1 : 0);
+  }
+}
+
+/** The connection, or the node, is gone. One that cannot resume is closing afterwards: the caller gives back. */
 export function detach(state: State, session: Session): void {
   const { incarnation } = session;
   if (incarnation === 0 || session.closing) return;
@@ -35,7 +56,7 @@ export function detach(state: State, session: Session): void {
   state.pages.touch(session.page);
   state.effects.sessionDetached(session.id, session.epoch, incarnation);
   if (!session.resumable) {
-    beginClose(state, session, true);
+    beginClose(state, session);
     return;
   }
   session.incarnation = 0;
@@ -57,6 +78,7 @@ export function clearGrace(state: State, session: Session): void {
 /** A session on its way out that holds nothing any more goes. */
 export function removeIfDone(state: State, session: Session): void {
   if (session.removed || session.held.size > 0 || !(session.closing || session.stopped)) return;
+  clearGrace(state, session);
   leaveClass(state, session);
   state.labels.release(session.label);
   state.sessions.remove(session);

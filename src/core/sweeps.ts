@@ -1,9 +1,9 @@
 import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, QUEUED, SCHEDULED } from './jobs/fields.js';
-import { loseLease, WORKER_LOST } from './jobs/leases.js';
 import { endWaiting, remove } from './jobs/lifecycle.js';
 import type { JobList } from './jobs/table.js';
 import { matchAll, matchFunction, matchLater, matchSession, updateAvailability } from './matching/match.js';
-import { detach } from './sessions-end.js';
+import type { Session } from './sessions.js';
+import { detach, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
 
 /** Work that may be too much for one entry: a bounded part is done with each, by all replicas alike. */
@@ -41,71 +41,66 @@ export function addSweep(
 
 /** Goes on with the sweeps, oldest first, as far as this entry's steps allow. */
 export function runSweeps(state: State): void {
-  // A sweep that hits the limit of assignments puts itself behind the others: each is run once at most.
-  for (let left = state.sweeps.length; left > 0 && state.steps > 0; left--) {
-    state.steps--;
-    const sweep = state.sweeps[0]!;
-    if (!step(state, sweep)) return;
+  const { sweeps } = state;
+  // Those that are added on the way come with the next entry: one that cannot go on must not be run for ever.
+  const count = sweeps.length;
+  let done = 0;
+  while (done < count && state.steps > 0 && step(state, sweeps[done]!)) {
     matchAll(state);
-    state.sweeps.splice(state.sweeps.indexOf(sweep), 1);
+    done++;
   }
+  matchAll(state);
+  if (done > 0) sweeps.splice(0, done);
 }
 
 /** False: not finished. */
 function step(state: State, sweep: Sweep): boolean {
   switch (sweep.kind) {
     case SWEEP.detach:
-      return visitSessions(state, sweep, (id) => detach(state, state.sessions.get(id)!));
+      return visitSessions(state, sweep, (session) => {
+        detach(state, session);
+        return !session.closing || session.removed || giveBack(state, session, true);
+      });
     case SWEEP.stall: {
       const stalled = state.nodes.live(sweep.subject)?.stalled ?? false;
-      return visitSessions(state, sweep, (id) => {
-        const session = state.sessions.get(id)!;
+      return visitSessions(state, sweep, (session) => {
         state.pages.touch(session.page);
         session.stalled = stalled;
         updateAvailability(state, session);
         if (!stalled) matchLater(state, session);
+        return true;
       });
     }
-    case SWEEP.release:
-      return release(state, sweep);
+    case SWEEP.release: {
+      const session = state.sessions.get(sweep.subject);
+      return session === null || giveBack(state, session, sweep.detail === 1);
+    }
     case SWEEP.purge:
       return purge(state, sweep);
     case SWEEP.matchSession: {
+      if (state.matches <= 0) return false;
       const session = state.sessions.get(sweep.subject);
       if (session !== null) matchSession(state, session);
+      state.steps--;
       return true;
     }
     case SWEEP.matchFunction:
+      if (state.matches <= 0) return false;
       matchFunction(state, state.functions.byId(sweep.subject));
+      state.steps--;
       return true;
   }
 }
 
-function visitSessions(state: State, sweep: Sweep, act: (id: number) => void): boolean {
+/** Goes on behind the cursor; `act` says whether it is finished with the session. */
+function visitSessions(state: State, sweep: Sweep, act: (session: Session) => boolean): boolean {
   let done = true;
   state.sessions.visit(sweep.cursor, (session) => {
-    if (state.steps <= 0) {
-      done = false;
-      return false;
-    }
-    state.steps--;
-    sweep.cursor = session.id;
-    if (session.incarnation === sweep.subject) act(session.id);
-    return true;
+    done = state.steps-- > 0 && (session.incarnation !== sweep.subject || act(session));
+    if (done) sweep.cursor = session.id;
+    return done;
   });
-  matchAll(state);
   return done;
-}
-
-function release(state: State, sweep: Sweep): boolean {
-  const session = state.sessions.get(sweep.subject);
-  if (session === null) return true;
-  const counted = sweep.detail === 1;
-  while (session.held.size > 0) {
-    if (state.steps-- <= 0) return false;
-    loseLease(state, session.held.head, counted ? 'detached' : 'released', counted ? WORKER_LOST : null);
-  }
-  return true;
 }
 
 function purge(state: State, sweep: Sweep): boolean {

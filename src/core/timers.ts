@@ -26,7 +26,8 @@ import {
 import type { JobPage } from './jobs/page.js';
 import type { JobList } from './jobs/table.js';
 import { matchAll } from './matching/match.js';
-import { beginClose } from './sessions-end.js';
+import type { Session } from './sessions.js';
+import { beginClose, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
 import { mixNumber } from './tables/hash.js';
 
@@ -38,7 +39,7 @@ export function fireDue(state: State): void {
   fireAcks(state);
   while (state.elapsedTimers.due <= state.elapsedUs && state.steps-- > 0) {
     const { key } = state.elapsedTimers;
-    if (key < 0) beginClose(state, state.sessions.get(-key)!, true);
+    if (key < 0) endGrace(state, state.sessions.get(-key)!);
     else fireElapsed(state, key);
     matchAll(state);
   }
@@ -82,6 +83,12 @@ function fireAcks(state: State): void {
     loseLease(state, seq, 'unacknowledged', null);
     matchAll(state);
   }
+}
+
+/** The worker did not come back. The timer stays due until the session is empty and gone. */
+function endGrace(state: State, session: Session): void {
+  beginClose(state, session);
+  if (!session.removed) giveBack(state, session, true);
 }
 
 /** Seq of the job that runs under this lease and whose worker has not said that it has it; else 0. */
