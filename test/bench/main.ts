@@ -275,9 +275,8 @@ async function main(): Promise<void> {
     disk,
   );
   if (['W1', 'W1b', 'W2', 'W3'].some((one) => only.has(one))) {
-    const environment: Record<string, string> =
-      flags.profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${flags.profile}` };
-    const cluster = await RealCluster.start({ environment });
+    const nodeFlags = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
+    const cluster = await RealCluster.start({ nodeFlags });
     try {
       for (let run = 1; run <= runs; run++) {
         if (only.has('W3')) await w3(cluster, run);
@@ -292,6 +291,9 @@ async function main(): Promise<void> {
       });
       await cluster.agreedHash();
       report('hash', 'all replicas agree', { agree: 1 });
+    } catch (error) {
+      process.stderr.write(`${cluster.logs()}\n`);
+      throw error;
     } finally {
       if (flags.profile !== undefined) await Promise.all(cluster.nodes.map((node) => node.end('SIGTERM')));
       await cluster.remove();

@@ -17,6 +17,8 @@ export interface RealClusterOptions {
   /** Program and arguments put before the interpreter, e.g. a tracer; `directory` is the cluster's own. */
   readonly wrap?: (name: string, directory: string) => readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Flags of the interpreter. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** One node as a process of its own, on loopback, with its data on the real disk. */
@@ -156,6 +158,7 @@ export class RealCluster {
       const command = [
         ...(options.wrap?.(name, directory) ?? []),
         process.execPath,
+        ...(options.nodeFlags ?? []),
         ENTRY,
         'server',
         ...flags,
@@ -211,6 +214,7 @@ export class RealCluster {
 
   /** Resolves when every running node answers that it is ready. */
   async ready(): Promise<void> {
+    if (!this.nodes.some((node) => node.running)) throw new Error(`no node runs\n${this.logs()}`);
     await until(READY_MS, async () => {
       for (const node of this.nodes) {
         if (node.running && (await node.probe('/readyz')) !== 200) return false;
