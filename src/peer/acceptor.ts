@@ -86,6 +86,11 @@ export class Acceptor {
     });
   }
 
+  /** Ends connections whose hello was answered and whose channels do not all stand yet. */
+  endArrivals(why: string): void {
+    for (const arrival of [...this.#arrivals.values()]) this.#gone(arrival, CLOSE.goingAway, why);
+  }
+
   #connected(socket: Socket): void {
     const { clock, limits } = this.#context;
     if (this.#waiting.size >= limits.unauthenticatedMax) {

@@ -106,8 +106,18 @@ export class PeerTransport implements NetworkTransport {
   }
 
   setHello(hello: Hello): void {
+    const other = this.#hello !== null && this.#hello.diskId !== hello.diskId;
     this.#hello = hello;
+    if (other) this.#sayAnew();
     for (const [name, peer] of this.#peers) if (peer.pause === null) this.#dial(name, peer);
+  }
+
+  /** Peers know this node by the hello of their connection, which now speaks of another disk. */
+  #sayAnew(): void {
+    const why = 'this node goes on with another disk';
+    this.#acceptor?.endArrivals(why);
+    for (const peer of this.#peers.values()) this.#stopDialling(peer);
+    for (const link of [...this.#links.values()]) link.end(CLOSE.goingAway, 'closed', why);
   }
 
   setPeers(peers: readonly PeerAddress[]): void {

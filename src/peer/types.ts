@@ -70,7 +70,7 @@ export interface Transport {
   listen(handler: PeerHandler): Promise<void>;
   /** Replaces the set of peers that this node dials and accepts. Its own name is left out. */
   setPeers(peers: readonly PeerAddress[]): void;
-  /** What is said in the next hello. */
+  /** What is said in the next hello. Another disk id than before ends the connections: peers knew this node by it. */
   setHello(hello: Hello): void;
   /** False when the frame was not taken: not connected, or the peer's queue for this channel is full. */
   send(to: string, channel: Channel, frame: PeerFrame): boolean;

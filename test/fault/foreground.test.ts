@@ -12,13 +12,20 @@ import { RealCluster, type RealNode } from '../support/real-cluster.js';
  */
 const CHUNKS = 40;
 const BEFORE = 20;
+const WAIT_MS = 30_000;
 
-/** A worker that sends half of its data, waits, and sends the rest. */
-async function startTalker(cluster: RealCluster, at: RealNode, goOn: Promise<void>): Promise<Worker> {
+/** A worker that sends half of its data, waits for `goOn`, sends more, waits for `finish`, and sends the rest. */
+async function startTalker(
+  cluster: RealCluster,
+  at: RealNode,
+  goOn: Gate,
+  finish: Gate = goOn,
+): Promise<Worker> {
   const worker = new Worker({ endpoints: cluster.endpointsFrom(at.name), order: 'listed' });
   worker.handle('talk', async (_job, ctx) => {
     for (let i = 0; i < CHUNKS; i++) {
-      if (i === BEFORE) await goOn;
+      if (i === BEFORE) await goOn.within(WAIT_MS);
+      if (i === BEFORE + 10) await finish.within(WAIT_MS);
       await ctx.data(`chunk ${i}`);
     }
     return 'said it all';
@@ -69,14 +76,16 @@ describe('the node of a foreground client is killed', () => {
       const node = role === 'leader' ? leader : (await cluster.followers())[0]!;
       const elsewhere = (await cluster.followers()).find((one) => one !== node)!;
       const goOn = new Gate();
-      const worker = await startTalker(cluster, elsewhere, goOn.passed);
+      const back = new Gate();
+      const worker = await startTalker(cluster, elsewhere, goOn, back);
       const client = cluster.client({ first: node.name });
       const half = new Gate();
       const run = client.run('talk');
       const listening = listen(run, (number) => {
         if (number === BEFORE - 1) half.open();
+        if (number === BEFORE + 9) back.open();
       });
-      await half.passed;
+      await half.within(WAIT_MS);
       await node.end('SIGKILL');
       goOn.open();
       expect((await run.result).text()).toBe('said it all');
@@ -88,7 +97,7 @@ describe('the node of a foreground client is killed', () => {
         attempt: 1,
         dataCount: CHUNKS,
       });
-      // The worker's node lives and keeps the chunks, so nothing may be lost here.
+      // The worker's node lives, keeps the chunks that nobody heard, and says them to who comes back.
       expect(expectAllAccountedFor(events)).toBe(0);
       await worker.stop();
       await client.close();
@@ -99,14 +108,14 @@ describe('the node of a foreground client is killed', () => {
     cluster = await RealCluster.start();
     const [here, there] = await cluster.followers();
     const goOn = new Gate();
-    const worker = await startTalker(cluster, there!, goOn.passed);
+    const worker = await startTalker(cluster, there!, goOn);
     const client = cluster.client({ first: here!.name });
     const half = new Gate();
     const run = client.run('talk');
     const listening = listen(run, (number) => {
       if (number === BEFORE - 1) half.open();
     });
-    await half.passed;
+    await half.within(WAIT_MS);
     await there!.end('SIGKILL');
     goOn.open();
     const result = await run.result;
@@ -123,12 +132,12 @@ describe('the node of a foreground client is killed', () => {
     const node = (await cluster.followers())[0]!;
     const goOn = new Gate();
     const elsewhere = cluster.nodes.find((one) => one !== node)!;
-    const worker = await startTalker(cluster, elsewhere, goOn.passed);
+    const worker = await startTalker(cluster, elsewhere, goOn);
     const lonely = cluster.client({ only: node.name });
     const half = new Gate();
     const run = lonely.run('talk', '', { resultRetentionMs: 60_000 });
     const listening = listen(run, () => half.open()).catch((error: Error) => error);
-    await half.passed;
+    await half.within(WAIT_MS);
     await node.end('SIGKILL');
     run.close();
     await expect(run.result).rejects.toMatchObject({ reason: 'CLOSED' });

@@ -46,6 +46,21 @@ describe('connecting', () => {
     await Promise.all([a.connected('b', seenA), b.connected('a', seenB)]);
   });
 
+  it('a node that goes on with another disk is known by it at once, on either side', async () => {
+    const [a, b] = await bundle.pair();
+    const knows = (node: typeof a, diskId: string) =>
+      node.seen.next((s) => s.kind === 'connected' && s.hello.diskId === diskId);
+    a.transport.setHello({ ...helloOf('a'), diskId: 'other-a' });
+    await knows(b, 'other-a');
+    b.transport.setHello({ ...helloOf('b'), diskId: 'other-b' });
+    await knows(a, 'other-b');
+    await b.lost('a', 'closed');
+    await a.lost('b', 'closed');
+    expect(a.transport.hello('b')?.diskId).toBe('other-b');
+    a.transport.setHello({ ...helloOf('a'), diskId: 'other-a', clusterId: 'joined' });
+    expect(a.transport.isConnected('b')).toBe(true);
+  });
+
   it('another node at the address is not taken for the peer', async () => {
     const [a, c] = [await bundle.node('a'), await bundle.node('c')];
     a.transport.setPeers([{ ...c.address, name: 'b' }]);
