@@ -1,4 +1,4 @@
-import { ByteReader, type ByteWriter } from '../base/bytes.js';
+import { ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
 import type { JobSpec } from './types.js';
 
 /**
@@ -40,10 +40,10 @@ export function writeResult(writer: ByteWriter, contentType: string, result: Uin
 
 /** Checks the lengths inside; throws MalformedBytesError. Returns the bytes of payload or result. */
 export function blobBodyLength(blob: Uint8Array): number {
-  const reader = new ByteReader(blob);
-  const meta = reader.u32();
-  reader.raw(meta);
-  return reader.left;
+  const { length } = blob;
+  const meta = length < 4 ? length : (blob[0]! | (blob[1]! << 8) | (blob[2]! << 16) | (blob[3]! << 24)) >>> 0;
+  if (meta > length - 4) throw new MalformedBytesError(`a blob of ${length} bytes with ${meta} of meta`);
+  return length - 4 - meta;
 }
 
 export interface Submission {

@@ -1,7 +1,6 @@
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
 import { applyEntry, begin } from './apply.js';
 import { findJob } from './commands/job-id.js';
-import { runningSeq } from './commands/outcomes.js';
 import type { Core, JobPage, JobQuery, Restorer, SnapshotCursor } from './interface.js';
 import { withDefaults } from './settings.js';
 import { beginSnapshot } from './snapshot/cursor.js';
@@ -115,7 +114,7 @@ class StateMachine implements Core {
   }
 
   seqOfToken(token: number): number {
-    return runningSeq(this.#state, token);
+    return this.#state.tokens.get(token);
   }
 
   stateOf(seq: number): JobState | null {
@@ -124,7 +123,7 @@ class StateMachine implements Core {
 
   leaseEndWall(token: number): number {
     const state = this.#state;
-    const seq = runningSeq(state, token);
+    const seq = state.tokens.get(token);
     return seq === 0 ? 0 : leaseEndWall(state, seq);
   }
 

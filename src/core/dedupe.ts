@@ -72,13 +72,17 @@ class Generation {
   /** Range of the times inside the ids in it. */
   minTime = Number.MAX_SAFE_INTEGER;
   maxTime = 0;
-  readonly byId = new TombIndex((entry) => this.idHash(entry));
-  readonly bySeq = new TombIndex((entry) => mixNumber(this.seq(entry)));
+  readonly byId: TombIndex;
+  readonly bySeq: TombIndex;
 
   constructor(
     readonly number: number,
     readonly startWall: number,
-  ) {}
+    before: Generation | null,
+  ) {
+    this.byId = new TombIndex((entry) => this.idHash(entry), before === null ? null : before.byId);
+    this.bySeq = new TombIndex((entry) => mixNumber(this.seq(entry)), before === null ? null : before.bySeq);
+  }
 
   word(entry: number, word: number): number {
     const page = this.pages[Math.floor(entry / ENTRIES_PER_PAGE)]!;
@@ -298,7 +302,7 @@ export class Dedupe extends PlainPage {
     this.#nextGeneration = reader.f64();
     this.#dropped = reader.f64();
     for (let left = reader.u32(); left > 0; left--) {
-      const generation = new Generation(reader.f64(), reader.f64());
+      const generation = new Generation(reader.f64(), reader.f64(), null);
       generation.endWall = reader.f64();
       generation.minTime = reader.f64();
       generation.maxTime = reader.f64();
@@ -344,7 +348,7 @@ export class Dedupe extends PlainPage {
       if (!late && newest.count < most) return newest;
       newest.endWall = wall;
     }
-    const next = new Generation(this.#nextGeneration++, wall);
+    const next = new Generation(this.#nextGeneration++, wall, newest ?? null);
     this.#generations.push(next);
     return next;
   }

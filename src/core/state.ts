@@ -1,7 +1,7 @@
 import { type ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
 import { Dedupe } from './dedupe.js';
 import { FunctionTable } from './functions.js';
-import { F_FIELDS, F_TOKEN, U_FIELDS, U_ID } from './jobs/fields.js';
+import { U_FIELDS, U_ID } from './jobs/fields.js';
 import { JobList, JobTable } from './jobs/table.js';
 import { LabelTable } from './labels.js';
 import type { SessionClass } from './matching/class.js';
@@ -13,6 +13,7 @@ import type { Sweep } from './sweeps.js';
 import { AckRing } from './tables/ack-ring.js';
 import { HashIndex } from './tables/hash-index.js';
 import { TimerHeap } from './tables/timer-heap.js';
+import { TokenTable } from './tables/token-table.js';
 import type { Effects, PayloadStore, Settings } from './types.js';
 
 /** Form of snapshot pages. */
@@ -58,7 +59,7 @@ export class State {
 
   // Derived from the records: rebuilt on restore.
   readonly ids = new HashIndex(10);
-  readonly tokens = new HashIndex(8);
+  readonly tokens = new TokenTable();
   readonly uniqueKeys = new HashIndex(10);
   readonly elapsedTimers = new TimerHeap();
   readonly wallTimers = new TimerHeap();
@@ -110,11 +111,6 @@ export class State {
     return (
       page.u[at + 3] === id.d && page.u[at + 2] === id.c && page.u[at + 1] === id.b && page.u[at] === id.a
     );
-  };
-
-  readonly tokenMatches = (token: number, seq: number): boolean => {
-    const page = this.jobs.pageOf(seq);
-    return page.f[page.row(seq) * F_FIELDS + F_TOKEN] === token;
   };
 }
 

@@ -29,7 +29,6 @@ import { matchAll } from './matching/match.js';
 import type { Session } from './sessions.js';
 import { beginClose, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
-import { mixNumber } from './tables/hash.js';
 
 /**
  * Fires what is due by the clocks of this entry, each kind in the order of its due times, as far as the entry's
@@ -93,7 +92,7 @@ function endGrace(state: State, session: Session): void {
 
 /** Seq of the job that runs under this lease and whose worker has not said that it has it; else 0. */
 function unacknowledged(state: State, token: number): number {
-  const seq = state.tokens.find(mixNumber(token), token, state.tokenMatches);
+  const seq = state.tokens.get(token);
   if (seq === 0) return 0;
   const page = state.jobs.pageOf(seq);
   return (page.u[page.row(seq) * U_FIELDS + U_FLAGS]! & FLAG_ACKED) === 0 ? seq : 0;

@@ -2,7 +2,6 @@ import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
 import { F_FIELDS, F_SESSION, FLAG_ACKED, U_FIELDS, U_FLAGS } from '../jobs/fields.js';
 import type { State } from '../state.js';
-import { runningSeq } from './outcomes.js';
 
 /** The worker has these assignments. Void in an old epoch. */
 export function acks(state: State, reader: ByteReader): void {
@@ -10,7 +9,7 @@ export function acks(state: State, reader: ByteReader): void {
   const current = session !== null && session.epoch === readCount(reader);
   if (session === null) readCount(reader);
   for (let left = reader.u32(); left > 0; left--) {
-    const seq = runningSeq(state, readCount(reader));
+    const seq = state.tokens.get(readCount(reader));
     if (seq === 0 || !current) continue;
     const page = state.jobs.pageOf(seq);
     const row = page.row(seq);

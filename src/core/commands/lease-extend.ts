@@ -3,14 +3,13 @@ import { readCount } from '../codec.js';
 import { F_DUE2, F_FIELDS } from '../jobs/fields.js';
 import { setTimer } from '../jobs/lifecycle.js';
 import type { State } from '../state.js';
-import { runningSeq } from './outcomes.js';
 import { answer, refuse } from './result.js';
 
 /** Leases that live by a duration end that much after now. Those of a session with a connection need none of it. */
 export function leaseExtend(state: State, reader: ByteReader): void {
   const durationMs = readCount(reader);
   for (let left = reader.u32(); left > 0; left--) {
-    const seq = runningSeq(state, readCount(reader));
+    const seq = state.tokens.get(readCount(reader));
     if (seq === 0) {
       refuse(state, 'LEASE_LOST');
       continue;

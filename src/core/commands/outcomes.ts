@@ -8,18 +8,16 @@ import {
   F_LAST_REVISION,
   F_LAST_TOKEN,
   F_TOKEN,
-  RUNNING,
   SUCCEEDED,
   U_DATA_COUNT,
   U_FIELDS,
   U_OUTCOME,
 } from '../jobs/fields.js';
 import { cancelled, endCancelled, failAttempt, putBack, unassign } from '../jobs/leases.js';
-import { end, functionOf, stateOf } from '../jobs/lifecycle.js';
+import { end, functionOf } from '../jobs/lifecycle.js';
 import { matchLater } from '../matching/match.js';
 import { removeIfDone } from '../sessions-end.js';
 import type { State } from '../state.js';
-import { mixNumber } from '../tables/hash.js';
 import type { JobError, Refusal } from '../types.js';
 import { grant } from './credit.js';
 
@@ -73,7 +71,7 @@ export function outcomes(state: State, reader: ByteReader): void {
 /** `current`: said in the session's present epoch, or by no session. */
 function settle(state: State, named: number, current: boolean): void {
   const { token } = said;
-  const running = state.tokens.find(mixNumber(token), token, state.tokenMatches);
+  const running = state.tokens.get(token);
   if (running !== 0 && (named === 0 || named === running)) {
     if (said.kind === OUTCOME.release && !current) tell(state, 'LEASE_LOST', 0);
     else carryOut(state, running);
@@ -121,7 +119,7 @@ function carryOut(state: State, seq: number): void {
   page.u[words + U_OUTCOME] = said.digest;
   page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;
   page.f[numbers + F_LAST_REVISION] = state.index;
-  const session = unassign(state, fn, seq, page, row);
+  const session = unassign(state, fn, page, row);
   tell(state, null, state.index);
   if (said.kind === OUTCOME.complete) {
     page.u[words + U_DATA_COUNT] = said.dataCount;
@@ -140,12 +138,4 @@ function carryOut(state: State, seq: number): void {
     failAttempt(state, fn, seq, page, row, said.error!, said.retryable, said.retryAfterMs);
   }
   removeIfDone(state, session);
-}
-
-/** True while a lease with this token is live; used by commands that name a token only. */
-export function runningSeq(state: State, token: number): number {
-  const seq = state.tokens.find(mixNumber(token), token, state.tokenMatches);
-  if (seq === 0) return 0;
-  const page = state.jobs.pageOf(seq);
-  return stateOf(page, page.row(seq)) === RUNNING ? seq : 0;
 }

@@ -3,13 +3,12 @@ import { readCount } from '../codec.js';
 import { F_FIELDS, F_REVISION } from '../jobs/fields.js';
 import { extrasFor } from '../jobs/lifecycle.js';
 import type { State } from '../state.js';
-import { runningSeq } from './outcomes.js';
 
 /** Progress of a running attempt. The token fences: session and epoch say no more than it does. */
 export function progress(state: State, reader: ByteReader): void {
   readCount(reader);
   readCount(reader);
-  const seq = runningSeq(state, readCount(reader));
+  const seq = state.tokens.get(readCount(reader));
   const numerator = reader.f64();
   const denominator = reader.f64();
   const message = reader.string();

@@ -3,7 +3,7 @@ import { matchLater, rotate } from '../matching/match.js';
 import type { Session } from '../sessions.js';
 import { removeIfDone } from '../sessions-end.js';
 import type { State } from '../state.js';
-import { mix32, mixNumber } from '../tables/hash.js';
+import { mix32 } from '../tables/hash.js';
 import type { JobError, LeaseLostReason, PriorityRank, RetryPolicy } from '../types.js';
 import {
   CANCELLED,
@@ -91,7 +91,7 @@ export function assign(
   }
   if (timeoutMs > 0 || session.isLease) setTimer(state, seq, page, row);
   state.jobs.push(session.held, seq, page, row);
-  state.tokens.add(mixNumber(token), seq);
+  state.tokens.add(token, seq);
   rotate(state, session);
   count(state, fn, TOTAL.started);
   state.effects.assigned(session.id, session.epoch, seq, token);
@@ -99,12 +99,12 @@ export function assign(
 }
 
 /** Ends the lease of a running job: the job is in no list afterwards, still in state running. Returns its session. */
-export function unassign(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): Session {
+export function unassign(state: State, fn: FunctionState, page: JobPage, row: number): Session {
   const numbers = row * F_FIELDS;
   const session = state.sessions.get(page.f[numbers + F_SESSION]!)!;
   clearTimer(state, page, row);
   state.jobs.unlink(session.held, page, row);
-  state.tokens.remove(mixNumber(page.f[numbers + F_TOKEN]!), seq);
+  state.tokens.remove(page.f[numbers + F_TOKEN]!);
   page.f[numbers + F_TOKEN] = 0;
   page.f[numbers + F_SESSION] = 0;
   page.f[numbers + F_DUE_US] = 0;
@@ -157,7 +157,7 @@ export function loseLease(state: State, seq: number, reason: LeaseLostReason, lo
   const fn = functionOf(state, page, row);
   state.pages.touch(page);
   const token = page.f[row * F_FIELDS + F_TOKEN]!;
-  const session = unassign(state, fn, seq, page, row);
+  const session = unassign(state, fn, page, row);
   count(state, fn, TOTAL.leasesLost);
   state.effects.leaseLost(session.id, session.epoch, seq, token, reason);
   if (cancelled(page, row)) endCancelled(state, fn, seq, page, row);

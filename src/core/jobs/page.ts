@@ -13,7 +13,8 @@ const HAS_PAYLOAD = 2;
 const HAS_RESULT = 4;
 
 /** Rows of a new page; it grows as jobs come. */
-const FIRST_ROWS = 16;
+const FIRST_ROWS = 32;
+const LEAST_ROWS = 4;
 
 const scratch = new ByteWriter(4096);
 
@@ -57,7 +58,7 @@ export class JobPage extends StatePage implements BlobSource {
   add(seq: number): number {
     if (this.#used === this.#capacity) {
       this.#repack(
-        this.count * 2 <= this.#used ? this.#capacity : Math.min(JOBS_PER_PAGE, this.#capacity * 4),
+        this.count * 2 <= this.#used ? this.#capacity : Math.min(JOBS_PER_PAGE, this.#capacity * 8),
       );
     }
     const row = this.#used++;
@@ -73,8 +74,9 @@ export class JobPage extends StatePage implements BlobSource {
     this.rows[seq - this.first] = -1;
     if (this.extras !== null) this.extras[row] = null;
     this.count--;
-    if (this.count > 0 && this.count <= this.#capacity / 8) {
-      this.#repack(Math.max(4, 2 ** Math.ceil(Math.log2(this.count * 2))));
+    // In two strides, so that a page that empties at once is not copied again and again.
+    if (this.#capacity > LEAST_ROWS && this.count > 0 && this.count <= this.#capacity / 16) {
+      this.#repack(Math.max(LEAST_ROWS, this.#capacity / 8));
     }
   }
 
@@ -167,9 +169,9 @@ export class JobPage extends StatePage implements BlobSource {
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = this.rows[place]!;
       if (row < 0) continue;
-      u.set(this.u.subarray(row * U_FIELDS, (row + 1) * U_FIELDS), used * U_FIELDS);
-      f.set(this.f.subarray(row * F_FIELDS, (row + 1) * F_FIELDS), used * F_FIELDS);
-      local.set(this.local.subarray(row * L_FIELDS, (row + 1) * L_FIELDS), used * L_FIELDS);
+      for (let i = 0; i < U_FIELDS; i++) u[used * U_FIELDS + i] = this.u[row * U_FIELDS + i]!;
+      for (let i = 0; i < F_FIELDS; i++) f[used * F_FIELDS + i] = this.f[row * F_FIELDS + i]!;
+      for (let i = 0; i < L_FIELDS; i++) local[used * L_FIELDS + i] = this.local[row * L_FIELDS + i]!;
       if (extras !== null) extras[used] = this.extrasOf(row);
       this.rows[place] = used++;
     }

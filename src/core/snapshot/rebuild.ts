@@ -21,7 +21,7 @@ import { endedList, functionOf, priorityOf, setTimer, stateOf } from '../jobs/li
 import { joinClass, raise, updateAvailability } from '../matching/match.js';
 import type { Session } from '../sessions.js';
 import type { State } from '../state.js';
-import { mixId, mixNumber, mixText } from '../tables/hash.js';
+import { mixId, mixText } from '../tables/hash.js';
 import type { PriorityRank } from '../types.js';
 
 /** Makes everything that derives from the records: indexes, lists, timers, counts, classes. */
@@ -131,7 +131,7 @@ function holdJob(state: State, seq: number): void {
   const session = state.sessions.get(page.f[row * F_FIELDS + F_SESSION]!);
   if (session === null) throw new MalformedBytesError(`job ${seq} runs in a session that is not there`);
   state.jobs.push(session.held, seq, page, row);
-  state.tokens.add(mixNumber(token), seq);
+  state.tokens.add(token, seq);
   if ((page.u[row * U_FIELDS + U_FLAGS]! & FLAG_ACKED) === 0) {
     state.acks.push(token, page.f[row * F_FIELDS + F_STARTED_US]!);
   }

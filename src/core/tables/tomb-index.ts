@@ -13,13 +13,15 @@ export class TombIndex {
   readonly #hashOf: (entry: number) => number;
   readonly #shards: (Uint32Array | null)[] = new Array<Uint32Array | null>(SHARDS).fill(null);
   readonly #used = new Uint32Array(SHARDS);
+  readonly #expected: Uint32Array;
   #slots: Uint32Array | null = null;
   #slot = 0;
   #tag = 0;
 
-  /** `hashOf` gives the hash of an entry again, when a shard grows. */
-  constructor(hashOf: (entry: number) => number) {
+  /** `hashOf` gives the hash of an entry again, when a shard grows. `like`: expect about as many entries as there. */
+  constructor(hashOf: (entry: number) => number, like: TombIndex | null) {
     this.#hashOf = hashOf;
+    this.#expected = like === null ? new Uint32Array(SHARDS) : like.#used;
   }
 
   first(hash: number): number {
@@ -46,7 +48,8 @@ export class TombIndex {
     let slots = this.#shards[shard]!;
     const used = this.#used[shard]!;
     if (slots === null) {
-      slots = new Uint32Array(FIRST_SLOTS);
+      const expected = this.#expected[shard]! * 2;
+      slots = new Uint32Array(expected <= FIRST_SLOTS ? FIRST_SLOTS : 2 ** Math.floor(Math.log2(expected)));
       this.#shards[shard] = slots;
     } else if (used >= slots.length * (0.5 + (0.25 * shard) / SHARDS)) {
       const more = new Uint32Array(slots.length * 2);
