@@ -72,6 +72,9 @@ function copy(step, folders, folder, context) {
 /** Where the programs of the machine live: they stand for those of the base image. */
 const MACHINE = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32', 'etc', 'dev', 'proc'];
 
+/** What is mounted by the program after it is seen by that program alone. */
+const OWN_MOUNTS = ['unshare', '--mount', '--propagation', 'private', '--'];
+
 /** Runs what $@ says as the image's user in the folder $1, which is read-only but for its volumes (from $2). */
 const ENTER = `
 root=$1 volumes=$2 user=$3 group=$4 directory=$5 mounts=$6 names=$7
@@ -127,7 +130,8 @@ export class ImageFolder {
     const settings = [this.folder, this.volumes, uid, gid, workdir, this.mounts.join(' '), names];
     const inside = ['sh', '-ec', ENTER, 'enter', ...settings, ...words];
     // Each program replaces the one before it: signals and the exit code are those of the last.
-    return spawn('unshare', ['--mount', '--propagation', 'private', '--', ...inside], { env, stdio });
+    const [program, ...args] = [...OWN_MOUNTS, ...inside];
+    return spawn(program, args, { env, stdio });
   }
 
   /** Paths of the image where nothing is mounted over the folder. */
