@@ -1,77 +1,41 @@
 import type { Timer } from '../base/clock.js';
-import type { Consensus, LogEntry, Membership, Output, RaftMessage, Standing } from '../consensus/types.js';
+import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../consensus/types.js';
 import { GearmeshError } from '../core/errors.js';
 import { createBatchBuilder, encodeNodeUp } from '../core/index.js';
-import type { Core } from '../core/interface.js';
-import type {
-  CommandResult,
-  Disposition,
-  Effects,
-  JobEventKind,
-  LeaseLostReason,
-  Refusal,
-} from '../core/types.js';
 import type { PeerFrame } from '../peer/types.js';
-import type { SnapshotStore, Wal } from '../storage/types.js';
-import type { Asking } from './asking.js';
+import type { EngineParts } from './engine-parts.js';
 import { Failover } from './failover.js';
-import type { Disagreement } from './hashes.js';
 import { Hashes } from './hashes.js';
 import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
-import { decodeMembers, type Member } from './members.js';
-import type { NodeOptions } from './options.js';
+import { LocalEffects } from './local-effects.js';
+import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
 import { Origin } from './origin.js';
+import { Post } from './post.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
+import { ROUND_MS, Rounds } from './rounds.js';
 import { Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
-import { type NodeStatus, readStatus, StatusBoard } from './status.js';
+import { StatusBoard } from './status.js';
 import { Supervisor } from './supervisor.js';
 import { Turn } from './turn.js';
 import { Watching } from './watching.js';
 
-const STATUS_MS = 200;
 const ACKNOWLEDGE_MS = 1_000;
 const NODE_UP_AGAIN_MS = 300;
-const BUSY_AGAIN_MS = 20;
 
-export interface EngineParts {
-  readonly options: NodeOptions;
-  readonly core: Core;
-  readonly consensus: Consensus;
-  readonly wal: Wal;
-  readonly store: SnapshotStore;
-  readonly asking: Asking;
-  /** Raft id and members as they stood at the start. */
-  readonly raftId: number;
-  readonly membership: Membership;
-  readonly appliedTerm: number;
-  readonly membersChanged: (members: readonly Member[]) => void;
-  /** This node has its incarnation and applied it: it can serve. */
-  readonly ready: () => void;
-  /** The node counts as restarted for those who hold connections here. */
-  readonly reborn: () => void;
-  /** The state is now a snapshot's: durable, with the log behind it. */
-  readonly installed: () => Promise<void>;
-  readonly queuesChanged: () => void;
-  /** A job was assigned to this session, whichever it is: the unary calls may wait for it. */
-  readonly polled: (session: number) => void;
-  /** After a run of applies. */
-  readonly delivered: () => void;
-}
-
-/**
- * A node that belongs to a cluster, at work: consensus, log, state machine and what is attached to this node. Implements
- * the effects of apply by handing each to the part that it concerns.
- */
-export class Engine implements Effects {
+/** A node that belongs to a cluster, at work: consensus, log, state machine and what is attached to this node. */
+export class Engine {
   readonly #parts: EngineParts;
   readonly #turn: Turn;
   readonly #replica: Replica;
   readonly #desk: LeaderDesk;
   readonly #supervisor: Supervisor;
   readonly #failover: Failover;
+  readonly #post: Post;
+  readonly #rounds: Rounds;
+  readonly #effects: LocalEffects;
   readonly origin: Origin;
   readonly reads: Reads;
   readonly sessions: Sessions;
@@ -86,12 +50,9 @@ export class Engine implements Effects {
   #nonce: number;
   #standing: Standing;
   #leaderless: number;
-  #inOwnBatch = false;
   #leaving = false;
   #stopped = false;
-  #quietIndex = 0;
   #diskLow = false;
-  #redirected = false;
   #timers: Timer[] = [];
 
   constructor(parts: EngineParts) {
@@ -116,7 +77,7 @@ export class Engine implements Effects {
       log,
       observer,
       pendingBytesMax: options.pendingBytesMax,
-      deliver: (incarnation, seq, bytes) => this.#deliver(incarnation, seq, bytes),
+      deliver: (incarnation, seq, bytes) => this.#post.deliver(incarnation, seq, bytes),
       askTurn,
     });
     this.liveData = new LiveData({
@@ -133,6 +94,46 @@ export class Engine implements Effects {
       askTurn,
     });
     this.#desk = new LeaderDesk({ core, consensus, clock, log, askTurn });
+    this.#post = new Post({
+      ownName: options.name,
+      transport: options.transport,
+      clock,
+      consensus,
+      desk: this.#desk,
+      origin: () => this.origin,
+      snapshotting: () => this.snapshotting,
+      leaderName: () => this.leaderName,
+      nameOf: (id) => nameOf(this.#members, id),
+      peerNames: () => this.#peerNames(),
+      proposeNodeUp: () => this.#proposeNodeUp(),
+    });
+    this.#effects = new LocalEffects({
+      origin: this.origin,
+      sessions: this.sessions,
+      watching: this.watching,
+      liveData: this.liveData,
+      polled: parts.polled,
+      nodeUp: (name, nonce, incarnation) => this.#nodeUp(name, nonce, incarnation),
+      nodeRetired: (incarnation) => this.#nodeRetired(incarnation),
+    });
+    this.#rounds = new Rounds({
+      options,
+      core,
+      consensus,
+      wal: parts.wal,
+      asking: parts.asking,
+      board: this.board,
+      hashes: this.hashes,
+      sessions: this.sessions,
+      raftId: parts.raftId,
+      leaderName: () => this.leaderName,
+      leaderlessMs: () => this.leaderlessMs,
+      peerNames: () => this.#peerNames(),
+      members: () => this.#members.length,
+      diskLow: () => this.#diskLow,
+      takeSnapshot: () => void this.snapshotting.take(),
+      fatal: (error) => this.#fatal(error),
+    });
     this.snapshotting = new Snapshotting({
       core,
       consensus,
@@ -144,7 +145,7 @@ export class Engine implements Effects {
       observer,
       everyLogBytes: options.snapshotLogBytes,
       keepLogBytes: options.keepLogBytes,
-      nameOf: (id) => this.#nameOf(id),
+      nameOf: (id) => nameOf(this.#members, id),
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,
       arrived: (message) => this.step([message]),
@@ -168,7 +169,7 @@ export class Engine implements Effects {
       log,
       asking: parts.asking,
       probe: (name, ms) => options.transport.probe(name, ms),
-      otherVoters: () => this.#otherVoters(),
+      otherVoters: () => otherVoters(this.#members, this.#membership, this.#parts.raftId),
       standing: () => ({ leader: this.leaderName, term: this.#standing.term }),
       lastLog: () => ({ term: this.#standing.term, index: consensus.status().lastIndex }),
       campaign: () => {
@@ -182,7 +183,7 @@ export class Engine implements Effects {
       clock,
       log,
       observer,
-      send: (messages) => this.#send(messages),
+      send: (messages) => this.#post.raft(messages),
       apply: (entry) => this.#apply(entry),
       applied: (index) => this.#applied(index),
       reads: (reads) => this.reads.answered(reads),
@@ -198,7 +199,7 @@ export class Engine implements Effects {
       this.#parts.consensus.tick();
       this.#turn.ask();
     });
-    this.#every(STATUS_MS, () => this.#status());
+    this.#every(ROUND_MS, () => this.#round());
     this.#every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
     this.#every(NODE_UP_AGAIN_MS, () => {
       if (this.origin.incarnation === 0) this.#proposeNodeUp();
@@ -245,7 +246,7 @@ export class Engine implements Effects {
   }
 
   get leaderName(): string {
-    return this.#standing.leader === 0 ? '' : (this.#nameOf(this.#standing.leader) ?? '');
+    return this.#standing.leader === 0 ? '' : (nameOf(this.#members, this.#standing.leader) ?? '');
   }
 
   get isOpenLeader(): boolean {
@@ -267,10 +268,6 @@ export class Engine implements Effects {
     this.#diskLow = low;
   }
 
-  get nonce(): number {
-    return this.#nonce;
-  }
-
   step(messages: readonly RaftMessage[]): void {
     if (this.#stopped) return;
     for (const message of messages) this.#parts.consensus.step(message);
@@ -287,10 +284,10 @@ export class Engine implements Effects {
         this.step(frame.messages);
         return;
       case 'batch':
-        this.#batch(from, frame);
+        this.#post.batch(from, frame);
         return;
       case 'batch-refused':
-        this.#refused(from, frame);
+        this.#post.refused(from, frame);
         return;
       case 'events':
         this.liveData.frame(from, frame.bytes);
@@ -304,11 +301,7 @@ export class Engine implements Effects {
   }
 
   heardStatus(from: string, body: unknown): void {
-    const status = readStatus(body);
-    if (status === null) return;
-    this.board.heard(from, status);
-    const found = this.hashes.heard(from, status);
-    if (found !== null) this.#diverged(found);
+    this.#rounds.heard(from, body);
   }
 
   leaderLost(body: unknown): Promise<unknown> {
@@ -339,90 +332,24 @@ export class Engine implements Effects {
     return true;
   }
 
-  // Effects of apply.
-
-  batchStart(incarnation: number, seq: number): boolean {
-    this.#inOwnBatch = this.origin.batchStart(incarnation, seq);
-    return this.#inOwnBatch;
-  }
-
-  batchEnd(): void {
-    if (!this.#inOwnBatch) return;
-    this.#inOwnBatch = false;
-    this.origin.batchEnd(this.#applyingIndex);
-  }
-
-  batchSkipped(incarnation: number, _seq: number, expected: number): void {
-    this.origin.batchSkipped(incarnation, expected);
-  }
-
-  submitted(
-    position: number,
-    disposition: Disposition,
-    seq: number,
-    refusal: Refusal | null,
-    limit: string,
-    limitValue: number,
-  ): void {
-    this.origin.submitted(position, disposition, seq, refusal, limit, limitValue);
-  }
-
-  outcome(position: number, token: number, refusal: Refusal | null, revision: number): void {
-    this.origin.outcome(position, token, refusal, revision);
-  }
-
-  command(position: number, result: CommandResult): void {
-    this.origin.command(position, result);
-  }
-
-  assigned(session: number, epoch: number, seq: number, token: number): void {
-    this.#parts.polled(session);
-    this.sessions.assigned(session, epoch, seq, token, this.#inOwnBatch);
-  }
-
-  leaseLost(session: number, epoch: number, seq: number, token: number, reason: LeaseLostReason): void {
-    this.liveData.leaseEnded(seq);
-    this.sessions.leaseLost(session, epoch, token, reason);
-  }
-
-  cancelRequested(
-    session: number,
-    epoch: number,
-    _seq: number,
-    token: number,
-    reason: string,
-    graceMs: number,
-  ): void {
-    this.sessions.cancelRequested(session, epoch, token, reason, graceMs);
-  }
-
-  job(seq: number, kind: JobEventKind): void {
-    if (kind === 'ended') this.liveData.leaseEnded(seq);
-    this.watching.job(seq, kind);
-  }
-
-  sessionDetached(session: number, epoch: number): void {
-    this.sessions.detached(session, epoch);
-  }
-
-  sessionClosed(session: number): void {
-    this.sessions.closed(session);
-  }
-
-  nodeUp(name: string, nonce: number, incarnation: number): void {
+  #nodeUp(name: string, nonce: number, incarnation: number): void {
     if (name !== this.#parts.options.name || nonce !== this.#nonce) return;
     if (this.origin.incarnation === incarnation) return;
     this.origin.begin(incarnation);
     this.#parts.ready();
   }
 
-  nodeRetired(incarnation: number): void {
+  #nodeRetired(incarnation: number): void {
     if (incarnation !== this.origin.incarnation || this.#leaving) return;
     this.#parts.options.log.warn({ incarnation }, 'the cluster declared this node down; it reports back');
     this.#reborn('none');
   }
 
-  #applyingIndex = 0;
+  #round(): void {
+    this.#rounds.make();
+    this.origin.check();
+    if (this.#desk.isOpen) this.#supervisor.look(this.#parts.consensus.status().commit);
+  }
 
   #work(): void {
     if (this.#stopped) return;
@@ -434,7 +361,7 @@ export class Engine implements Effects {
 
   #apply(entry: LogEntry): void {
     const { core, consensus } = this.#parts;
-    this.#applyingIndex = entry.index;
+    this.#effects.index = entry.index;
     this.#appliedTerm = entry.term;
     if (entry.kind === 'membership') {
       const { membership, context } = consensus.applyMembership(entry);
@@ -450,7 +377,7 @@ export class Engine implements Effects {
     } else if (entry.data.length === 0) {
       core.skip(entry.index);
     } else {
-      core.apply(entry.index, entry.data, this);
+      core.apply(entry.index, entry.data, this.#effects);
     }
     this.snapshotting.entryApplied(entry.index, entry.data.length + 64);
     this.hashes.applied(entry.index);
@@ -471,14 +398,7 @@ export class Engine implements Effects {
   #openDesk(): void {
     this.#desk.open(this.#standing.term);
     this.#supervisor.reset();
-    for (const name of this.#peerNames()) {
-      this.#parts.options.transport.send(name, 'control', {
-        type: 'batch-refused',
-        incarnation: 0,
-        resendFrom: 0,
-        reason: 'ready',
-      });
-    }
+    this.#post.announceReady();
     this.origin.resendFrom(0);
     if (this.origin.incarnation === 0) this.#proposeNodeUp();
   }
@@ -497,8 +417,7 @@ export class Engine implements Effects {
     const leader = this.leaderName;
     log.info({ leader, term: standing.term }, 'leader known');
     observer.leaderChanged(leader, standing.term);
-    this.#redirected = false;
-    this.reads.askAgain();
+    this.#rounds.leaderKnown();
     this.origin.resendFrom(0);
     if (this.origin.incarnation === 0) this.#proposeNodeUp();
   }
@@ -544,137 +463,7 @@ export class Engine implements Effects {
       http: options.advertised.http,
       version: options.version,
     });
-    this.#deliver(0, 0, bytes);
-  }
-
-  #deliver(incarnation: number, seq: number, bytes: Uint8Array): boolean {
-    const { transport, name } = this.#parts.options;
-    const leader = this.leaderName;
-    if (leader === '') return false;
-    if (leader !== name) return transport.send(leader, 'data', { type: 'batch', incarnation, seq, bytes });
-    if (!this.#desk.isOpen) return false;
-    return this.#desk.accept(incarnation, seq, bytes) === null;
-  }
-
-  #batch(from: string, frame: Extract<PeerFrame, { type: 'batch' }>): void {
-    // Not (yet) in office: the origin sends again when it learns of the leader, or when the leader says it is ready.
-    if (!this.#desk.isOpen) return;
-    const resendFrom = this.#desk.accept(frame.incarnation, frame.seq, frame.bytes);
-    if (resendFrom === null || resendFrom === 0) return;
-    this.#parts.options.transport.send(from, 'control', {
-      type: 'batch-refused',
-      incarnation: frame.incarnation,
-      resendFrom,
-      reason: resendFrom === frame.seq ? 'busy' : 'gap',
-    });
-  }
-
-  #refused(from: string, frame: Extract<PeerFrame, { type: 'batch-refused' }>): void {
-    if (from !== this.leaderName) return;
-    if (frame.reason === 'ready') {
-      this.origin.resendFrom(0);
-      if (this.origin.incarnation === 0) this.#proposeNodeUp();
-      return;
-    }
-    if (frame.incarnation !== this.origin.incarnation) return;
-    if (frame.reason === 'busy') {
-      this.#parts.options.clock.setTimer(BUSY_AGAIN_MS, () => this.origin.resendFrom(frame.resendFrom));
-    } else {
-      this.origin.resendFrom(frame.resendFrom);
-    }
-  }
-
-  /** Control messages on a connection of their own; what follows one peer's queue is dropped by the transport and told to Raft. */
-  #send(messages: readonly RaftMessage[]): void {
-    const { transport } = this.#parts.options;
-    let grouped: Map<string, { control: RaftMessage[]; data: RaftMessage[] }> | null = null;
-    for (const message of messages) {
-      const name = this.#nameOf(message.to);
-      if (name === null) continue;
-      if (message.snapshot !== null) {
-        this.snapshotting.send(message);
-        continue;
-      }
-      grouped ??= new Map();
-      let group = grouped.get(name);
-      if (group === undefined) {
-        group = { control: [], data: [] };
-        grouped.set(name, group);
-      }
-      (message.control ? group.control : group.data).push(message);
-    }
-    if (grouped === null) return;
-    for (const [name, { control, data }] of grouped) {
-      if (control.length > 0) transport.send(name, 'control', { type: 'raft', messages: control });
-      if (data.length > 0 && !transport.send(name, 'data', { type: 'raft', messages: data })) {
-        this.#parts.consensus.reportUnreachable(data[0]!.to);
-      }
-    }
-  }
-
-  #status(): void {
-    const { core, consensus, wal, options } = this.#parts;
-    const status = consensus.status();
-    if (core.appliedIndex === this.#quietIndex) this.hashes.quiet(core.appliedIndex);
-    this.#quietIndex = core.appliedIndex;
-    const { index: hashIndex, hash } = this.hashes.newest;
-    const word: NodeStatus = {
-      role: status.role,
-      term: status.term,
-      leader: this.leaderName,
-      applied: core.appliedIndex,
-      commit: status.commit,
-      lastIndex: status.lastIndex,
-      logBytes: wal.bytes,
-      diskLow: this.#diskLow,
-      hashIndex,
-      hash,
-    };
-    for (const name of this.#peerNames()) {
-      if (!options.transport.isConnected(name)) continue;
-      this.#parts.asking.ask(name, 'status', word, STATUS_MS * 5).catch(() => {});
-    }
-    this.origin.check();
-    if (this.#desk.isOpen) this.#supervisor.look(status.commit);
-    if (status.role === 'leader' && !status.membership.voters.includes(this.#parts.raftId)) {
-      // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
-      if (!status.membership.outgoing.includes(this.#parts.raftId)) consensus.stepDown();
-    }
-    this.#sendWorkersAway();
-  }
-
-  /** Workers are sent elsewhere only after a while without a leader, and only to nodes that have one. */
-  #sendWorkersAway(): void {
-    const { timings } = this.#parts.options;
-    if (this.#redirected || this.sessions.size === 0 || this.leaderlessMs < timings.redirectMs) return;
-    const better: string[] = [];
-    for (const [name, known] of this.board.all()) {
-      if (this.board.reachableSince(name) === 0 || known.status.leader === '') continue;
-      const grpc = this.#parts.options.transport.hello(name)?.grpc;
-      if (grpc !== undefined && grpc !== '') better.push(grpc);
-    }
-    if (better.length === 0) return;
-    this.#redirected = true;
-    this.sessions.redirect(better, 'this node has no leader');
-  }
-
-  #diverged(found: Disagreement): void {
-    const { log } = this.#parts.options;
-    const against = [...found.others.values()];
-    log.error(
-      { index: found.index, own: found.own, others: Object.fromEntries(found.others) },
-      'state hashes differ at one index',
-    );
-    const most = against.filter((hash) => hash === against[0]).length;
-    if (against[0] !== found.own && most === against.length && most * 2 > this.#members.length - 1) {
-      if (this.#members.length > 2 && most >= 2) {
-        this.#fatal(
-          new Error(
-            `the state of this node differs from the majority's at index ${found.index}: it stops; empty its data directory and bring it back with gearmesh cluster replace`,
-          ),
-        );
-      }
-    }
+    this.#post.deliver(0, 0, bytes);
   }
 
   #order(bytes: number, encode: Parameters<Origin['propose']>[0]['encode']): void {
@@ -690,22 +479,6 @@ export class Engine implements Effects {
   #peerNames(): string[] {
     const own = this.#parts.options.name;
     return this.#members.filter((member) => member.name !== own).map((member) => member.name);
-  }
-
-  #otherVoters(): readonly string[] | null {
-    const { voters } = this.#membership;
-    if (!voters.includes(this.#parts.raftId)) return null;
-    const others: string[] = [];
-    for (const id of voters) {
-      const name = this.#nameOf(id);
-      if (id !== this.#parts.raftId && name !== null) others.push(name);
-    }
-    return others;
-  }
-
-  #nameOf(raftId: number): string | null {
-    for (const member of this.#members) if (member.raftId === raftId) return member.name;
-    return null;
   }
 
   #every(ms: number, work: () => void): void {

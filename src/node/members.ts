@@ -1,4 +1,4 @@
-import type { RaftId } from '../consensus/types.js';
+import type { Membership, RaftId } from '../consensus/types.js';
 import type { Settings } from '../core/types.js';
 
 /** One member: its name is its place in the cluster, its disk id who it really is. */
@@ -57,4 +57,25 @@ export function readFormation(value: unknown): Formation | null {
     for (const [key, seed] of Object.entries(settings)) if (typeof seed === 'number') seeds[key] = seed;
   }
   return { clusterId, clusterName, members: list, settings: seeds as Partial<Settings> };
+}
+
+/** Null for an id that no member has. */
+export function nameOf(members: readonly Member[], id: RaftId): string | null {
+  return members.find((member) => member.raftId === id)?.name ?? null;
+}
+
+/** Names of the voters besides `own`; null where `own` has no vote. */
+export function otherVoters(
+  members: readonly Member[],
+  membership: Membership,
+  own: RaftId,
+): readonly string[] | null {
+  const { voters } = membership;
+  if (!voters.includes(own)) return null;
+  const others: string[] = [];
+  for (const id of voters) {
+    const name = id === own ? null : nameOf(members, id);
+    if (name !== null) others.push(name);
+  }
+  return others;
 }

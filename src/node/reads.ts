@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 
-/** An unanswered ReadIndex is asked again after this time: its message may have been lost. */
+/** Without a leader the question is put again after this time. What the core took it answers, over any change of leader. */
 const ASK_AGAIN_MS = 250;
 
 interface Reader {
@@ -21,7 +21,7 @@ export interface ReadsParts {
 
 /**
  * Linearizable reads by quorum ReadIndex (Raft dissertation, section 6.4; not by leases): readers of one turn share
- * one question. A reader whose question was lost joins the next one.
+ * one question.
  */
 export class Reads {
   readonly #parts: ReadsParts;
@@ -52,10 +52,11 @@ export class Reads {
     if (this.#parts.readIndex(context)) {
       this.#asking.set(context, this.#gathering);
       this.#gathering = [];
+      return;
     }
     this.#retry ??= this.#parts.clock.setTimer(ASK_AGAIN_MS, () => {
       this.#retry = null;
-      this.askAgain();
+      if (this.#gathering.length > 0) this.#parts.askTurn();
     });
   }
 
@@ -82,18 +83,12 @@ export class Reads {
     this.#applying = left;
   }
 
-  /** Questions under way are put anew: the leader changed, or no answer came. */
-  askAgain(): void {
-    for (const readers of this.#asking.values()) this.#gathering.push(...readers);
-    this.#asking.clear();
-    if (this.#gathering.length > 0) this.#parts.askTurn();
-  }
-
   close(): void {
     this.#retry?.cancel();
     const error = new GearmeshError('SHUTTING_DOWN');
-    this.askAgain();
-    for (const reader of [...this.#gathering, ...this.#applying]) reader.reject(error);
+    const asking = [...this.#asking.values()].flat();
+    for (const reader of [...asking, ...this.#gathering, ...this.#applying]) reader.reject(error);
+    this.#asking.clear();
     this.#gathering = [];
     this.#applying = [];
   }

@@ -65,7 +65,7 @@ export class Supervisor {
         if (!watch.said) {
           watch.said = true;
           this.#parts.log.warn(
-            { node: node.name, silentMs: Math.round(now - watch.heardMs) },
+            { peer: node.name, silentMs: Math.round(now - watch.heardMs) },
             'node is down',
           );
         }
@@ -92,7 +92,7 @@ export class Supervisor {
       watch.markMs = now;
       watch.behindMs = 0;
       if (node.stalled) {
-        log.info({ node: node.name }, 'node has caught up and gets jobs again');
+        log.info({ peer: node.name }, 'node has caught up and gets jobs again');
         this.#parts.nodeStalled(node.incarnation, false);
       }
       return;
@@ -101,13 +101,13 @@ export class Supervisor {
     if (watch.behindMs === 0) watch.behindMs = now;
     if (!node.stalled) {
       log.warn(
-        { node: node.name, applied, wanted: watch.markIndex },
+        { peer: node.name, applied, wanted: watch.markIndex },
         'node applies too slowly and gets no more jobs',
       );
       this.#parts.nodeStalled(node.incarnation, true);
     } else if (now - watch.behindMs > timings.stalledMs * STALLED_DOWN_FACTOR) {
       log.warn(
-        { node: node.name, applied, wanted: watch.markIndex },
+        { peer: node.name, applied, wanted: watch.markIndex },
         'node stays behind and is declared down',
       );
       this.#parts.nodeDown(node.incarnation);

@@ -1,0 +1,32 @@
+import type { Consensus, Membership } from '../consensus/types.js';
+import type { Core } from '../core/interface.js';
+import type { SnapshotStore, Wal } from '../storage/types.js';
+import type { Asking } from './asking.js';
+import type { Member } from './members.js';
+import type { NodeOptions } from './options.js';
+
+/** What an engine is made of, and whom it tells. */
+export interface EngineParts {
+  readonly options: NodeOptions;
+  readonly core: Core;
+  readonly consensus: Consensus;
+  readonly wal: Wal;
+  readonly store: SnapshotStore;
+  readonly asking: Asking;
+  /** Raft id and members as they stood at the start. */
+  readonly raftId: number;
+  readonly membership: Membership;
+  readonly appliedTerm: number;
+  readonly membersChanged: (members: readonly Member[]) => void;
+  /** This node has its incarnation and applied it: it can serve. */
+  readonly ready: () => void;
+  /** The node counts as restarted for those who hold connections here. */
+  readonly reborn: () => void;
+  /** The state is now a snapshot's: durable, with the log behind it. */
+  readonly installed: () => Promise<void>;
+  readonly queuesChanged: () => void;
+  /** A job was assigned to this session, whichever it is: the unary calls may wait for it. */
+  readonly polled: (session: number) => void;
+  /** After a run of applies. */
+  readonly delivered: () => void;
+}

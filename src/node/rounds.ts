@@ -1,0 +1,119 @@
+import type { Consensus } from '../consensus/types.js';
+import type { Core } from '../core/interface.js';
+import type { Wal } from '../storage/types.js';
+import type { Asking } from './asking.js';
+import type { Disagreement, Hashes } from './hashes.js';
+import type { NodeOptions } from './options.js';
+import type { Sessions } from './sessions.js';
+import { type NodeStatus, readStatus, type StatusBoard } from './status.js';
+
+/** How often a round is made. */
+export const ROUND_MS = 200;
+
+export interface RoundsParts {
+  readonly options: NodeOptions;
+  readonly core: Core;
+  readonly consensus: Consensus;
+  readonly wal: Wal;
+  readonly asking: Asking;
+  readonly board: StatusBoard;
+  readonly hashes: Hashes;
+  readonly sessions: Sessions;
+  readonly raftId: number;
+  readonly leaderName: () => string;
+  readonly leaderlessMs: () => number;
+  readonly peerNames: () => readonly string[];
+  readonly members: () => number;
+  readonly diskLow: () => boolean;
+  readonly takeSnapshot: () => void;
+  readonly fatal: (error: Error) => void;
+}
+
+/** What a node does a few times per second besides its work: tells the others how it stands, and looks after itself. */
+export class Rounds {
+  readonly #parts: RoundsParts;
+  #quietIndex = 0;
+  #redirected = false;
+
+  constructor(parts: RoundsParts) {
+    this.#parts = parts;
+  }
+
+  /** A leader is known: workers may stay. */
+  leaderKnown(): void {
+    this.#redirected = false;
+  }
+
+  make(): void {
+    const { core, consensus, hashes, options, raftId } = this.#parts;
+    const status = consensus.status();
+    if (core.appliedIndex === this.#quietIndex) hashes.quiet(core.appliedIndex);
+    this.#quietIndex = core.appliedIndex;
+    const { index: hashIndex, hash } = hashes.newest;
+    const word: NodeStatus = {
+      role: status.role,
+      term: status.term,
+      leader: this.#parts.leaderName(),
+      applied: core.appliedIndex,
+      commit: status.commit,
+      lastIndex: status.lastIndex,
+      logBytes: this.#parts.wal.bytes,
+      diskLow: this.#parts.diskLow(),
+      hashIndex,
+      hash,
+    };
+    for (const name of this.#parts.peerNames()) {
+      if (!options.transport.isConnected(name)) continue;
+      // Nobody waits for the answer: the next word follows soon.
+      this.#parts.asking.ask(name, 'status', word, ROUND_MS * 5).catch(() => {});
+    }
+    if (status.role === 'leader' && !status.membership.voters.includes(raftId)) {
+      // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
+      if (!status.membership.outgoing.includes(raftId)) consensus.stepDown();
+    }
+    // A new member needs a snapshot that knows it.
+    if (status.role === 'leader' && status.snapshotWanted) this.#parts.takeSnapshot();
+    this.#sendWorkersAway();
+  }
+
+  heard(from: string, body: unknown): void {
+    const status = readStatus(body);
+    if (status === null) return;
+    this.#parts.board.heard(from, status);
+    const found = this.#parts.hashes.heard(from, status);
+    if (found !== null) this.#diverged(found);
+  }
+
+  /** Workers are sent elsewhere only after a while without a leader, and only to nodes that have one. */
+  #sendWorkersAway(): void {
+    const { board, sessions, options } = this.#parts;
+    if (this.#redirected || sessions.size === 0) return;
+    if (this.#parts.leaderlessMs() < options.timings.redirectMs) return;
+    const better: string[] = [];
+    for (const [name, known] of board.all()) {
+      if (board.reachableSince(name) === 0 || known.status.leader === '') continue;
+      const grpc = options.transport.hello(name)?.grpc;
+      if (grpc !== undefined && grpc !== '') better.push(grpc);
+    }
+    if (better.length === 0) return;
+    this.#redirected = true;
+    sessions.redirect(better, 'this node has no leader');
+  }
+
+  /** A replica in the minority stops: its state is wrong, and nobody should act on it. */
+  #diverged(found: Disagreement): void {
+    const against = [...found.others.values()];
+    this.#parts.options.log.error(
+      { index: found.index, own: found.own, others: Object.fromEntries(found.others) },
+      'state hashes differ at one index',
+    );
+    const same = against.every((hash) => hash === against[0]);
+    if (!same || against.length * 2 <= this.#parts.members()) return;
+    this.#parts.fatal(
+      new Error(
+        `the state of this node differs from the majority's at index ${found.index}: it stops; empty its data ` +
+          'directory, start it and bring it back with gearmesh cluster replace',
+      ),
+    );
+  }
+}
