@@ -22,7 +22,7 @@ export function program(context: CliContext): CliCommand {
     .helpCommand('help [command]', 'Show the help of a command.')
     .showHelpAfterError('(add --help for what is possible)')
     .example('gearmesh dev --nodes 3', 'A cluster of three nodes on this machine, to try things out')
-    .example('gearmesh submit reverse "Hello World!" --wait', 'Have a job done and see its result')
+    .example("gearmesh submit reverse 'Hello World!' --wait", 'Have a job done and see its result')
     .example('gearmesh work reverse -- rev', 'Work: one run of a command for each job');
   root.addCommand(serverCommand(context));
   root.addCommand(devCommand(context));

@@ -30,7 +30,7 @@ export function benchCommand(context: CliContext): CliCommand {
   return asks(bench)
     .note(NOTES)
     .example('gearmesh bench --jobs 10000', 'Ten thousand jobs of 100 bytes')
-    .example('gearmesh bench --jobs 10000 --in-flight 1 --json', 'One at a time, for scripts')
+    .example('gearmesh bench --jobs 1000 --in-flight 1 --json', 'One at a time, for scripts')
     .action((flags: BenchFlags) =>
       withClient(context, flags, async (client) => {
         const figures = await measure(client, flags, context.signal);

@@ -119,7 +119,7 @@ ${table(['node', '', 'pid', 'gRPC', 'metrics'], rows)}
 Try, in another terminal:
 
   npx gearmesh work reverse${at} -- rev
-  npx gearmesh submit reverse "Hello World!" --wait${at}
+  npx gearmesh submit reverse 'Hello World!' --wait${at}
   npx gearmesh status${at}
 
 Ctrl-C stops it.`;

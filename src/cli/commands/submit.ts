@@ -53,8 +53,8 @@ export function submitCommand(context: CliContext): CliCommand {
     .option('-m, --meta <KEY=VALUE>', 'A word for the worker; may be repeated.', metadataEntry);
   return asks(submit)
     .note(NOTES)
-    .example('gearmesh submit reverse "Hello World!" --wait', 'Wait for the result: !dlroW olleH')
-    .example('echo "Hello World!" | gearmesh submit reverse', 'In the background; prints the id of the job')
+    .example("gearmesh submit reverse 'Hello World!' --wait", 'Wait for the result: !dlroW olleH')
+    .example("echo 'Hello World!' | gearmesh submit reverse", 'In the background; prints the id of the job')
     .example('gearmesh submit reverse "later" --delay 1h --priority low', 'In an hour, after everything else')
     .example('gearmesh submit reverse "once" --unique once --json', 'At most one such job waits or runs')
     .action((name: string, payload: string | undefined, flags: SubmitFlags, self: CliCommand) => {
