@@ -6,6 +6,9 @@ const NAMESPACE = 'default';
 /** Everything accepted must have ended so long after the last fault, virtual milliseconds. */
 const LIVENESS_MS = 180_000;
 const LOOK_MS = 250;
+const ENOUGH_JOBS = 1_000;
+const ENOUGH_CHANGES = 2;
+const LONGEST_MS = 60_000;
 
 export interface RunOptions extends Partial<SimClusterOptions> {
   readonly seed: number;
@@ -48,7 +51,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   for (const node of cluster.nodes) void node.start();
   if (!(await world.run(30_000, () => cluster.allReady()))) violations.push('the cluster did not form');
 
-  const clients = Array.from({ length: options.clients ?? 6 }, () => new SimClient(cluster, history));
+  const clients = Array.from({ length: options.clients ?? 3 }, () => new SimClient(cluster, history));
   const workers = Array.from(
     { length: options.workers ?? 4 },
     (_, i) => new SimWorker(cluster, history, `w${i}`),
@@ -57,9 +60,13 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     void one.run().catch((error: unknown) => violations.push(`the workload broke: ${String(error)}`));
   }
   const chaos = new Chaos(cluster);
-  const chaosEnd = world.now + (options.chaosMs ?? 20_000);
-  chaos.start(chaosEnd);
+  const chaosEnd = world.now + (options.chaosMs ?? 10_000);
+  chaos.start();
   await world.run(chaosEnd, () => false);
+  // A run proves something only when enough happened in it.
+  const enough = (): boolean =>
+    history.acknowledged.size >= ENOUGH_JOBS && chaos.leaderChanges >= ENOUGH_CHANGES;
+  await world.run(world.now + LONGEST_MS, enough);
   chaos.stop();
   for (const client of clients) client.stopped = true;
 
@@ -107,7 +114,7 @@ class Chaos {
     this.#cluster = cluster;
   }
 
-  start(untilMs: number): void {
+  start(): void {
     const { world, network } = this.#cluster;
     network.faults.lossPermille = world.random.pick([0, 2, 10, 30]);
     const watch = (): void => {
@@ -121,11 +128,11 @@ class Chaos {
     };
     watch();
     const next = (): void => {
-      if (this.#over || world.now >= untilMs) return;
+      if (this.#over) return;
       this.#strike();
-      world.after(world.random.between(300, 2_500), next);
+      world.after(world.random.between(200, 1_400), next);
     };
-    world.after(world.random.between(500, 1_500), next);
+    world.after(world.random.between(300, 900), next);
   }
 
   stop(): void {
@@ -139,10 +146,12 @@ class Chaos {
   #strike(): void {
     const { world, network, running, nodes } = this.#cluster;
     const { random } = world;
-    const kind = random.below(10);
+    const leader = this.#cluster.leader;
+    // The first crash hits the leader, so that every run has one such.
+    const kind = this.crashes === 0 ? 0 : random.below(10);
     if (kind < 6) {
-      const leader = this.#cluster.leader;
-      const target = leader !== null && random.chance(500) ? leader : random.pick(nodes);
+      const aim = this.crashes === 0 || random.chance(500);
+      const target = leader !== null && aim ? leader : random.pick(nodes);
       if (!target.up) return;
       this.#crash(target.name, random.chance(700));
     } else if (kind < 7) {
