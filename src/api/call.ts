@@ -80,6 +80,7 @@ export class Call {
   explain(error: unknown): CallStatus {
     const late = this.#late && error instanceof GearmeshError && error.code === 'CANCELLED';
     const made = toCallStatus(error, late ? status.DEADLINE_EXCEEDED : undefined);
+    this.#deps.metrics?.error(made.reason);
     if (made.code === status.INTERNAL) {
       this.#deps.log.error({ method: this.method, err: error }, 'a call failed by a defect');
     }

@@ -12,6 +12,8 @@ export interface ApiLog {
 export interface ApiMetrics {
   /** A call ended. `method` as in `gearmesh.v1.JobService/SubmitJob`, `code` as in `INVALID_ARGUMENT`. */
   rpc(method: string, code: string): void;
+  /** A caller was told an error, for a whole call or one of its items. `reason` as in the table of errors. */
+  error(reason: string): void;
 }
 
 /** What every handler may use. */

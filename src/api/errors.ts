@@ -3,6 +3,7 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/err
 import { Status } from '../../proto/gen/google/rpc/status.js';
 import { toBuffer } from '../../proto/gen/to-buffer.js';
 import { ERRORS, type ErrorCode, GearmeshError } from '../core/errors.js';
+import type { Deps } from './deps.js';
 import { toDuration } from './time.js';
 
 /** The one place where our errors become gRPC's. UNAVAILABLE is for what was surely not applied. */
@@ -120,18 +121,31 @@ export function toStatus(thrown: unknown, code?: status): Status {
   return { code: code ?? GRPC_STATUS[error.code], message: cut(error.message, MESSAGE_BYTES_MAX), details };
 }
 
+/** As `toStatus`, for an error that stands inside an answer; counted. */
+export function toldStatus(deps: Pick<Deps, 'metrics'>, thrown: unknown): Status {
+  deps.metrics?.error(reasonOf(thrown));
+  return toStatus(thrown);
+}
+
+/** The reason by which the caller will know the error. */
+function reasonOf(thrown: unknown): ErrorCode {
+  return truthful(asGearmeshError(thrown)).code;
+}
+
 /** What grpc-js sends at the end of a call: code, message, and the details as a trailer. */
 export interface CallStatus {
   readonly code: status;
   readonly details: string;
   readonly metadata: Metadata;
+  /** For the metrics; callers find it in the trailer. */
+  readonly reason: ErrorCode;
 }
 
 export function toCallStatus(thrown: unknown, code?: status): CallStatus {
   const made = toStatus(thrown, code);
   const metadata = new Metadata();
   metadata.set(DETAILS_TRAILER, toBuffer(Status, made));
-  return { code: made.code, details: made.message, metadata };
+  return { code: made.code, details: made.message, metadata, reason: reasonOf(thrown) };
 }
 
 /**

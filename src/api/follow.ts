@@ -81,6 +81,8 @@ class Follower implements JobWatcher {
   readonly #disposition: Disposition;
   readonly #out: Outlet<JobEvent>;
   #gap: Gap | null = null;
+  /** Attempt of the last change of state: progress belongs to it. */
+  #attempt = 0;
 
   constructor(deps: Deps, id: string, disposition: Disposition, out: Outlet<JobEvent>) {
     this.#deps = deps;
@@ -96,6 +98,7 @@ class Follower implements JobWatcher {
     event.state = STATES[job.state];
     event.revision = toRevision(job.revision);
     event.attempt = job.attempt;
+    this.#attempt = job.attempt;
     const last = job.attempts.at(-1);
     switch (kind) {
       case 'accepted':
@@ -129,6 +132,7 @@ class Follower implements JobWatcher {
   progress(numerator: number, denominator: number, message: string): void {
     if (this.#full) return;
     const event = this.#event(JobEventKind.PROGRESS);
+    event.attempt = this.#attempt;
     event.progress = { numerator, denominator, message };
     this.#out.send(event);
   }

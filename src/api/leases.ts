@@ -25,7 +25,7 @@ import type { Outcome } from '../core/types.js';
 import type { Call } from './call.js';
 import { toAssignment } from './convert.js';
 import type { Deps } from './deps.js';
-import { toStatus } from './errors.js';
+import { toldStatus } from './errors.js';
 import {
   LEASE_MS_DEFAULT,
   LEASE_MS_MAX,
@@ -92,7 +92,7 @@ async function extendLeases(
   const extensions = tokens.map((leaseToken, i): LeaseExtension => {
     const end = ends[i]!;
     return end instanceof GearmeshError
-      ? { leaseToken, deadline: undefined, error: toStatus(end) }
+      ? { leaseToken, deadline: undefined, error: toldStatus(deps, end) }
       : { leaseToken, deadline: toTimestamp(end), error: undefined };
   });
   return { extensions };

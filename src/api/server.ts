@@ -134,6 +134,7 @@ function explainRefusals(deps: Deps): ServerInterceptor {
         return;
       }
       const made = explainLibraryStatus(sent.code as status, sent.details ?? '');
+      deps.metrics?.error(made.reason);
       // No handler ran: it would have counted the call.
       if (!method.requestStream) deps.metrics?.rpc(method.path.slice(1), status[made.code]);
       send(made);

@@ -2,7 +2,7 @@ import { type SubmitFrame, SubmitFrameResult, type SubmitResult } from '../../pr
 import { toBuffer } from '../../proto/gen/to-buffer.js';
 import { type Duplex, shuttingDown } from './call.js';
 import type { Deps } from './deps.js';
-import { toStatus } from './errors.js';
+import { toldStatus } from './errors.js';
 import { submitMany } from './submit.js';
 import { toTimestamp } from './time.js';
 
@@ -80,7 +80,7 @@ class SubmitSession {
       frameId: pending.frameId,
       results: [],
       serverTime,
-      error: toStatus(error),
+      error: toldStatus(this.#deps, error),
     });
   }
 

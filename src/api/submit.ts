@@ -13,7 +13,7 @@ import type { SubmitResult as NodeResult } from '../node/interface.js';
 import type { Call } from './call.js';
 import { DISPOSITIONS, STATES } from './convert.js';
 import type { Deps } from './deps.js';
-import { toStatus } from './errors.js';
+import { toldStatus } from './errors.js';
 import { toRevision } from './revision.js';
 import { toTimestamp } from './time.js';
 import { Checker } from './validate.js';
@@ -21,7 +21,7 @@ import { jobSpec, payloadTooLarge } from './validate-job.js';
 
 export async function submitJob(deps: Deps, request: SubmitJobRequest, call: Call): Promise<SubmitResult> {
   const { result } = await submitOne(deps, request, false, call);
-  return { ...toResult(result), serverTime: toTimestamp(deps.api.wallMs()) };
+  return { ...toResult(deps, result), serverTime: toTimestamp(deps.api.wallMs()) };
 }
 
 /** Submits the one job of a request; throws when it was refused. */
@@ -80,11 +80,11 @@ export async function submitMany(
 
   const { good, refused } = checkAll(deps, checker, jobs, allOrNothing);
   const done = good.length === 0 ? [] : await deps.api.submit(namespace, good, { allOrNothing, signal });
-  if (refused === null) return done.map(toResult);
+  if (refused === null) return done.map((result) => toResult(deps, result));
   let next = 0;
   return jobs.map((_, i) => {
     const error = refused.get(i);
-    return error === undefined ? toResult(done[next++]!) : refusedResult(error);
+    return error === undefined ? toResult(deps, done[next++]!) : refusedResult(deps, error);
   });
 }
 
@@ -122,8 +122,8 @@ function checkAll(
   return { good, refused };
 }
 
-function toResult(result: NodeResult): SubmitResult {
-  if (result.error !== null) return refusedResult(result.error);
+function toResult(deps: Deps, result: NodeResult): SubmitResult {
+  if (result.error !== null) return refusedResult(deps, result.error);
   return {
     jobId: result.jobId,
     disposition: DISPOSITIONS[result.disposition],
@@ -134,13 +134,13 @@ function toResult(result: NodeResult): SubmitResult {
   };
 }
 
-function refusedResult(error: GearmeshError): SubmitResult {
+function refusedResult(deps: Deps, error: GearmeshError): SubmitResult {
   return {
     jobId: '',
     disposition: Disposition.UNSPECIFIED,
     state: ProtoState.UNSPECIFIED,
     revision: '',
     serverTime: undefined,
-    error: toStatus(error),
+    error: toldStatus(deps, error),
   };
 }

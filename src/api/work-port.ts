@@ -13,7 +13,7 @@ import type {
 import type { Duplex } from './call.js';
 import { LOST_REASONS, toAssignment } from './convert.js';
 import type { Deps } from './deps.js';
-import { toStatus } from './errors.js';
+import { toldStatus } from './errors.js';
 import { toRevision } from './revision.js';
 import { ServeFrames } from './serve-frames.js';
 import { toDuration } from './time.js';
@@ -132,13 +132,13 @@ export class WorkPort implements SessionPort {
           this.#frames.outcomeResult(
             error === null
               ? { leaseToken: token, revision: toRevision(revision), error: undefined }
-              : { leaseToken: token, revision: '', error: toStatus(error) },
+              : { leaseToken: token, revision: '', error: toldStatus(this.#deps, error) },
           );
         }
         settled();
       },
       (thrown: unknown) => {
-        const error = toStatus(thrown);
+        const error = toldStatus(this.#deps, thrown);
         for (const { token } of outcomes)
           this.#frames.outcomeResult({ leaseToken: token, revision: '', error });
         settled();

@@ -4,7 +4,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { OutcomeBySession, WorkerSession } from '../node/interface.js';
 import { type Duplex, shuttingDown } from './call.js';
 import type { Deps } from './deps.js';
-import { toStatus } from './errors.js';
+import { toldStatus } from './errors.js';
 import { HEARTBEAT_MS_MAX, HEARTBEAT_MS_MIN } from './limits.js';
 import { ServeFrames } from './serve-frames.js';
 import { toDuration, toTimestamp } from './time.js';
@@ -194,7 +194,7 @@ class WorkStream {
   }
 
   #refused(token: number, error: GearmeshError): void {
-    this.#port.outcomeResult({ leaseToken: token, revision: '', error: toStatus(error) });
+    this.#port.outcomeResult({ leaseToken: token, revision: '', error: toldStatus(this.#deps, error) });
   }
 
   #leave(session: WorkerSession): void {

@@ -26,7 +26,10 @@ export async function startBundle(options: Partial<GrpcServerOptions> = {}) {
     api: node,
     listen: '127.0.0.1:0',
     log: silent,
-    metrics: { rpc: (method, code) => counted.push(`${method.split('/')[1]} ${code}`) },
+    metrics: {
+      rpc: (method, code) => counted.push(`${method.split('/')[1]} ${code}`),
+      error: (reason) => counted.push(`error ${reason}`),
+    },
     ...options,
   });
   await server.start();

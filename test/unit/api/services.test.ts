@@ -387,6 +387,7 @@ test('the cluster: get, transfer, replace, settings', async () => {
 test('each call is counted once with its code', () => {
   expect(b.counted).toContain('SubmitJob OK');
   expect(b.counted).toContain('CompleteJob FAILED_PRECONDITION');
+  expect(b.counted).toContain('error LEASE_LOST');
   expect(b.counted.filter((line) => line.startsWith('TransferLeadership'))).toEqual([
     'TransferLeadership OK',
   ]);

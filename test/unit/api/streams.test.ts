@@ -159,6 +159,7 @@ describe('RunJob and WatchJob', () => {
     });
     expect(started).toMatchObject({ attempt: 1, worker: 'w' });
     expect(progress!.progress).toEqual({ numerator: 1, denominator: 2, message: 'half' });
+    expect(progress!.attempt).toBe(started!.attempt);
     expect(data).toMatchObject({ attempt: 1, dataFirst: 0 });
     expect(data!.data.map(String)).toEqual(['x', 'y']);
     expect(gap).toMatchObject({ gapFrom: 2, gapTo: 5 });
