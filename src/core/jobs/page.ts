@@ -16,6 +16,30 @@ const HAS_RESULT = 4;
 const FIRST_ROWS = 32;
 const LEAST_ROWS = 4;
 
+/** Arrays of full pages that are gone, for the next ones: allocating them costs more than all else about a page. */
+interface Columns {
+  readonly u: Uint32Array;
+  readonly f: Float64Array;
+  readonly local: Float64Array;
+}
+const spare: Columns[] = [];
+const SPARE_MAX = 256;
+
+function columns(capacity: number): Columns {
+  const used = capacity === JOBS_PER_PAGE ? spare.pop() : undefined;
+  if (used !== undefined) {
+    used.u.fill(0);
+    used.f.fill(0);
+    used.local.fill(0);
+    return used;
+  }
+  return {
+    u: new Uint32Array(capacity * U_FIELDS),
+    f: new Float64Array(capacity * F_FIELDS),
+    local: new Float64Array(capacity * L_FIELDS),
+  };
+}
+
 const scratch = new ByteWriter(4096);
 
 /**
@@ -39,14 +63,15 @@ export class JobPage extends StatePage implements BlobSource {
   constructor(
     readonly number: number,
     readonly payloads: PayloadStore,
-    capacity = FIRST_ROWS,
+    capacity = spare.length > 0 ? JOBS_PER_PAGE : FIRST_ROWS,
   ) {
     super(`jobs/${number}`);
     this.first = number * JOBS_PER_PAGE;
     this.#capacity = capacity;
-    this.u = new Uint32Array(capacity * U_FIELDS);
-    this.f = new Float64Array(capacity * F_FIELDS);
-    this.local = new Float64Array(capacity * L_FIELDS);
+    const { u, f, local } = columns(capacity);
+    this.u = u;
+    this.f = f;
+    this.local = local;
   }
 
   /** Row of the job, -1 when it is not here. */
@@ -160,10 +185,14 @@ export class JobPage extends StatePage implements BlobSource {
     }
   }
 
+  /** Its arrays are not needed any more. */
+  retire(): void {
+    if (this.#capacity !== JOBS_PER_PAGE || spare.length === SPARE_MAX) return;
+    spare.push({ u: this.u, f: this.f, local: this.local });
+  }
+
   #repack(capacity: number): void {
-    const u = new Uint32Array(capacity * U_FIELDS);
-    const f = new Float64Array(capacity * F_FIELDS);
-    const local = new Float64Array(capacity * L_FIELDS);
+    const { u, f, local } = columns(capacity);
     const extras = this.extras === null ? null : new Array<Extras | null>(capacity).fill(null);
     let used = 0;
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
@@ -175,6 +204,7 @@ export class JobPage extends StatePage implements BlobSource {
       if (extras !== null) extras[used] = this.extrasOf(row);
       this.rows[place] = used++;
     }
+    this.retire();
     this.u = u;
     this.f = f;
     this.local = local;

@@ -106,6 +106,7 @@ export class JobTable {
     this.#pages.delete(page.number);
     this.#cache[page.number & (CACHE - 1)] = null;
     this.pages.drop(page);
+    page.retire();
     if (this.#order.length > this.#pages.size * 2 + 64) {
       this.#order = this.#order.filter((number) => this.#pages.has(number));
     }
