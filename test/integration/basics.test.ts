@@ -312,8 +312,8 @@ describe('running', () => {
 describe('looking after jobs', () => {
   it('forgets a job after its retention, and at once where that is 0', async () => {
     await work('forgotten', reverse);
-    const gone = (await n1.run('forgotten', 'x', { resultRetentionMs: 300 }).result).jobId;
-    expect((await n2.get(gone)).state).toBe('succeeded');
+    const gone = (await n1.submit('forgotten', 'x', { resultRetentionMs: 1_000 })).jobId;
+    await reached(gone, 'succeeded');
     await until(WAIT_MS, async () => (await n3.get(gone).catch((error) => error.reason)) === 'NOT_FOUND');
     const { jobId } = await n1.submit('forgotten', 'x', { resultRetentionMs: 0 });
     await until(WAIT_MS, async () => (await n3.get(jobId).catch((error) => error.reason)) === 'NOT_FOUND');

@@ -4,6 +4,7 @@ import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { say, sayJson, tell } from '../context.js';
+import { CliError } from '../exit-codes.js';
 import { contentJson } from '../json-shapes.js';
 import { readPayload } from '../read-payload.js';
 import { metadataEntry, moment, oneOf, time, wholeNumber } from '../values.js';
@@ -27,7 +28,8 @@ interface SubmitFlags extends AskFlags {
 
 const NOTES = `The payload is the argument, or --file, or standard input ("-", or when neither is given and standard input
 is no terminal). Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
-With --wait the job's data and its result go to standard output as they are; Ctrl-C stops waiting, not the job.
+With --wait the job's data and its result go to standard output as they are; Ctrl-C and --timeout stop waiting, not
+the job.
 Submitting again with the same --id finds the same job instead of making a second one.`;
 
 export function submitCommand(context: CliContext): CliCommand {
@@ -82,12 +84,19 @@ async function submitJob(
       sayJson(context, { job_id: jobId, disposition, state, revision });
       return;
     }
-    const run = client.run(name, payload, { ...options, signal: context.signal });
+    const late = flags.timeout === undefined ? null : AbortSignal.timeout(flags.timeout);
+    const signal = late === null ? context.signal : AbortSignal.any([context.signal, late]);
+    const run = client.run(name, payload, { ...options, signal });
     const chunks: Uint8Array[] = [];
-    for await (const event of run) {
-      if (event.type !== 'data') tellEvent(context, flags, event);
-      else if (flags.json) chunks.push(event.chunk);
-      else context.stdout.write(event.chunk);
+    try {
+      for await (const event of run) {
+        if (event.type !== 'data') tellEvent(context, flags, event);
+        else if (flags.json) chunks.push(event.chunk);
+        else context.stdout.write(event.chunk);
+      }
+    } catch (error) {
+      if (late?.aborted !== true || context.signal.aborted) throw error;
+      throw new CliError('TIMEOUT', `job ${run.jobId} has not ended in time`, 'waiting stops, not the job');
     }
     const result = await run.result;
     if (!flags.json) {
