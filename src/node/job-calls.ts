@@ -34,28 +34,41 @@ export function propose(origin: Origin, proposal: Proposal, signal: AbortSignal 
     proposal.failed(new GearmeshError('CANCELLED'));
     return;
   }
-  const takeBack = origin.propose(proposal);
-  if (signal === undefined) return;
-  signal.addEventListener(
-    'abort',
-    () => {
-      if (takeBack()) {
-        proposal.failed(
-          new GearmeshError('NO_LEADER', {
-            message: 'the deadline passed before a leader could take the call',
-          }),
-        );
-      } else {
-        proposal.failed(
-          new GearmeshError('OUTCOME_UNKNOWN', {
-            message: 'the deadline passed before the outcome was known',
-            outcome: 'UNKNOWN',
-          }),
-        );
-      }
+  if (signal === undefined) {
+    origin.propose(proposal);
+    return;
+  }
+  let takeBack = (): boolean => false;
+  const gaveUp = (): void => {
+    if (takeBack()) {
+      proposal.failed(
+        new GearmeshError('NO_LEADER', {
+          message: 'the deadline passed before a leader could take the call',
+        }),
+      );
+    } else {
+      proposal.failed(
+        new GearmeshError('OUTCOME_UNKNOWN', {
+          message: 'the deadline passed before the outcome was known',
+          outcome: 'UNKNOWN',
+        }),
+      );
+    }
+  };
+  // A stream's signal outlives its calls: a settled one must not stay with it.
+  signal.addEventListener('abort', gaveUp, { once: true });
+  const settled = (): void => signal.removeEventListener('abort', gaveUp);
+  takeBack = origin.propose({
+    ...proposal,
+    done: (revision) => {
+      settled();
+      proposal.done(revision);
     },
-    { once: true },
-  );
+    failed: (error) => {
+      settled();
+      proposal.failed(error);
+    },
+  });
 }
 
 export async function submit(

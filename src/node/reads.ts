@@ -95,15 +95,21 @@ export class Reads {
 
   #wait(index: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const reader: Reader = { index, resolve, reject };
-      if (signal !== undefined) {
-        if (signal.aborted) {
-          reject(gaveUp());
-          return;
-        }
-        // A reader that gave up stays in its list until the answer comes; settling it twice does nothing.
-        signal.addEventListener('abort', () => reject(gaveUp()), { once: true });
+      if (signal?.aborted) {
+        reject(gaveUp());
+        return;
       }
+      // A reader that gave up stays in its list until the answer comes; settling it twice does nothing.
+      const abort = (): void => reject(gaveUp());
+      signal?.addEventListener('abort', abort, { once: true });
+      const reader: Reader = {
+        index,
+        resolve: () => {
+          signal?.removeEventListener('abort', abort);
+          resolve();
+        },
+        reject,
+      };
       if (index < 0) {
         this.#gathering.push(reader);
         this.#parts.askTurn();
