@@ -1,4 +1,3 @@
-import type { Timer } from '../base/clock.js';
 import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../consensus/types.js';
 import { GearmeshError } from '../core/errors.js';
 import { createBatchBuilder, encodeNodeUp } from '../core/index.js';
@@ -19,7 +18,7 @@ import { Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
 import { StatusBoard } from './status.js';
 import { Supervisor } from './supervisor.js';
-import { Turn } from './turn.js';
+import { Repeated, Turn } from './turn.js';
 import { Watching } from './watching.js';
 
 const ACKNOWLEDGE_MS = 1_000;
@@ -29,6 +28,7 @@ const NODE_UP_AGAIN_MS = 300;
 export class Engine {
   readonly #parts: EngineParts;
   readonly #turn: Turn;
+  readonly #repeated: Repeated;
   readonly #replica: Replica;
   readonly #desk: LeaderDesk;
   readonly #supervisor: Supervisor;
@@ -53,7 +53,6 @@ export class Engine {
   #leaving = false;
   #stopped = false;
   #diskLow = false;
-  #timers: Timer[] = [];
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -68,13 +67,13 @@ export class Engine {
     this.#leaderless = clock.monotonicMs();
     const askTurn = (): void => this.#turn.ask();
     this.#turn = new Turn(clock, () => this.#work());
+    this.#repeated = new Repeated(clock);
     this.board = new StatusBoard(clock);
     this.hashes = new Hashes(() => core.stateHash());
     this.origin = new Origin({
       core,
       builder: createBatchBuilder(),
       clock,
-      log,
       observer,
       pendingBytesMax: options.pendingBytesMax,
       deliver: (incarnation, seq, bytes) => this.#post.deliver(incarnation, seq, bytes),
@@ -93,7 +92,7 @@ export class Engine {
       readIndex: (context) => consensus.readIndex(context),
       askTurn,
     });
-    this.#desk = new LeaderDesk({ core, consensus, clock, log, askTurn });
+    this.#desk = new LeaderDesk({ core, consensus, clock, askTurn });
     this.#post = new Post({
       ownName: options.name,
       transport: options.transport,
@@ -158,7 +157,6 @@ export class Engine {
       timings: options.timings,
       board: this.board,
       ownName: options.name,
-      connected: (name) => options.transport.isConnected(name),
       nodeDown: (incarnation) => this.#order(32, (builder) => builder.nodeDown(incarnation)),
       nodeStalled: (incarnation, stalled) =>
         this.#order(32, (builder) => builder.nodeStalled(incarnation, stalled)),
@@ -171,17 +169,13 @@ export class Engine {
       probe: (name, ms) => options.transport.probe(name, ms),
       otherVoters: () => otherVoters(this.#members, this.#membership, this.#parts.raftId),
       standing: () => ({ leader: this.leaderName, term: this.#standing.term }),
-      lastLog: () => ({ term: this.#standing.term, index: consensus.status().lastIndex }),
-      campaign: () => {
-        consensus.campaign();
-        askTurn();
-      },
+      lastLog: () => ({ term: this.#appliedTerm, index: consensus.status().lastIndex }),
+      campaign: () => this.#campaign(),
     });
     this.#replica = new Replica({
       consensus,
       wal: parts.wal,
       clock,
-      log,
       observer,
       send: (messages) => this.#post.raft(messages),
       apply: (entry) => this.#apply(entry),
@@ -195,13 +189,13 @@ export class Engine {
 
   start(): void {
     const { clock, timings } = this.#parts.options;
-    this.#every(timings.heartbeatMs, () => {
+    this.#repeated.every(timings.heartbeatMs, () => {
       this.#parts.consensus.tick();
       this.#turn.ask();
     });
-    this.#every(ROUND_MS, () => this.#round());
-    this.#every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
-    this.#every(NODE_UP_AGAIN_MS, () => {
+    this.#repeated.every(ROUND_MS, () => this.#round());
+    this.#repeated.every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
+    this.#repeated.every(NODE_UP_AGAIN_MS, () => {
       if (this.origin.incarnation === 0) this.#proposeNodeUp();
     });
     this.#leaderless = clock.monotonicMs();
@@ -212,7 +206,7 @@ export class Engine {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const timer of this.#timers) timer.cancel();
+    this.#repeated.stop();
     this.#desk.close();
     this.#failover.stop();
     this.origin.close();
@@ -324,12 +318,21 @@ export class Engine {
     this.#failover.peerLost(name);
   }
 
+  campaignIfLeaderless(): void {
+    if (this.#standing.leader === 0 && !this.#stopped) this.#campaign();
+  }
+
   transferTo(name: string): boolean {
     const member = this.#members.find((one) => one.name === name);
     if (member === undefined || this.#standing.role !== 'leader') return false;
     this.#parts.consensus.transferTo(member.raftId);
     this.#turn.ask();
     return true;
+  }
+
+  #campaign(): void {
+    this.#parts.consensus.campaign();
+    this.#turn.ask();
   }
 
   #nodeUp(name: string, nonce: number, incarnation: number): void {
@@ -479,18 +482,6 @@ export class Engine {
   #peerNames(): string[] {
     const own = this.#parts.options.name;
     return this.#members.filter((member) => member.name !== own).map((member) => member.name);
-  }
-
-  #every(ms: number, work: () => void): void {
-    const at = this.#timers.length;
-    const again = (): void => {
-      this.#timers[at] = this.#parts.options.clock.setTimer(ms, () => {
-        if (this.#stopped) return;
-        work();
-        again();
-      });
-    };
-    again();
   }
 
   #fatal(error: Error): void {

@@ -2,7 +2,6 @@ import type { Clock, Timer } from '../base/clock.js';
 import type { Consensus } from '../consensus/types.js';
 import { encodeEntry } from '../core/index.js';
 import type { Core } from '../core/interface.js';
-import type { Log } from './options.js';
 
 /** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
 const ENTRY_BYTES = 512 * 1024;
@@ -15,7 +14,6 @@ export interface LeaderDeskParts {
   readonly core: Core;
   readonly consensus: Consensus;
   readonly clock: Clock;
-  readonly log: Log;
   readonly askTurn: () => void;
 }
 

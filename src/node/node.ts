@@ -13,6 +13,8 @@ import { Polls } from './polls.js';
 
 const QUEUES_CHANGED_MS = 100;
 const DISK_LOOK_MS = 1_000;
+/** Time for the other founders to come as far, milliseconds. */
+const FIRST_CAMPAIGN_MS = 100;
 const TRANSFER_MS = 3_000;
 
 type Phase = NodeApi['phase'];
@@ -108,7 +110,8 @@ export class GearmeshNode extends NodeCalls {
 
   async #live(): Promise<void> {
     const { log } = this.options;
-    if (this.#directory.identity.cluster === null) {
+    const formed = this.#directory.identity.cluster === null;
+    if (formed) {
       this.#phase = 'forming';
       await this.#form();
     }
@@ -155,6 +158,10 @@ export class GearmeshNode extends NodeCalls {
         engine.peerConnected(peer.name);
     }
     engine.start();
+    // A young cluster need not wait for an election timeout: the node that proposed it stands for office.
+    if (formed && engine.members.length > 1 && engine.members[0]?.name === this.name) {
+      this.options.clock.setTimer(FIRST_CAMPAIGN_MS, () => engine.campaignIfLeaderless());
+    }
     this.#watchDisk();
   }
 

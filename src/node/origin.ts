@@ -3,7 +3,7 @@ import { invariant } from '../base/invariant.js';
 import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, Core } from '../core/interface.js';
 import type { CommandResult, Disposition, Refusal } from '../core/types.js';
-import type { Log, NodeObserver } from './options.js';
+import type { NodeObserver } from './options.js';
 
 /** A batch is closed at this size: it must fit one log entry of at most 1 MiB. */
 const BATCH_BYTES = 768 * 1024;
@@ -58,7 +58,6 @@ export interface OriginParts {
   readonly core: Core;
   readonly builder: BatchBuilder;
   readonly clock: Clock;
-  readonly log: Log;
   readonly observer: NodeObserver;
   readonly pendingBytesMax: number;
   /** Hands a batch to the leader, near or far. False: it could not be taken now. */

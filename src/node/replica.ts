@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.js';
 import type { Consensus, LogEntry, Output, RaftMessage, Standing } from '../consensus/types.js';
 import type { Wal } from '../storage/types.js';
-import type { Log, NodeObserver } from './options.js';
+import type { NodeObserver } from './options.js';
 
 /** Applying pauses after this many milliseconds, so that heartbeats and sockets get their turn. */
 const APPLY_SLICE_MS = 10;
@@ -10,7 +10,6 @@ export interface ReplicaParts {
   readonly consensus: Consensus;
   readonly wal: Wal;
   readonly clock: Clock;
-  readonly log: Log;
   readonly observer: NodeObserver;
   /** Carries messages to other members; those that name a snapshot come here too. */
   readonly send: (messages: readonly RaftMessage[]) => void;

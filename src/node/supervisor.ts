@@ -13,7 +13,6 @@ export interface SupervisorParts {
   readonly timings: NodeTimings;
   readonly board: StatusBoard;
   readonly ownName: string;
-  readonly connected: (name: string) => boolean;
   readonly nodeDown: (incarnation: number) => void;
   readonly nodeStalled: (incarnation: number, stalled: boolean) => void;
 }
