@@ -24,7 +24,7 @@ export function jobsCommand(context: CliContext): CliCommand {
     ),
   );
   jobs.addCommand(
-    changeCommand(context, 'delete', 'Delete a job that does not run.', (client, id, o) =>
+    changeCommand(context, 'delete', 'Delete a job that has ended, with its result.', (client, id, o) =>
       client.delete(id, o),
     ),
   );
