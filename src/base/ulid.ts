@@ -17,7 +17,7 @@ for (const [alias, digit] of [
   VALUES[alias.toUpperCase().charCodeAt(0)] = digit;
 }
 
-export const ULID_LENGTH = 26;
+const ULID_LENGTH = 26;
 export const ULID_BYTES = 16;
 
 /** True for 26 characters of base 32 whose 48-bit time does not overflow (first character at most 7). */

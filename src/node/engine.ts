@@ -162,6 +162,7 @@ export class Engine {
         this.#order(32, (builder) => builder.nodeStalled(incarnation, stalled)),
     });
     this.#failover = new Failover({
+      ownName: options.name,
       clock,
       random: options.random,
       log,

@@ -5,16 +5,17 @@ import type { Log } from './options.js';
 
 const PROBE_MS = 40;
 const ASK_MS = 60;
-/** Random part of the delay before campaigning, so that two nodes seldom do at once. */
-const JITTER_MS = 10;
-/** A node whose log is older waits this long per better one. */
-const RANK_MS = 25;
+/** Random part of the delay before campaigning. */
+const JITTER_MS = 5;
+/** A node waits this long for each one that goes first. */
+const RANK_MS = 40;
 const AGAIN_MS = 150;
 const TRIES = 4;
 /** After a campaign for this reason, so long no other one: a flapping link must not depose leader after leader. */
 const PAUSE_MS = 2_000;
 
 export interface FailoverParts {
+  readonly ownName: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -80,6 +81,7 @@ export class Failover {
   async #run(leader: string, term: number): Promise<void> {
     const { clock, random, log } = this.#parts;
     const began = clock.monotonicMs();
+    let seenTerm = term;
     for (let attempt = 0; attempt < TRIES; attempt++) {
       const others = this.#parts.otherVoters();
       if (others === null || !this.#stillLed(leader, term)) return;
@@ -95,22 +97,33 @@ export class Failover {
         await this.#wait(AGAIN_MS / 2);
         continue;
       }
-      const own = this.#parts.lastLog();
-      const better = words.filter(
-        (word) =>
-          word !== null &&
-          (word.lastTerm > own.term || (word.lastTerm === own.term && word.lastIndex > own.index)),
-      ).length;
-      await this.#wait(better * RANK_MS + random.below(JITTER_MS + 1));
+      const rank = words.filter((word, i) => word !== null && this.#goesFirst(word, asked[i]!)).length;
+      await this.#wait(rank * RANK_MS + random.below(JITTER_MS + 1));
       if (!this.#stillLed(leader, term)) return;
+      const now = this.#parts.standing().term;
+      if (now > seenTerm) {
+        // Another one campaigns already: a second candidate would only split the votes.
+        seenTerm = now;
+        await this.#wait(AGAIN_MS + random.below(AGAIN_MS));
+        continue;
+      }
       this.#pausedUntilMs = clock.monotonicMs() + PAUSE_MS;
       log.info(
         { leader, sinceMs: Math.round(clock.monotonicMs() - began) },
         'the leader is gone: campaigning',
       );
       this.#parts.campaign();
-      await this.#wait(AGAIN_MS + random.below(50));
+      await this.#wait(AGAIN_MS + random.below(AGAIN_MS));
+      seenTerm = this.#parts.standing().term;
     }
+  }
+
+  /** The newest log goes first; among equal ones the smallest name does. */
+  #goesFirst(word: Word, name: string): boolean {
+    const own = this.#parts.lastLog();
+    if (word.lastTerm !== own.term) return word.lastTerm > own.term;
+    if (word.lastIndex !== own.index) return word.lastIndex > own.index;
+    return name < this.#parts.ownName;
   }
 
   /** True while nobody else took over. */

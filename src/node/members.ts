@@ -32,7 +32,7 @@ export function decodeMembers(bytes: Uint8Array): Member[] | null {
   }
 }
 
-export function readMembers(value: unknown): Member[] | null {
+function readMembers(value: unknown): Member[] | null {
   if (!Array.isArray(value)) return null;
   const members: Member[] = [];
   for (const one of value as unknown[]) {

@@ -10,7 +10,7 @@ import type { AttachSession, OpenSession, SessionPort, WorkerSession } from './i
 const SECRET_BYTES = 16;
 
 /** What the replicated state keeps of a session's secret. */
-export function secretDigest(secret: Uint8Array): Uint8Array {
+function secretDigest(secret: Uint8Array): Uint8Array {
   return createHash('sha256').update(secret).digest().subarray(0, 16);
 }
 

@@ -190,7 +190,7 @@ export class Watching implements LiveSink {
   }
 }
 
-export function isEnded(job: JobView): boolean {
+function isEnded(job: JobView): boolean {
   return (
     job.state === 'succeeded' ||
     job.state === 'failed' ||

@@ -1,6 +1,6 @@
 import type { Random } from '../base/random.js';
 
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
 
 /** A write, or with `bytes` null a truncation to `position`, that no sync has covered. */
 interface Unsynced {

@@ -34,7 +34,7 @@ export interface ClusterOptions {
 }
 
 /** Mulberry32: a small generator that repeats by its seed. */
-export function seeded(seed: number): (below: number) => number {
+function seeded(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
     state = (state + 0x6d2b79f5) >>> 0;
