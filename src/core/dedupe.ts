@@ -103,7 +103,7 @@ class Generation {
 }
 
 /** A tombstone found: where it is. Reused by the next search. */
-export class Tombstone {
+class Tombstone {
   generation: Generation | null = null;
   entry = 0;
 

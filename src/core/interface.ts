@@ -20,9 +20,12 @@ export interface BatchBuilder {
   readonly positions: number;
   /** One position. Neighbouring submissions of one function share a header. */
   submit(namespace: string, spec: JobSpec): number;
-  /** One position per spec; nothing changes unless all can be done. A spec's own refusal is reported at its position. */
+  /** One position per spec; nothing changes unless all can be done. A spec's own refusal is reported at its position; the others then answer with seq 0 and no refusal. */
   submitAll(namespace: string, specs: readonly JobSpec[]): number;
-  /** One position per outcome. `credit`: cumulative within the epoch, taken into account after the outcomes. */
+  /**
+   * One position per outcome. `credit`: cumulative within the epoch, taken into account after the outcomes.
+   * Session 0: the tokens alone say whose they are.
+   */
   outcomes(session: number, epoch: number, credit: number, outcomes: readonly Outcome[]): number;
   /** No position. */
   credit(session: number, epoch: number, credit: number): void;
@@ -74,7 +77,7 @@ export interface BatchBuilder {
   /** Only ended jobs. */
   delete(namespace: string, id: string): number;
   pause(namespace: string, fn: string, paused: boolean): number;
-  /** value: number of jobs that will go; goes on as a sweep. */
+  /** value: number of jobs that will go; goes on as a sweep. Running jobs cannot be purged: INVALID_FIELD. */
   purge(namespace: string, fn: string, states: readonly JobState[]): number;
   settings(changes: Partial<Settings>): number;
   nodeDown(incarnation: number): void;

@@ -123,7 +123,7 @@ export interface JobId {
 }
 
 /** Counters, clocks, settings, members and sweeps. */
-export class MetaPage extends PlainPage {
+class MetaPage extends PlainPage {
   readonly #state: State;
 
   constructor(state: State) {

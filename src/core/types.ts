@@ -147,7 +147,7 @@ export interface JobView {
   readonly session: number;
   readonly createdWall: number;
   readonly createdUs: number;
-  /** When a scheduled job becomes queued. */
+  /** Scheduled: when it becomes queued. Running: when its run timeout or its lease ends. 0: never. */
   readonly dueWall: number;
   readonly startedWall: number;
   readonly startedUs: number;

@@ -6,7 +6,7 @@ import { L_FIELDS } from './fields.js';
 /** Blobs up to this size lie in the page of their job. */
 export const INLINE_BLOB_BYTES = 512;
 /** Blobs up to this size lie with those of their neighbours (16 jobs); larger ones in a page of their own. */
-export const SHARED_BLOB_BYTES = 8 * 1024;
+const SHARED_BLOB_BYTES = 8 * 1024;
 const JOBS_PER_GROUP = 16;
 
 /** What a page of jobs shows of its blobs. Columns: 0 payload, 1 result. */

@@ -41,9 +41,8 @@ export const F_FIELDS = 15;
 export const L_PAYLOAD = 0; // handle
 export const L_RESULT = 1; // handle
 export const L_PREV = 2; // in the queue, the session's leases or the ended jobs, by its state
-export const L_NEXT = 3;
+// The link to the next one lies behind that to the one before.
 export const L_FN_PREV = 4; // among the ended jobs of its function and state
-export const L_FN_NEXT = 5;
 export const L_TIMER = 6; // handle in the heap of its state
 export const L_FIELDS = 7;
 

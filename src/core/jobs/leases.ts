@@ -136,7 +136,7 @@ export function recountRunning(state: State, session: Session): void {
 }
 
 /** What becomes of a job whose lease ended without an outcome: the attempt's error, and the pause before the next. */
-export interface Loss {
+interface Loss {
   readonly error: JobError;
   /** As in `failAttempt`. */
   readonly retryAfterMs: number;

@@ -233,7 +233,7 @@ export function end(
 }
 
 /** Milliseconds that an ended job stays. */
-export function retentionOf(state: State, page: JobPage, row: number): number {
+function retentionOf(state: State, page: JobPage, row: number): number {
   const own = page.f[row * F_FIELDS + F_RETENTION]!;
   if (own >= 0) return own;
   return stateOf(page, row) === FAILED ? state.settings.failedRetentionMs : state.settings.retentionMs;

@@ -124,7 +124,7 @@ export function rotate(state: State, session: Session): void {
 }
 
 /** A refused set of functions: which limit it breaks. */
-export interface FunctionsRefusal {
+interface FunctionsRefusal {
   readonly limit: 'functionsPerSessionMax' | 'functionsMax';
 }
 
