@@ -135,6 +135,13 @@ function submitPart(
             };
             return;
           }
+          if (seq === 0) {
+            // All or nothing: this one was fine, another one was not.
+            const message = 'nothing of the batch was done: another job of it was refused';
+            const error = new GearmeshError('WRONG_STATE', { message });
+            results[position] = { jobId: spec.id, seq, disposition, state: 'queued', revision: 0, error };
+            return;
+          }
           if (disposition === 'created') {
             const state = core.stateOf(seq) ?? 'queued';
             results[position] = { jobId: spec.id, seq, disposition, state, revision: -1, error: null };
