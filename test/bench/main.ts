@@ -57,8 +57,16 @@ function serversCpu(cluster: RealCluster): number {
 async function measured(
   cluster: RealCluster,
   work: () => Promise<number>,
-): Promise<{ jobs: number; seconds: number; serversUs: number; clientUs: number; spin: number }> {
+): Promise<{
+  jobs: number;
+  perEntry: number;
+  seconds: number;
+  serversUs: number;
+  clientUs: number;
+  spin: number;
+}> {
   const before = spin();
+  const index = await appliedIndex(cluster);
   const servers = serversCpu(cluster);
   const own = process.cpuUsage();
   const began = performance.now();
@@ -67,7 +75,9 @@ async function measured(
   const ownUsed = process.cpuUsage(own);
   const serversUs = (serversCpu(cluster) - servers) / jobs;
   const after = spin();
+  const perEntry = jobs / Math.max(1, (await appliedIndex(cluster)) - index);
   return {
+    perEntry,
     jobs,
     seconds: took,
     serversUs,
@@ -81,7 +91,7 @@ async function w1(cluster: RealCluster, run: number): Promise<void> {
   const m = await measured(cluster, () => submitFor(clients, seconds));
   report(
     'W1',
-    `run ${run}: ${Math.round(m.jobs / m.seconds)} acknowledged submissions/s, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, spin ${m.spin.toFixed(0)} ms`,
+    `run ${run}: ${Math.round(m.jobs / m.seconds)} acknowledged submissions/s, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, ${m.perEntry.toFixed(0)} jobs per log entry, spin ${m.spin.toFixed(0)} ms`,
     {
       perSecond: m.jobs / m.seconds,
       serversUs: m.serversUs,
@@ -90,6 +100,10 @@ async function w1(cluster: RealCluster, run: number): Promise<void> {
     },
   );
   await Promise.all(clients.map((one) => one.close()));
+}
+
+async function appliedIndex(cluster: RealCluster): Promise<number> {
+  return Math.max(...(await cluster.info()).nodes.map((node) => node.appliedIndex));
 }
 
 /** Keeps `IN_FLIGHT` submissions of each client under way for a while; returns how many were acknowledged. */
@@ -123,7 +137,7 @@ async function w1b(cluster: RealCluster, run: number): Promise<void> {
   });
   report(
     'W1b',
-    `run ${run}: ${Math.round(m.jobs / m.seconds)} submissions/s in batches of 100, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, spin ${m.spin.toFixed(0)} ms`,
+    `run ${run}: ${Math.round(m.jobs / m.seconds)} submissions/s in batches of 100, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, ${m.perEntry.toFixed(0)} jobs per log entry, spin ${m.spin.toFixed(0)} ms`,
     {
       perSecond: m.jobs / m.seconds,
       serversUs: m.serversUs,
@@ -150,7 +164,7 @@ async function w2(cluster: RealCluster, run: number): Promise<void> {
   });
   report(
     'W2',
-    `run ${run}: ${Math.round(m.jobs / m.seconds)} whole cycles/s, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, workers ${workerUs.toFixed(1)} µs, spin ${m.spin.toFixed(0)} ms`,
+    `run ${run}: ${Math.round(m.jobs / m.seconds)} whole cycles/s, CPU per job: servers ${m.serversUs.toFixed(1)} µs, client ${m.clientUs.toFixed(1)} µs, workers ${workerUs.toFixed(1)} µs, ${m.perEntry.toFixed(0)} jobs per log entry, spin ${m.spin.toFixed(0)} ms`,
     {
       perSecond: m.jobs / m.seconds,
       serversUs: m.serversUs,
