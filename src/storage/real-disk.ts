@@ -1,8 +1,14 @@
-import { constants, fdatasync, writev } from 'node:fs';
+import { constants, fdatasync, writev, writevSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Disk, DiskFile } from './disk.js';
 import { lockPath } from './real-lock.js';
+
+/**
+ * A write this small goes into the page cache faster than it would reach another thread and come back; the sync, which
+ * does wait for the disk, never runs on the loop.
+ */
+const WRITE_ON_LOOP_BYTES = 128 * 1024;
 
 class RealFile implements DiskFile {
   readonly path: string;
@@ -18,6 +24,13 @@ class RealFile implements DiskFile {
     let at = position;
     let total = 0;
     for (const part of left) total += part.length;
+    if (total <= WRITE_ON_LOOP_BYTES) {
+      const written = writevSync(this.#handle.fd, left, at);
+      if (written === total) return;
+      total -= written;
+      at += written;
+      left = behind(left, written);
+    }
     while (total > 0) {
       const written = await writeParts(this.#handle.fd, left, at);
       total -= written;
