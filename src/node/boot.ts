@@ -11,7 +11,7 @@ import {
   StorageError,
   type Wal,
 } from '../storage/index.js';
-import { encodeMembers, type Formation, readFormation } from './members.js';
+import { decodeMembers, encodeMembers, type Formation, type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 
 /** Index and term of the state that a cluster begins with. */
@@ -29,6 +29,8 @@ export interface Booted {
   readonly store: SnapshotStore;
   readonly raftId: number;
   readonly membership: Membership;
+  /** As the state tells them; for a node that was just added, as they were told to it: it must be able to answer. */
+  readonly members: readonly Member[];
   readonly appliedTerm: number;
 }
 
@@ -94,7 +96,11 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   }
   // Used up: a directory that lost its log must never begin again from the note and vote as its old self.
   if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
-  const entries = recovery.entries.filter((entry) => entry.index > mark.index);
+  // Died between a snapshot's arrival and the log's reset: a log that disagrees with the snapshot is void (Raft paper,
+  // figure 13, step 7).
+  const atMark = recovery.entries.find((entry) => entry.index === mark.index);
+  const isVoid = atMark !== undefined && atMark.term !== mark.term;
+  const entries = isVoid ? [] : recovery.entries.filter((entry) => entry.index > mark.index);
   if (entries.length > 0 && entries[0]!.index !== mark.index + 1) {
     throw new DamagedDiskError(
       `the log begins at index ${entries[0]!.index}, the snapshot ends at ${mark.index}: entries between them are missing`,
@@ -102,8 +108,8 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   }
   const lastIndex = entries.at(-1)?.index ?? mark.index;
   if (entries.length === 0 && recovery.mark.index < mark.index) {
-    // A snapshot was installed and the node died before its log was told.
-    hardState = { ...hardState, term: Math.max(hardState.term, mark.term) };
+    // A snapshot was installed and the node died before its log was told. A vote counts for its own term alone.
+    if (hardState.term < mark.term) hardState = { ...hardState, term: mark.term, vote: 0 };
     await wal.reset(mark, hardState);
   }
   // The commit index in the hard state may lag behind the snapshot, never exceed the log.
@@ -124,7 +130,18 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
       options.log[level]({}, message);
     },
   });
-  return { core, consensus, wal, store, raftId, membership: mark.membership, appliedTerm: mark.term };
+  const known = decodeMembers(core.members) ?? [];
+  const members = known.length > 0 ? known : (formation?.members ?? []);
+  return {
+    core,
+    consensus,
+    wal,
+    store,
+    raftId,
+    membership: mark.membership,
+    members,
+    appliedTerm: mark.term,
+  };
 }
 
 /** The state that every member begins with, written as its first snapshot: the log starts behind it. */

@@ -164,8 +164,12 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async watchJob(namespace: string, id: string, watcher: JobWatcher, read: ReadOptions): Promise<Watch> {
-    const job = await this.getJob(namespace, id, read);
-    return this.open().engine.watching.add(job, watcher);
+    const { booted, engine } = this.open();
+    await readable(engine.reads, read);
+    // Looked at and watched in one step: an end in between would never be told.
+    const job = booted.core.findJob(namespace, id);
+    if (job === null) throw new GearmeshError('NOT_FOUND', { message: `there is no job ${id}` });
+    return engine.watching.add(job, watcher);
   }
 
   async listQueues(namespace: string | null, read: ReadOptions): Promise<readonly QueueView[]> {

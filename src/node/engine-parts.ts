@@ -16,6 +16,7 @@ export interface EngineParts {
   /** Raft id and members as they stood at the start. */
   readonly raftId: number;
   readonly membership: Membership;
+  readonly members: readonly Member[];
   readonly appliedTerm: number;
   readonly membersChanged: (members: readonly Member[]) => void;
   /** This node has its incarnation and applied it: it can serve. */

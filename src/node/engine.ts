@@ -59,7 +59,7 @@ export class Engine {
     const { options, core, consensus } = parts;
     const { clock, log, observer } = options;
     this.#membership = parts.membership;
-    this.#members = decodeMembers(core.members) ?? [];
+    this.#members = parts.members;
     this.#appliedTerm = parts.appliedTerm;
     this.#nonce = options.random.below(2 ** 32);
     const { role, term, leader } = consensus.status();
@@ -147,7 +147,10 @@ export class Engine {
       nameOf: (id) => nameOf(this.#members, id),
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,
-      arrived: (message) => this.step([message]),
+      arrived: (message) => {
+        this.step([message]);
+        this.#replica.pump(); // at once: nothing may come between
+      },
       fatal: (error) => this.#fatal(error),
     });
     this.#supervisor = new Supervisor({
@@ -259,6 +262,11 @@ export class Engine {
     return leader?.status.diskLow ?? false;
   }
 
+  /** A snapshot takes the place of the state: there is nothing to read. */
+  get installing(): boolean {
+    return this.#replica.installing;
+  }
+
   setDiskLow(low: boolean): void {
     this.#diskLow = low;
   }
@@ -269,9 +277,7 @@ export class Engine {
     this.#turn.ask();
   }
 
-  askTurn(): void {
-    this.#turn.ask();
-  }
+  readonly askTurn = (): void => this.#turn.ask();
 
   frame(from: string, frame: PeerFrame): void {
     switch (frame.type) {
@@ -338,7 +344,7 @@ export class Engine {
 
   #nodeUp(name: string, nonce: number, incarnation: number): void {
     if (name !== this.#parts.options.name || nonce !== this.#nonce) return;
-    if (this.origin.incarnation === incarnation) return;
+    if (this.origin.incarnation === incarnation || this.#leaving) return;
     this.origin.begin(incarnation);
     this.#parts.ready();
   }
@@ -411,7 +417,7 @@ export class Engine {
     const { log, observer, clock } = this.#parts.options;
     const before = this.#standing;
     this.#standing = standing;
-    if (standing.role !== 'leader') this.#desk.close();
+    if (standing.role !== 'leader' || standing.term !== before.term) this.#desk.close();
     if (standing.leader === before.leader && standing.term === before.term) return;
     if (standing.leader === 0) {
       if (before.leader !== 0) this.#leaderless = clock.monotonicMs();

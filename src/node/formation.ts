@@ -45,7 +45,7 @@ export interface FormationParts {
  */
 export class FormationDesk {
   readonly #parts: FormationParts;
-  #done: ((formation: Formation) => void) | null = null;
+  #done: ((formation: Formation | null) => void) | null = null;
   #timer: Timer | null = null;
   #busy = false;
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -55,15 +55,21 @@ export class FormationDesk {
     this.#parts = parts;
   }
 
-  /** Resolves once this directory belongs to a cluster. */
-  run(): Promise<Formation> {
+  /** Resolves once this directory belongs to a cluster; with null when it was stopped before. */
+  run(): Promise<Formation | null> {
     return new Promise((resolve) => {
       this.#done = resolve;
       this.#round();
     });
   }
 
+  /** Ends it without a result: `run` resolves with null. */
   stop(): void {
+    this.#end();
+    this.#done?.(null);
+  }
+
+  #end(): void {
     this.#over = true;
     this.#timer?.cancel();
   }
@@ -171,7 +177,7 @@ export class FormationDesk {
 
   async #joined(formation: Formation): Promise<void> {
     if (this.#over) return;
-    this.stop();
+    this.#end();
     await this.#parts.memory.join(formation);
     this.#parts.log.info(
       {

@@ -88,19 +88,46 @@ export async function submit(
     });
   }
   const results: Promise<SubmitResult[]>[] = [];
+  const sizes: number[] = [];
   let from = 0;
   let size = 0;
   for (let i = 0; i < specs.length; i++) {
     const next = specBytes(namespace, specs[i]!);
     if (i > from && size + next > CALL_BYTES_MAX) {
       results.push(submitPart(parts, namespace, specs.slice(from, i), size, options));
+      sizes.push(i - from);
       from = i;
       size = 0;
     }
     size += next;
   }
   results.push(submitPart(parts, namespace, specs.slice(from), size, options));
-  return (await Promise.all(results)).flat();
+  sizes.push(specs.length - from);
+  return joined(specs, sizes, await Promise.allSettled(results));
+}
+
+/** Where one part failed and another did not, each job is told its own: the call as a whole was neither. */
+function joined(
+  specs: readonly JobSpec[],
+  sizes: readonly number[],
+  settled: readonly PromiseSettledResult<SubmitResult[]>[],
+): SubmitResult[] {
+  const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as GearmeshError] : []));
+  if (errors.length === settled.length)
+    throw errors.find((error) => error.outcome === 'UNKNOWN') ?? errors[0]!;
+  const results: SubmitResult[] = [];
+  settled.forEach((one, part) => {
+    if (one.status === 'fulfilled') {
+      results.push(...one.value);
+      return;
+    }
+    const error = one.reason as GearmeshError;
+    for (let i = sizes[part]!; i > 0; i--) {
+      const jobId = specs[results.length]!.id;
+      results.push({ jobId, seq: 0, disposition: 'created', state: 'queued', revision: 0, error });
+    }
+  });
+  return results;
 }
 
 function submitPart(

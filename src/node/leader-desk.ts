@@ -77,7 +77,8 @@ export class LeaderDesk {
   /** Returns the number to send again from, or null when the batch was taken or is already in the log. 0: unknown incarnation. */
   accept(incarnation: number, seq: number, bytes: Uint8Array): number | null {
     if (incarnation === 0) {
-      this.#hold(bytes);
+      // Its node says it again until it was applied.
+      if (this.#held.length < HELD_MAX) this.#hold(bytes);
       return null;
     }
     let last = this.#proposed.get(incarnation);

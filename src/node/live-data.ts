@@ -130,7 +130,22 @@ export class LiveData {
     }
   }
 
-  /** The job ended or its lease did; what was said is kept a moment for watchers that are on their way. */
+  /** The job is over: nobody has more to say about it, and those who still watch learn of its end by the log. */
+  jobEnded(seq: number): void {
+    this.leaseEnded(seq);
+    const peers = this.#remote.get(seq);
+    if (peers === undefined) return;
+    this.#parts.clock.setTimer(REPLAY_AFTER_END_MS, () => {
+      if (this.#remote.get(seq) === peers) this.#remote.delete(seq);
+    });
+  }
+
+  /** After log was skipped: what belongs to jobs that ended meanwhile goes. */
+  sweep(isOver: (seq: number) => boolean): void {
+    for (const seq of [...this.#streams.keys(), ...this.#remote.keys()]) if (isOver(seq)) this.jobEnded(seq);
+  }
+
+  /** A lease ended; what was said under it is kept a moment for watchers that are on their way. */
   leaseEnded(seq: number): void {
     const stream = this.#streams.get(seq);
     if (stream === undefined) return;

@@ -89,7 +89,8 @@ export class LocalEffects implements Effects {
   }
 
   job(seq: number, kind: JobEventKind): void {
-    if (kind === 'ended') this.#parts.liveData.leaseEnded(seq);
+    if (kind === 'ended') this.#parts.liveData.jobEnded(seq);
+    else if (kind === 'attempt-failed') this.#parts.liveData.leaseEnded(seq);
     this.#parts.watching.job(seq, kind);
   }
 

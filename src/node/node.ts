@@ -97,6 +97,7 @@ export class GearmeshNode extends NodeCalls {
       await running.engine.stop();
       running.engine.watching.failAll(new GearmeshError('SHUTTING_DOWN'));
       running.engine.sessions.endAll(new GearmeshError('SHUTTING_DOWN'));
+      running.polls.close();
     }
     await this.options.transport.close();
     if (running !== null) {
@@ -115,7 +116,7 @@ export class GearmeshNode extends NodeCalls {
       this.#phase = 'forming';
       await this.#form();
     }
-    if (this.#phase === 'stopped') return;
+    if (this.#isOver()) return;
     this.#phase = 'catching-up';
     let booted: Booted;
     try {
@@ -131,6 +132,11 @@ export class GearmeshNode extends NodeCalls {
       this.#sayHello();
       return this.#live();
     }
+    if (this.#isOver()) {
+      await booted.wal.close();
+      await booted.store.close();
+      return;
+    }
     const membersChanged = (members: readonly Member[]): void => this.#membersChanged(members);
     const engine: Engine = new Engine({
       options: this.options,
@@ -143,6 +149,7 @@ export class GearmeshNode extends NodeCalls {
       },
       reborn: () => {
         if (this.#phase === 'ready') this.#phase = 'catching-up';
+        this.running?.polls.resync();
       },
       installed: () => this.#directory.writeNote(FORMATION_NOTE, null),
       queuesChanged: () => this.#queuesChanged(),
@@ -224,6 +231,7 @@ export class GearmeshNode extends NodeCalls {
         .filter((address) => address !== '');
       if (others.length > 0) engine.sessions.redirect(others, 'the node is stopping');
       engine.sessions.drain('the node is stopping');
+      running.polls.close();
       const until = clock.monotonicMs() + drainMs;
       await this.until(
         () => (engine.sessions.size === 0 && engine.origin.idle) || clock.monotonicMs() > until,
@@ -389,7 +397,17 @@ export class GearmeshNode extends NodeCalls {
             retryAfterMs: 500,
           });
     }
+    if (this.running.engine.installing) {
+      throw new GearmeshError('NO_LEADER', {
+        message: 'this node is taking over the state from another one',
+        retryAfterMs: 500,
+      });
+    }
     return this.running;
+  }
+
+  #isOver(): boolean {
+    return this.#phase === 'stopped';
   }
 
   /** For what begins new work. */

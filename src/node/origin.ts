@@ -36,6 +36,8 @@ export interface Proposal extends Answers {
   failed(error: GearmeshError): void;
   /** True where repeating the commands in a later batch does no harm (job ids, lease tokens). */
   readonly repeatable: boolean;
+  /** Small, and nobody would say it again (a session's end, its credit): taken even where others are refused. */
+  readonly owed?: boolean;
 }
 
 interface Placed {
@@ -82,6 +84,8 @@ export class Origin {
   #applying: Batch | null = null;
   #applyingAt = 0;
   #closed: GearmeshError | null = null;
+  /** Calls that wait to be sent again though the first time may have counted. */
+  readonly #doubtful = new WeakSet<Proposal>();
 
   constructor(parts: OriginParts) {
     this.#parts = parts;
@@ -105,7 +109,7 @@ export class Origin {
       proposal.failed(this.#closed);
       return () => false;
     }
-    if (this.pendingBytes + proposal.bytes > this.#parts.pendingBytesMax) {
+    if (proposal.owed !== true && this.pendingBytes + proposal.bytes > this.#parts.pendingBytesMax) {
       proposal.failed(
         new GearmeshError('LIMIT_REACHED', {
           message: `this node has ${this.pendingBytes} bytes of proposals under way`,
@@ -120,7 +124,7 @@ export class Origin {
     this.#parts.askTurn();
     return () => {
       const at = this.#waiting.indexOf(proposal);
-      if (at < 0) return false;
+      if (at < 0 || this.#doubtful.has(proposal)) return false;
       this.#waiting.splice(at, 1);
       this.#waitingBytes -= proposal.bytes;
       return true;
@@ -174,8 +178,10 @@ export class Origin {
     const again: Proposal[] = [];
     for (const batch of flight) {
       for (const { proposal } of batch.calls) {
-        if (applied === 'none' || proposal.repeatable) again.push(proposal);
-        else proposal.failed(new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' }));
+        if (applied === 'none' || proposal.repeatable) {
+          again.push(proposal);
+          if (applied === 'unknown') this.#doubtful.add(proposal);
+        } else proposal.failed(new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' }));
       }
     }
     for (const proposal of again) this.#waitingBytes += proposal.bytes;
@@ -185,18 +191,15 @@ export class Origin {
   /** The node stops: what was never sent did not happen, of the rest nobody knows. */
   close(): void {
     this.#closed = new GearmeshError('SHUTTING_DOWN');
-    for (const proposal of this.#waiting) proposal.failed(this.#closed);
+    const unknown = new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' });
+    for (const proposal of this.#waiting) {
+      proposal.failed(this.#doubtful.has(proposal) ? unknown : this.#closed);
+    }
     this.#waiting = [];
     this.#waitingBytes = 0;
-    const unknown = new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' });
     for (const batch of this.#flight) for (const { proposal } of batch.calls) proposal.failed(unknown);
     this.#flight = [];
     this.#flightBytes = 0;
-  }
-
-  /** Refuses what is new from now on; what is under way goes on. */
-  refuseNew(error: GearmeshError): void {
-    this.#closed = error;
   }
 
   // What follows is called while entries are applied.

@@ -6,6 +6,7 @@ import { change } from './job-calls.js';
 import type { Origin } from './origin.js';
 import { deadlineOf } from './sessions.js';
 
+/** One call that waits; the same request said again makes another one of the same session. */
 interface Poll {
   readonly session: number;
   readonly finish: () => void;
@@ -23,9 +24,10 @@ export interface PollsParts {
  */
 export class Polls {
   readonly #parts: PollsParts;
-  readonly #waiting = new Map<number, Poll>();
+  readonly #waiting = new Map<number, Set<Poll>>();
   /** Polls whose first job was assigned in the turn that is being applied. */
-  #served: Poll[] = [];
+  readonly #served = new Set<number>();
+  #closed = false;
 
   constructor(parts: PollsParts) {
     this.#parts = parts;
@@ -50,49 +52,72 @@ export class Polls {
     );
     const session = opened.value;
     const held = this.#assignments(session);
-    if (held.length > 0 || o.waitMs <= 0) {
-      if (held.length === 0) this.#stop(session);
-      return held;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const over = (): void => {
-        if (!this.#waiting.delete(session)) return;
-        timer.cancel();
-        resolve();
-      };
-      const timer = clock.setTimer(o.waitMs, over);
-      this.#waiting.set(session, { session, finish: over });
-      call.signal?.addEventListener(
-        'abort',
-        () => {
-          if (!this.#waiting.delete(session)) return;
+    if (held.length > 0) return held;
+    if (o.waitMs > 0 && !this.#closed && call.signal?.aborted !== true) {
+      await new Promise<void>((resolve) => {
+        const over = (): void => {
+          if (!this.#leave(poll)) return;
           timer.cancel();
-          this.#stop(session);
-          reject(new GearmeshError('CANCELLED'));
-        },
-        { once: true },
-      );
-    });
+          call.signal?.removeEventListener('abort', over);
+          resolve();
+        };
+        const poll: Poll = { session, finish: over };
+        const timer = clock.setTimer(o.waitMs, over);
+        this.#join(poll);
+        call.signal?.addEventListener('abort', over, { once: true });
+      });
+    }
     const jobs = this.#assignments(session);
-    if (jobs.length > 0) return jobs;
-    // A job may be assigned before the stop takes effect: what the state holds after it is the answer.
-    await this.#stop(session);
-    if (core.session(session) === null) return [];
-    return this.#assignments(session);
+    if (jobs.length === 0 && !this.#waiting.has(session)) {
+      // A job may be assigned before the stop takes effect: what the state holds after it is the answer.
+      await this.#stop(session);
+      if (core.session(session) !== null) jobs.push(...this.#assignments(session));
+    }
+    if (call.signal?.aborted) throw new GearmeshError('CANCELLED');
+    return jobs;
   }
 
   assigned(session: number): void {
     if (this.#waiting.size === 0) return;
-    const poll = this.#waiting.get(session);
-    if (poll !== undefined) this.#served.push(poll);
+    if (this.#waiting.has(session)) this.#served.add(session);
   }
 
   /** After a run of applies. */
   deliver(): void {
-    if (this.#served.length === 0) return;
-    const served = this.#served;
-    this.#served = [];
-    for (const poll of served) poll.finish();
+    if (this.#served.size === 0) return;
+    for (const session of this.#served) {
+      for (const poll of [...(this.#waiting.get(session) ?? [])]) poll.finish();
+    }
+    this.#served.clear();
+  }
+
+  /** After log was skipped: jobs may have come unseen. */
+  resync(): void {
+    for (const session of this.#waiting.keys()) {
+      const known = this.#parts.core.session(session);
+      if (known === null || known.held > 0) this.#served.add(session);
+    }
+    this.deliver();
+  }
+
+  /** The node is stopping: nobody waits any longer. */
+  close(): void {
+    this.#closed = true;
+    for (const session of this.#waiting.keys()) this.#served.add(session);
+    this.deliver();
+  }
+
+  #join(poll: Poll): void {
+    const polls = this.#waiting.get(poll.session);
+    if (polls === undefined) this.#waiting.set(poll.session, new Set([poll]));
+    else polls.add(poll);
+  }
+
+  #leave(poll: Poll): boolean {
+    const polls = this.#waiting.get(poll.session);
+    if (polls === undefined || !polls.delete(poll)) return false;
+    if (polls.size === 0) this.#waiting.delete(poll.session);
+    return true;
   }
 
   #assignments(session: number): Assignment[] {

@@ -7,6 +7,8 @@ const ASK_AGAIN_MS = 250;
 interface Reader {
   /** Log index that must be applied; -1 while a ReadIndex is under way. */
   index: number;
+  /** The caller gave up. */
+  over: boolean;
   readonly resolve: () => void;
   readonly reject: (error: GearmeshError) => void;
 }
@@ -48,6 +50,10 @@ export class Reads {
 
   flush(): void {
     if (this.#gathering.length === 0) return;
+    if (this.#gathering.some((reader) => reader.over)) {
+      this.#gathering = this.#gathering.filter((reader) => !reader.over);
+      if (this.#gathering.length === 0) return;
+    }
     const context = String(this.#next++);
     if (this.#parts.readIndex(context)) {
       this.#asking.set(context, this.#gathering);
@@ -78,7 +84,7 @@ export class Reads {
     const left: Reader[] = [];
     for (const reader of this.#applying) {
       if (reader.index <= index) reader.resolve();
-      else left.push(reader);
+      else if (!reader.over) left.push(reader);
     }
     this.#applying = left;
   }
@@ -99,16 +105,23 @@ export class Reads {
         reject(gaveUp());
         return;
       }
-      // A reader that gave up stays in its list until the answer comes; settling it twice does nothing.
-      const abort = (): void => reject(gaveUp());
+      // A reader that gave up leaves its list when that is looked at next; settling it twice does nothing.
+      const abort = (): void => {
+        reader.over = true;
+        reject(gaveUp());
+      };
       signal?.addEventListener('abort', abort, { once: true });
       const reader: Reader = {
         index,
+        over: false,
         resolve: () => {
           signal?.removeEventListener('abort', abort);
           resolve();
         },
-        reject,
+        reject: (error) => {
+          signal?.removeEventListener('abort', abort);
+          reject(error);
+        },
       };
       if (index < 0) {
         this.#gathering.push(reader);

@@ -35,7 +35,7 @@ export class Replica {
   #durable = 0;
   #mustSync = false;
   #syncing: Promise<void> | null = null;
-  #installing = false;
+  #installing: Promise<void> | null = null;
   #pumping = false;
   #stopped = false;
   #backlog: LogEntry[] = [];
@@ -48,7 +48,7 @@ export class Replica {
 
   /** Does all that the core has to do by now. Cheap when there is nothing. */
   pump(): void {
-    if (this.#pumping || this.#installing || this.#stopped) return;
+    if (this.#pumping || this.#installing !== null || this.#stopped) return;
     this.#pumping = true;
     try {
       do {
@@ -78,6 +78,7 @@ export class Replica {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#syncing;
+    await this.#installing;
   }
 
   /** Entries that are committed and not yet applied here. */
@@ -128,7 +129,8 @@ export class Replica {
       this.#applyDeferred = true;
       parts.clock.defer(() => {
         this.#applyDeferred = false;
-        if (this.#stopped) return;
+        // A snapshot takes the place of what is left: nothing may be applied to a state that is being replaced.
+        if (this.#stopped || this.#installing !== null) return;
         try {
           this.#applySlice();
         } catch (error) {
@@ -176,28 +178,32 @@ export class Replica {
   }
 
   #install(output: Output): void {
-    this.#installing = true;
+    const parts = this.#parts;
+    // The sync under way may be of a write that the snapshot makes void: the log is one writer's at a time.
     const before = this.#syncing ?? Promise.resolve();
-    this.#syncing = before
-      .then(() => this.#parts.install(output))
-      .then(
-        () => {
-          this.#syncing = null;
-          this.#installing = false;
-          this.#backlog = [];
-          this.#backlogAt = 0;
-          this.#parts.wal.append(null, output.entries);
-          this.#written = output.write;
-          this.#mustSync = true;
-          if (output.messages.length > 0) this.#parts.send(output.messages);
-          if (output.standing !== null) this.#parts.standing(output.standing);
-          this.pump();
-        },
-        (error: unknown) => {
-          this.#syncing = null;
-          this.#stopped = true;
-          this.#parts.fatal(error as Error);
-        },
-      );
+    this.#installing = before
+      .then(async () => {
+        if (this.#stopped) return;
+        await parts.install(output);
+        this.#installing = null;
+        if (this.#stopped) return;
+        this.#backlog = [];
+        this.#backlogAt = 0;
+        parts.wal.append(null, output.entries);
+        this.#written = output.write;
+        this.#mustSync = true;
+        if (output.messages.length > 0) parts.send(output.messages);
+        if (output.standing !== null) parts.standing(output.standing);
+        if (output.reads.length > 0) parts.reads(output.reads);
+        this.pump();
+      })
+      .catch((error: unknown) => {
+        this.#stopped = true;
+        parts.fatal(error as Error);
+      });
+  }
+
+  get installing(): boolean {
+    return this.#installing !== null;
   }
 }

@@ -102,13 +102,14 @@ export class Rounds {
 
   /** A replica in the minority stops: its state is wrong, and nobody should act on it. */
   #diverged(found: Disagreement): void {
-    const against = [...found.others.values()];
+    const counts = new Map<string, number>();
+    for (const hash of found.others.values()) counts.set(hash, (counts.get(hash) ?? 0) + 1);
+    counts.delete(found.own);
     this.#parts.options.log.error(
       { index: found.index, own: found.own, others: Object.fromEntries(found.others) },
       'state hashes differ at one index',
     );
-    const same = against.every((hash) => hash === against[0]);
-    if (!same || against.length * 2 <= this.#parts.members()) return;
+    if (Math.max(...counts.values()) * 2 <= this.#parts.members()) return;
     this.#parts.fatal(
       new Error(
         `the state of this node differs from the majority's at index ${found.index}: it stops; empty its data ` +

@@ -122,8 +122,10 @@ class LocalSession implements WorkerSession {
     const last = this.#checkpoints.get(token);
     if (last !== undefined && now - last < CHECKPOINT_MS) return;
     this.#checkpoints.set(token, now);
-    this.#say(64 + message.length * 3, (builder) =>
-      builder.progress(this.id, this.epoch, token, numerator, denominator, message),
+    this.#say(
+      64 + message.length * 3,
+      (builder) => builder.progress(this.id, this.epoch, token, numerator, denominator, message),
+      false,
     );
   }
 
@@ -162,6 +164,7 @@ class LocalSession implements WorkerSession {
       this.#parts.origin.propose({
         bytes: 48,
         repeatable: true,
+        owed: true,
         encode: (builder) => builder.sessionClose(this.id, this.epoch),
         done: () => resolve(),
         failed: reject,
@@ -223,8 +226,16 @@ class LocalSession implements WorkerSession {
   #say(
     bytes: number,
     encode: (builder: Parameters<Parameters<Origin['propose']>[0]['encode']>[0]) => void,
+    owed = true,
   ): void {
-    this.#parts.origin.propose({ bytes, repeatable: false, encode, done: nothing, failed: nothing });
+    this.#parts.origin.propose({
+      bytes,
+      repeatable: false,
+      owed,
+      encode,
+      done: nothing,
+      failed: nothing,
+    });
   }
 }
 

@@ -13,6 +13,9 @@ const SLICE_MS = 2;
 const FULL_QUEUE_MS = 5;
 /** A transfer that moves nothing for this long is given up. */
 const TRANSFER_STALL_MS = 10_000;
+/** After its last piece a snapshot must be installed within this time. */
+const INSTALL_MS = 30_000;
+const LOOK_MS = 20;
 
 export interface SnapshottingParts {
   readonly core: Core;
@@ -41,6 +44,8 @@ interface Incoming {
   readonly writer: Promise<SnapshotWriter>;
   work: Promise<void>;
   next: number;
+  /** Monotonic ms of the newest piece. */
+  heardMs: number;
 }
 
 /**
@@ -54,6 +59,8 @@ export class Snapshotting {
   #taking: Promise<void> | null = null;
   #sending = new Set<string>();
   #incoming: Incoming | null = null;
+  /** The store takes one writer at a time: what was given up must be over before the next begins. */
+  #givenUp: Promise<void> = Promise.resolve();
   #nextTransfer = 1;
   #stopped = false;
   #takenMs: number;
@@ -87,7 +94,7 @@ export class Snapshotting {
   /** Takes one now; resolves when it is durable and the log behind it is released. */
   take(): Promise<void> {
     // A snapshot being sent must stay the newest one: its packs would be deleted under the reader.
-    if (this.#sending.size > 0) return Promise.resolve();
+    if (this.#sending.size > 0 || this.#receiving()) return Promise.resolve();
     this.#taking ??= this.#take()
       .catch((error: unknown) => {
         if (!this.#stopped) this.#parts.fatal(error as Error);
@@ -101,22 +108,24 @@ export class Snapshotting {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#taking;
-    const incoming = this.#incoming;
-    this.#incoming = null;
-    if (incoming !== null) await incoming.writer.then((writer) => writer.abort()).catch(() => {});
+    if (this.#incoming !== null) this.#abandon(this.#incoming, 'the node is stopping');
+    await this.#givenUp;
   }
 
   /** The core wants `message` (which names a snapshot) delivered: the newest snapshot goes along. */
   send(message: RaftMessage): void {
     const peer = this.#parts.nameOf(message.to);
     if (peer === null || this.#sending.has(peer)) return;
-    if (this.#taking !== null) {
+    const mark = message.snapshot;
+    invariant(mark !== null, 'the message names a snapshot', { to: message.to });
+    const stored = this.#parts.store.newest?.mark.index === mark.index;
+    // One that arrived and was of no use here may be the newest: the next one of this state takes its place.
+    if (!stored && this.#taking === null) void this.take();
+    if (this.#taking !== null || !stored) {
       this.#parts.consensus.reportSnapshot(message.to, false);
       return;
     }
     this.#sending.add(peer);
-    const mark = message.snapshot;
-    invariant(mark !== null, 'the message names a snapshot', { to: message.to });
     this.#parts.log.info({ peer, index: mark.index }, 'sending a snapshot to a node that lags');
     this.#send(peer, message, mark)
       .then(
@@ -142,6 +151,7 @@ export class Snapshotting {
       return;
     }
     incoming.next += 1;
+    incoming.heardMs = this.#parts.clock.monotonicMs();
     const page = readPage(frame.body);
     if (page === null && !frame.last) {
       this.#abandon(incoming, 'a piece is malformed');
@@ -153,7 +163,8 @@ export class Snapshotting {
       if (page !== null) await writer.write(page);
       if (!frame.last) return;
       await writer.finish();
-      this.#incoming = null;
+      if (this.#incoming === incoming) this.#incoming = null;
+      if (this.#stopped) return;
       this.#parts.log.info({ from, index: incoming.message.snapshot!.index }, 'a snapshot arrived');
       this.#parts.arrived(incoming.message);
     });
@@ -174,6 +185,7 @@ export class Snapshotting {
   async #take(): Promise<void> {
     const { core, clock, store, consensus, wal } = this.#parts;
     const began = clock.monotonicMs();
+    await this.#givenUp;
     const cursor = core.beginSnapshot();
     const mark: SnapshotMark = {
       index: cursor.index,
@@ -215,7 +227,6 @@ export class Snapshotting {
 
   async #send(peer: string, message: RaftMessage, mark: SnapshotMark): Promise<boolean> {
     const { store } = this.#parts;
-    if (store.newest === null || store.newest.mark.index !== mark.index) return false;
     const transfer = this.#nextTransfer++;
     let seq = 0;
     await this.#push(peer, {
@@ -230,7 +241,21 @@ export class Snapshotting {
       await this.#push(peer, { type: 'piece', transfer, seq: seq++, last: false, body });
     }
     await this.#push(peer, { type: 'piece', transfer, seq, last: true, body: null });
-    return true;
+    return this.#installedThere(peer, message.to, mark.index);
+  }
+
+  /** Until the other side has installed it: asked for more before, it would want the snapshot again. */
+  async #installedThere(peer: string, id: number, index: number): Promise<boolean> {
+    const { clock, consensus, transport } = this.#parts;
+    const until = clock.monotonicMs() + INSTALL_MS;
+    while (!this.#stopped && transport.isConnected(peer) && clock.monotonicMs() < until) {
+      const progress = consensus.status().progress.find((one) => one.id === id);
+      if (progress === undefined || progress.match >= index || progress.state !== 'snapshot') return true;
+      await new Promise<void>((resolve) => {
+        clock.setTimer(LOOK_MS, resolve);
+      });
+    }
+    return false;
   }
 
   async #push(peer: string, frame: PeerFrame): Promise<void> {
@@ -249,8 +274,14 @@ export class Snapshotting {
     if (this.#incoming !== null) this.#abandon(this.#incoming, 'another one begins');
     const message = messageFromWire(frame.body);
     const mark = message.snapshot;
-    if (mark === null || mark.index <= this.#parts.core.appliedIndex) return;
-    const writer = (this.#taking ?? Promise.resolve()).then(() => this.#parts.store.begin(mark));
+    if (mark === null) return;
+    if (mark.index <= this.#parts.core.appliedIndex) {
+      // Known here already: the core says so, and the leader goes on behind it.
+      this.#parts.arrived(message);
+      return;
+    }
+    const before = Promise.all([this.#taking, this.#givenUp]);
+    const writer = before.then(() => this.#parts.store.begin(mark));
     const incoming: Incoming = {
       from,
       transfer: frame.transfer,
@@ -258,17 +289,28 @@ export class Snapshotting {
       writer,
       work: writer.then(() => {}),
       next: 1,
+      heardMs: this.#parts.clock.monotonicMs(),
     };
     incoming.work.catch((error: unknown) => this.#abandon(incoming, (error as Error).message));
     this.#incoming = incoming;
     this.#parts.log.info({ from, index: mark.index }, 'receiving a snapshot');
   }
 
+  /** True while another node's snapshot is coming in; one whose pieces stopped coming is given up. */
+  #receiving(): boolean {
+    if (this.#incoming === null) return false;
+    const silentMs = this.#parts.clock.monotonicMs() - this.#incoming.heardMs;
+    if (silentMs > TRANSFER_STALL_MS * 2) this.#abandon(this.#incoming, 'no more pieces came');
+    return this.#incoming !== null;
+  }
+
   #abandon(incoming: Incoming, reason: string): void {
     if (this.#incoming !== incoming) return;
     this.#incoming = null;
     this.#parts.log.warn({ from: incoming.from, reason }, 'receiving a snapshot was given up');
-    void incoming.writer.then((writer) => writer.abort()).catch(() => {});
+    const over = incoming.work.catch(() => {}).then(() => incoming.writer);
+    const before = this.#givenUp;
+    this.#givenUp = before.then(() => over.then((writer) => writer.abort())).catch(() => {});
   }
 }
 

@@ -7,8 +7,9 @@ import type { LiveData, LiveSink } from './live-data.js';
 
 /** How long the end of a job waits for data chunks that are still on their way from the worker's node. */
 const LATE_DATA_MS = 1_000;
-/** Chunks that came before their attempt was applied here: at most so many calls are kept. */
+/** Chunks that came before their attempt was applied here: at most so many calls and bytes are kept. */
 const EARLY_MAX = 1_024;
+const EARLY_BYTES_MAX = 1024 * 1024;
 
 interface EarlyData {
   readonly token: number;
@@ -23,6 +24,7 @@ interface Watched {
   /** Number of the next chunk of this attempt. */
   next: number;
   early: EarlyData[];
+  earlyBytes: number;
   end: JobView | null;
   endTimer: Timer | null;
 }
@@ -68,6 +70,7 @@ export class Watching implements LiveSink {
         attempt: job.attempt,
         next: 0,
         early: [],
+        earlyBytes: 0,
         end: null,
         endTimer: null,
       };
@@ -93,6 +96,11 @@ export class Watching implements LiveSink {
     if (this.#watched.size === 0) return;
     const entry = this.#watched.get(seq);
     if (entry === undefined) return;
+    if (entry.end !== null) {
+      // It had ended, and late data is not waited for any longer.
+      this.#end(seq, entry, entry.end);
+      return;
+    }
     if (kind === 'deleted') {
       this.#fail(seq, entry, new GearmeshError('NOT_FOUND', { message: 'the job was deleted' }));
       return;
@@ -107,6 +115,7 @@ export class Watching implements LiveSink {
       this.#tell(entry, 'started', job);
       const early = entry.early;
       entry.early = [];
+      entry.earlyBytes = 0;
       for (const one of early) this.data(seq, one.token, one.first, one.chunks);
       return;
     }
@@ -126,7 +135,10 @@ export class Watching implements LiveSink {
     const entry = this.#watched.get(seq);
     if (entry === undefined || token < entry.token) return;
     if (token > entry.token) {
-      if (entry.early.length < EARLY_MAX) entry.early.push({ token, first, chunks });
+      const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+      if (entry.early.length >= EARLY_MAX || entry.earlyBytes + bytes > EARLY_BYTES_MAX) return;
+      entry.early.push({ token, first, chunks });
+      entry.earlyBytes += bytes;
       return;
     }
     const known = entry.next - first;
@@ -150,14 +162,21 @@ export class Watching implements LiveSink {
   resync(): void {
     for (const [seq, entry] of [...this.#watched]) {
       const job = this.#parts.core.job(seq);
+      if (entry.end !== null) continue; // its end is about to be told
       if (job === null) {
         this.#fail(seq, entry, new GearmeshError('NOT_FOUND', { message: 'the job is no longer kept' }));
       } else if (isEnded(job)) {
         this.#end(seq, entry, job);
       } else if (job.token !== entry.token && job.state === 'running') {
         this.job(seq, 'started');
+      } else if (job.state !== 'running' && entry.token !== 0) {
+        this.#tell(entry, 'queued', job);
       }
     }
+    this.#parts.liveData.sweep((seq) => {
+      const state = this.#parts.core.stateOf(seq);
+      return state !== 'queued' && state !== 'running' && state !== 'scheduled';
+    });
   }
 
   failAll(error: GearmeshError): void {
