@@ -1,7 +1,6 @@
 export { createBatchBuilder } from './batch-builder.js';
 export { encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
-export { type CoreOptions, createCore } from './core.js';
+export { createCore } from './core.js';
 export * from './errors.js';
 export type * from './interface.js';
-export { SETTING_KEYS } from './settings.js';
 export * from './types.js';

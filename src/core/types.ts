@@ -1,6 +1,5 @@
 /** Shapes that enter and leave the state machine. Times: `*Us` counts the elapsed clock, `*Wall` the wall clock in ms. */
 
-export const PRIORITIES = ['high', 'normal', 'low'] as const;
 /** 0 high, 1 normal, 2 low. */
 export type PriorityRank = 0 | 1 | 2;
 

@@ -6,9 +6,11 @@ import type { Refusal } from '../core/types.js';
 export function refusalError(refusal: Refusal, limit: string, limitValue: number): GearmeshError {
   const code: ErrorCode = refusal;
   if (refusal === 'LIMIT_REACHED') {
+    // As operators know it: the name of its setting, e.g. limits.jobs-max.
+    const name = `limits.${limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     return new GearmeshError(code, {
-      message: `the limit ${limit} = ${limitValue} is reached`,
-      metadata: { limit, value: String(limitValue) },
+      message: `the limit ${name} = ${limitValue} is reached`,
+      metadata: { limit: name, value: String(limitValue) },
       retryAfterMs: 1_000,
     });
   }

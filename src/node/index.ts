@@ -4,6 +4,4 @@ export {
   DEFAULT_TIMINGS,
   type Log,
   type NodeObserver,
-  type NodeOptions,
-  type NodeTimings,
 } from './options.js';

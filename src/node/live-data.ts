@@ -4,7 +4,7 @@ import type { Clock } from '../base/clock.js';
 /** Bytes of data kept per lease, so that a watcher that comes late or anew gets what was said before. */
 const REPLAY_BYTES_MAX = 256 * 1024;
 /** How long they are kept after the job ended. */
-const REPLAY_AFTER_END_MS = 2_000;
+export const REPLAY_AFTER_END_MS = 2_000;
 
 const SUBSCRIBE = 1;
 const UNSUBSCRIBE = 2;

@@ -22,7 +22,7 @@ export interface NodeObserver {
   leaderChanged(leader: string, term: number): void;
   /** Jobs that began on workers of this node: from submission (or becoming due) to the assignment, in microseconds. */
   started(microseconds: number): void;
-  /** Jobs that ended through workers of this node: from submission to the end, in microseconds. */
+  /** Jobs that workers of this node completed: from submission to the end, in microseconds. */
   ended(microseconds: number): void;
   snapshotTaken(milliseconds: number, bytes: number): void;
 }

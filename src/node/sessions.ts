@@ -44,6 +44,8 @@ class LocalSession implements WorkerSession {
   /** Leases by the time of their assignment, oldest first, until they ended or were acknowledged in the log. */
   #unsettled: Unsettled[] = [];
   readonly #checkpoints = new Map<number, number>();
+  /** Submission time of what was assigned here, by token: for the time from submission to the end. */
+  readonly #created = new Map<number, number>();
 
   constructor(
     parts: SessionsParts,
@@ -99,6 +101,7 @@ class LocalSession implements WorkerSession {
         },
         outcome: (position, token, refusal, revision) => {
           results[position] = { token, revision, error: refusal === null ? null : leaseError(refusal) };
+          this.#settled(token, refusal === null && placed[position]!.kind === 'complete');
         },
         done: () => resolve(results),
         failed: reject,
@@ -172,6 +175,11 @@ class LocalSession implements WorkerSession {
     });
   }
 
+  lost(token: number, reason: LeaseLostReason): void {
+    this.#created.delete(token);
+    this.port.leasesLost([{ token, reason }]);
+  }
+
   /** The core ended it (elsewhere attached, closed, expired): the connection learns why. */
   ended(error: GearmeshError | null): void {
     if (!this.#open) return;
@@ -189,6 +197,7 @@ class LocalSession implements WorkerSession {
       if (job === null || job.token !== token) continue;
       jobs.push({ token, attempt: job.attempt, deadlineWall: deadlineOf(job), job });
       tokens.push(token);
+      this.#created.set(token, job.createdUs);
       observer.started(Math.max(0, core.elapsedUs - job.createdUs));
     }
     this.fresh.length = 0;
@@ -215,6 +224,14 @@ class LocalSession implements WorkerSession {
     for (const token of this.#checkpoints.keys()) {
       if (core.seqOfToken(token) === 0) this.#checkpoints.delete(token);
     }
+  }
+
+  #settled(token: number, completed: boolean): void {
+    const created = this.#created.get(token);
+    if (created === undefined) return;
+    this.#created.delete(token);
+    const { core, observer } = this.#parts;
+    if (completed) observer.ended(Math.max(0, core.elapsedUs - created));
   }
 
   #end(): void {
@@ -296,7 +313,7 @@ export class Sessions {
 
   leaseLost(session: number, epoch: number, token: number, reason: LeaseLostReason): void {
     const local = this.#local.get(session);
-    if (local !== undefined && local.epoch === epoch) local.port.leasesLost([{ token, reason }]);
+    if (local !== undefined && local.epoch === epoch) local.lost(token, reason);
   }
 
   cancelRequested(session: number, epoch: number, token: number, reason: string, graceMs: number): void {

@@ -3,7 +3,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { JobEventKind, JobView } from '../core/types.js';
 import type { JobEventKindForWatchers, JobWatcher, Watch } from './interface.js';
-import type { LiveData, LiveSink } from './live-data.js';
+import { type LiveData, type LiveSink, REPLAY_AFTER_END_MS } from './live-data.js';
 
 /** How long the end of a job waits for data chunks that are still on their way from the worker's node. */
 const LATE_DATA_MS = 1_000;
@@ -52,7 +52,9 @@ export class Watching implements LiveSink {
   /** Starts with the job as it stands. An ended job is told at once and not kept. */
   add(job: JobView, watcher: JobWatcher): Watch {
     watcher.state('accepted', job);
-    if (isEnded(job)) {
+    const ended = isEnded(job);
+    const recent = this.#parts.core.wall - job.finishedWall < REPLAY_AFTER_END_MS;
+    if (ended && (job.dataCount === 0 || !recent || this.#watched.has(job.seq))) {
       // Chunks of the past are gone: say so before the end, so that nobody waits for them.
       if (job.dataCount > 0) watcher.dataGap(job.attempt, 0, job.dataCount - 1);
       watcher.state('ended', job);
@@ -76,6 +78,8 @@ export class Watching implements LiveSink {
       };
       this.#watched.set(job.seq, entry);
       const mine = entry;
+      // It ended a moment ago: its worker's node still has its last chunks.
+      if (ended) this.#awaitData(job.seq, mine, job);
       this.#parts.liveData.watch(job.seq, () => ({ token: mine.token, next: mine.next }));
     } else {
       if (entry.next > 0) watcher.dataGap(entry.attempt, 0, entry.next - 1);
@@ -127,13 +131,14 @@ export class Watching implements LiveSink {
       this.#end(seq, entry, job);
       return;
     }
-    entry.end = { ...job, payload: Buffer.from(job.payload), result: Buffer.from(job.result) };
-    entry.endTimer = this.#parts.clock.setTimer(LATE_DATA_MS, () => this.#end(seq, entry, entry.end!));
+    this.#awaitData(seq, entry, job);
   }
 
   data(seq: number, token: number, first: number, chunks: readonly Uint8Array[]): void {
     const entry = this.#watched.get(seq);
     if (entry === undefined || token < entry.token) return;
+    // An ended job shows no lease any more: what is replayed is its last one's.
+    if (entry.token === 0 && entry.end !== null) entry.token = token;
     if (token > entry.token) {
       const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
       if (entry.early.length >= EARLY_MAX || entry.earlyBytes + bytes > EARLY_BYTES_MAX) return;
@@ -181,6 +186,13 @@ export class Watching implements LiveSink {
 
   failAll(error: GearmeshError): void {
     for (const [seq, entry] of [...this.#watched]) this.#fail(seq, entry, error);
+  }
+
+  /** Keeps the end (a copy: the job's bytes may go) until its data is whole, for a while. */
+  #awaitData(seq: number, entry: Watched, job: JobView): void {
+    const end = { ...job, payload: Buffer.from(job.payload), result: Buffer.from(job.result) };
+    entry.end = end;
+    entry.endTimer = this.#parts.clock.setTimer(LATE_DATA_MS, () => this.#end(seq, entry, end));
   }
 
   #tell(entry: Watched, kind: JobEventKindForWatchers, job: JobView): void {

@@ -15,6 +15,7 @@ export interface SimClusterOptions {
   /** A lie told on purpose, to see that the checks notice: a sync that returns before anything is durable. */
   readonly plant?: 'acknowledge-before-sync';
   readonly snapshotLogBytes?: number;
+  readonly keepLogBytes?: number;
   readonly maxSyncMs?: number;
 }
 
@@ -58,7 +59,10 @@ export class SimNode {
     const disk = this.disk.mount();
     const log: Log = {
       debug: () => {},
-      info: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
+      info: (fields, message) => {
+        if (message === 'state replaced by a snapshot') this.#cluster.installs += 1;
+        world.note(`${this.name} ${message} ${JSON.stringify(fields)}`);
+      },
       warn: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
       error: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
     };
@@ -78,7 +82,7 @@ export class SimNode {
       timings: DEFAULT_TIMINGS,
       segmentBytes: SEGMENT_BYTES,
       snapshotLogBytes: options.snapshotLogBytes ?? 512 * 1024,
-      keepLogBytes: 64 * 1024,
+      keepLogBytes: options.keepLogBytes ?? 64 * 1024,
       diskReserveBytes: 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: 1_000,
@@ -130,6 +134,8 @@ export class SimCluster {
   readonly options: SimClusterOptions;
   readonly nodes: SimNode[] = [];
   readonly peers: PeerAddress[] = [];
+  /** Snapshots of one node that took the place of another's state. */
+  installs = 0;
 
   constructor(world: World, options: SimClusterOptions) {
     this.world = world;

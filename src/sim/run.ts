@@ -29,6 +29,8 @@ export interface RunReport {
   readonly leaderChanges: number;
   readonly framesLost: number;
   readonly snapshots: number;
+  /** Times that a node took over another one's state. */
+  readonly installs: number;
   readonly virtualMs: number;
   readonly events: number;
   /** Empty when every promise was kept. */
@@ -41,7 +43,11 @@ export interface RunReport {
  */
 export async function runSeed(options: RunOptions): Promise<RunReport> {
   const world = new World(options.seed, options.lines ?? null);
+  // Some runs keep so little log that whoever was away for a moment needs another node's state.
+  const logBytes = world.random.pick([16, 64, 512]) * 1024;
   const cluster = new SimCluster(world, {
+    snapshotLogBytes: logBytes,
+    keepLogBytes: logBytes >> 3,
     ...options,
     nodes: options.nodes ?? 3,
     settings: { retentionMs: 86_400_000, retainedJobsMax: 1_000_000, ...options.settings },
@@ -97,6 +103,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
       (sum, node) => sum + ((node.node?.parts?.store.newest?.mark.index ?? 0) > 1 ? 1 : 0),
       0,
     ),
+    installs: cluster.installs,
     virtualMs: world.now,
     events: world.events,
     violations,
@@ -172,7 +179,9 @@ class Chaos {
     const node = nodes.find((one) => one.name === name)!;
     this.crashes += 1;
     node.kill(powerLoss);
-    world.after(world.random.between(50, 1_500), () => {
+    // Now and then long enough for the log to go on without it.
+    const downMs = world.random.chance(150) ? 5_000 : world.random.between(50, 1_500);
+    world.after(downMs, () => {
       if (!node.up) void node.start();
     });
   }
@@ -227,6 +236,11 @@ function judge(cluster: SimCluster, history: History, violations: string[]): voi
         );
       }
       if (tokens.size > 1) violations.push(`${id} was completed under ${tokens.size} leases`);
+      const last = Math.max(...(history.leases.get(id) ?? []));
+      if (last > Math.max(...tokens)) violations.push(`${id} was leased again after its completion`);
+      if (job !== null && Buffer.from(job.result).toString() !== id) {
+        violations.push(`${id} has another result at ${node.name} than the accepted one`);
+      }
     }
     const seen = core.listJobs({
       namespace: NAMESPACE,
@@ -239,6 +253,14 @@ function judge(cluster: SimCluster, history: History, violations: string[]): voi
     });
     for (const job of seen.jobs) {
       if (!history.tried.has(job.id)) violations.push(`${node.name} has ${job.id}, which nobody submitted`);
+    }
+  }
+  violations.push(...history.broken);
+  for (const watch of history.watches) {
+    const node = cluster.nodes.find((one) => one.name === watch.node)!;
+    // A watch dies with its node; while that lives it comes to an end, as every accepted job does.
+    if (node.starts === watch.starts && !watch.ended()) {
+      violations.push(`the watch of ${watch.id} at ${watch.node} never ended`);
     }
   }
   if (hashes.size > 1) violations.push(`state hashes differ: ${[...hashes].join(' ')}`);

@@ -1,6 +1,6 @@
 import { UlidSource } from '../base/ulid.js';
 import type { FunctionSpec, JobSpec } from '../core/types.js';
-import type { Assignment, OutcomeBySession, SessionPort, WorkerSession } from '../node/index.js';
+import type { Assignment, JobWatcher, OutcomeBySession, SessionPort, WorkerSession } from '../node/index.js';
 import type { SimCluster, SimNode } from './cluster.js';
 import type { SeededRandom } from './random.js';
 import type { World } from './world.js';
@@ -19,7 +19,13 @@ export class History {
   readonly completed = new Map<string, Set<number>>();
   /** Lease tokens seen by workers, by job id, in order of arrival. */
   readonly leases = new Map<string, number[]>();
+  /** Watches that were opened at one life of a node. */
+  readonly watches: { id: string; node: string; starts: number; ended: () => boolean }[] = [];
+  /** Promises seen broken while it happened. */
+  readonly broken: string[] = [];
   unknown = 0;
+  reads = 0;
+  watched = 0;
 }
 
 /** Fails after `ms`, as a client's deadline does. */
@@ -74,12 +80,71 @@ export class SimClient {
             world.note(`client refused ${result.error.code}`);
           }
         });
+        const accepted = specs.filter((_, i) => results[i]!.error === null);
+        if (accepted.length > 0 && this.#random.chance(300)) await this.#read(this.#random.pick(accepted).id);
+        if (accepted.length > 0 && this.#random.chance(100)) void this.#watch(this.#random.pick(accepted).id);
         return;
       } catch {
         this.#history.unknown += 1;
         await world.sleep(this.#random.between(5, 200));
       }
     }
+  }
+
+  /** What was acknowledged is there for every reader that asks from now on, at whichever node; and so is its end. */
+  async #read(id: string): Promise<void> {
+    const { world } = this.#cluster;
+    const ended = this.#history.completed.has(id);
+    const target = this.#random.pick(this.#cluster.nodes);
+    const read = { consistency: 'linearizable', minRevision: 0 } as const;
+    try {
+      const job = await within(
+        world,
+        CALL_MS,
+        target.attached((node) => node.getJob(NAMESPACE, id, read)),
+      );
+      this.#history.reads += 1;
+      if (ended && job.state !== 'succeeded')
+        this.#broken(`${target.name} read ${id} as ${job.state} after its end`);
+    } catch (error) {
+      if ((error as { code?: string }).code === 'NOT_FOUND') {
+        this.#broken(`${target.name} did not find ${id} after its acknowledgement`);
+      }
+    }
+  }
+
+  /** Follows a job: one end, and nothing behind it. */
+  async #watch(id: string): Promise<void> {
+    const target = this.#random.pick(this.#cluster.nodes);
+    let ends = 0;
+    const end = (): void => {
+      ends += 1;
+      this.#history.watched += 1;
+      if (ends > 1) this.#broken(`the watch of ${id} at ${target.name} ended twice`);
+    };
+    const watcher: JobWatcher = {
+      state: (kind, job) => {
+        if (ends > 0) this.#broken(`the watch of ${id} at ${target.name} says ${kind} after its end`);
+        const over = job.state !== 'queued' && job.state !== 'running' && job.state !== 'scheduled';
+        if (kind === 'ended' && !over) this.#broken(`the watch of ${id} ended while it is ${job.state}`);
+        if (kind === 'ended') end();
+      },
+      progress: () => {},
+      data: () => {},
+      dataGap: () => {},
+      failed: end,
+    };
+    const { starts } = target;
+    const opened = await target
+      .attached((node) =>
+        node.watchJob(NAMESPACE, id, watcher, { consistency: 'linearizable', minRevision: 0 }),
+      )
+      .catch(() => null);
+    if (opened !== null) this.#history.watches.push({ id, node: target.name, starts, ended: () => ends > 0 });
+  }
+
+  #broken(what: string): void {
+    this.#history.broken.push(what);
   }
 
   #spec(): JobSpec {

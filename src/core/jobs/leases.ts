@@ -236,7 +236,7 @@ function maxAttempts(state: State, policy: RetryPolicy | null): number {
 }
 
 /** Pause after the attempt: initial × multiplier^(attempt - 1), at most the greatest, then the jitter. Milliseconds. */
-export function backoffMs(state: State, own: RetryPolicy | null, attempt: number, seed: number): number {
+function backoffMs(state: State, own: RetryPolicy | null, attempt: number, seed: number): number {
   const policy = own ?? state.settings;
   const { maxBackoffMs, multiplierPermille, jitterPermille } = policy;
   let pause = Math.min(policy.initialBackoffMs, maxBackoffMs);
