@@ -25,11 +25,8 @@ ENDPOINT = os.environ.get("GEARMESH_ENDPOINT", "127.0.0.1:7730").split(",")[0]
 
 
 def connect():
-    # Retries what is safe to repeat, as proto/service_config.json says. A larger message than 4 MiB may come.
-    options = [
-        ("grpc.service_config", (PROTO / "service_config.json").read_text()),
-        ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    ]
+    # Retries what is safe to repeat.
+    options = [("grpc.service_config", (PROTO / "service_config.json").read_text())]
     return grpc.insecure_channel(ENDPOINT, options)
 
 
