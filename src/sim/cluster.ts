@@ -22,7 +22,7 @@ export interface SimClusterOptions {
 /** One simulated machine: its disk outlives the processes that run on it. */
 export class SimNode {
   readonly name: string;
-  readonly disk = new MemoryDisk();
+  disk = new MemoryDisk();
   readonly #cluster: SimCluster;
   readonly #random: SeededRandom;
   #clock: SimClock | null = null;
@@ -111,6 +111,11 @@ export class SimNode {
     const gone = [...this.#gone];
     this.#gone = new Set();
     for (const tell of gone) tell();
+  }
+
+  /** A new, empty disk is put into the machine; to be called while it is down. */
+  wipe(): void {
+    this.disk = new MemoryDisk();
   }
 
   /** Rejects when the process dies before `work` is done: what a client sees as a lost connection. */
