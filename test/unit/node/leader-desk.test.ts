@@ -1,0 +1,153 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Proposed } from '../../../src/consensus/types.js';
+import { LeaderDesk } from '../../../src/node/leader-desk.js';
+import type { World } from '../../../src/sim/world.js';
+import { Machine, newWorld, pass } from './parts.js';
+
+describe('the leader takes batches', () => {
+  let world: World;
+  let machine: Machine;
+  let desk: LeaderDesk;
+  let proposed: Uint8Array[];
+  let answer: Proposed;
+  let incarnation: number;
+
+  beforeEach(() => {
+    world = newWorld();
+    machine = new Machine();
+    proposed = [];
+    answer = 'accepted';
+    const consensus = {
+      propose: (entries: readonly Uint8Array[]) => {
+        if (answer === 'accepted') proposed.push(...entries);
+        return answer;
+      },
+    };
+    desk = new LeaderDesk({
+      core: machine.core,
+      consensus: consensus as never,
+      clock: world.clock(0),
+      askTurn: () => {},
+    });
+    incarnation = machine.nodeUp('n2');
+    desk.open(2);
+  });
+
+  function batch(seq: number): Uint8Array {
+    return machine.batch(incarnation, seq, (builder) => builder.pause('default', 'f', seq % 2 === 0));
+  }
+
+  it('once each and in order', () => {
+    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept(incarnation, 3, batch(3))).toBe(2);
+    expect(desk.accept(incarnation, 2, batch(2))).toBeNull();
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+    machine.core.apply(++machine.index, proposed[0]!, machine.effects);
+    expect(machine.core.lastBatch(incarnation)).toBe(2);
+  });
+
+  it('of no incarnation that it does not know', () => {
+    expect(desk.accept(incarnation + 7, 1, batch(1))).toBe(0);
+  });
+
+  it('and goes on behind what the log holds when it comes to office', () => {
+    machine.entry([batch(1)]);
+    desk.close();
+    desk.open(3);
+    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    desk.flush();
+    expect(proposed).toEqual([]);
+    expect(desk.accept(incarnation, 3, batch(3))).toBe(2);
+  });
+
+  it('anew after an office in which they were proposed and lost', () => {
+    desk.accept(incarnation, 1, batch(1));
+    desk.flush();
+    desk.close();
+    desk.open(3);
+    proposed = [];
+    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+  });
+
+  it('and keeps them while the log takes nothing', () => {
+    answer = 'dropped';
+    desk.accept(incarnation, 1, batch(1));
+    desk.flush();
+    expect(desk.isOpen).toBe(true);
+    answer = 'accepted';
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+  });
+
+  it('and is closed when it turns out to be out of office', () => {
+    answer = 'not-leader';
+    desk.accept(incarnation, 1, batch(1));
+    desk.flush();
+    expect(desk.isOpen).toBe(false);
+  });
+
+  it('without holding more than its limit', () => {
+    let seq = 1;
+    while (desk.accept(incarnation, seq, batch(seq)) === null) seq += 1;
+    expect(seq).toBe(1_025);
+    for (let i = 0; i < 10; i++) expect(desk.accept(0, 0, new Uint8Array(4))).toBeNull();
+    expect(desk.accept(incarnation, seq, batch(seq))).toBe(seq);
+  });
+
+  it('in entries of a bounded size', () => {
+    const large = new Uint8Array(200 * 1024);
+    for (let seq = 1; seq <= 4; seq++) desk.accept(incarnation, seq, large);
+    desk.flush();
+    expect(proposed).toHaveLength(2);
+    for (const entry of proposed) expect(entry.length).toBeLessThanOrEqual(1024 * 1024);
+  });
+
+  it('and lets time between two leaders count as nothing', async () => {
+    const before = machine.core.elapsedUs;
+    desk.close();
+    await pass(world, 60_000);
+    desk.open(3);
+    expect(desk.elapsedUs()).toBe(before);
+    await pass(world, 5);
+    expect(desk.elapsedUs()).toBe(before + 5_000);
+  });
+
+  it('and moves time by a tick when a timer is due', async () => {
+    const spec = {
+      id: '01KDVDNW00ABCDEFGHJKMNPQRS',
+      function: 'f',
+      payload: new Uint8Array(0),
+      contentType: '',
+      metadata: [],
+      priority: 1,
+      runAtWall: 0,
+      delayMs: 500,
+      uniqueKey: '',
+      retry: null,
+      runTimeoutMs: 0,
+      startDeadlineWall: 0,
+      retentionMs: -1,
+      traceparent: '',
+      foreground: false,
+      seed: 1,
+    } as const;
+    machine.entry([machine.batch(incarnation, 1, (builder) => builder.submit('default', spec))]);
+    const seq = machine.core.seqOf('default', spec.id);
+    expect(machine.core.stateOf(seq)).toBe('scheduled');
+    desk.afterApply();
+    await pass(world, 400);
+    desk.flush();
+    expect(proposed).toEqual([]);
+    await pass(world, 200);
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+    machine.core.apply(++machine.index, proposed[0]!, machine.effects);
+    expect(machine.core.stateOf(seq)).toBe('queued');
+  });
+});
