@@ -163,10 +163,15 @@ function submitPart(
             return;
           }
           if (seq === 0) {
-            // All or nothing: this one was fine, another one was not.
-            const message = 'nothing of the batch was done: another job of it was refused';
-            const error = new GearmeshError('WRONG_STATE', { message });
-            results[position] = { jobId: spec.id, seq, disposition, state: 'queued', revision: 0, error };
+            // All or nothing: this one was fine, another one was not. `done` says which error that was.
+            results[position] = {
+              jobId: spec.id,
+              seq,
+              disposition,
+              state: 'queued',
+              revision: 0,
+              error: null,
+            };
             return;
           }
           if (disposition === 'created') {
@@ -185,7 +190,11 @@ function submitPart(
           };
         },
         done: (revision) => {
-          for (const result of results) if (result.revision === -1) result.revision = revision;
+          const refused = options.allOrNothing ? results.find((result) => result.error !== null) : undefined;
+          for (const result of results) {
+            if (result.revision === -1) result.revision = revision;
+            if (refused !== undefined) result.error ??= refused.error;
+          }
           resolve(results);
         },
         failed: reject,

@@ -88,14 +88,18 @@ async function submitJob(
     const signal = late === null ? context.signal : AbortSignal.any([context.signal, late]);
     const run = client.run(name, payload, { ...options, signal });
     const chunks: Uint8Array[] = [];
+    let accepted = false;
     try {
       for await (const event of run) {
+        accepted = true;
         if (event.type !== 'data') tellEvent(context, flags, event);
         else if (flags.json) chunks.push(event.chunk);
         else context.stdout.write(event.chunk);
       }
     } catch (error) {
       if (late?.aborted !== true || context.signal.aborted) throw error;
+      if (!accepted)
+        throw new CliError('UNAVAILABLE', 'no node accepted the job in time', 'are they running?');
       throw new CliError('TIMEOUT', `job ${run.jobId} has not ended in time`, 'waiting stops, not the job');
     }
     const result = await run.result;
