@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { FormationDesk, judgeHello } from '../../../src/node/formation.js';
+import type { Formation } from '../../../src/node/members.js';
+import type { Hello, PeerAddress } from '../../../src/peer/types.js';
+import type { World } from '../../../src/sim/world.js';
+import { newWorld, pass, silent } from './parts.js';
+
+const NAMES = ['n1', 'n2', 'n3'];
+const PEERS: PeerAddress[] = NAMES.map((name) => ({ name, host: name, port: 7731 }));
+
+function diskOf(name: string, life = 0): string {
+  return `${name.slice(1)}${life}`.padEnd(32, 'ab');
+}
+
+function hello(name: string, clusterId: string | null, diskId = diskOf(name)): Hello {
+  return {
+    protocol: 1,
+    featureLevel: 1,
+    name,
+    diskId,
+    clusterId,
+    clusterName: 'c',
+    grpc: '',
+    http: '',
+    peer: `${name}:7731`,
+    version: '0',
+  };
+}
+
+class Disk {
+  promised: Formation | null = null;
+  cluster: Formation | null = null;
+}
+
+describe('an empty disk', () => {
+  let world: World;
+  let disks: Map<string, Disk>;
+  let desks: Map<string, FormationDesk>;
+  let up: Set<string>;
+  /** Topics that do not reach a node, as `topic>name`. */
+  let lost: Set<string>;
+
+  beforeEach(() => {
+    world = newWorld();
+    disks = new Map(NAMES.map((name) => [name, new Disk()]));
+    desks = new Map();
+    up = new Set();
+    lost = new Set();
+  });
+
+  function start(name: string, clusterName = 'c'): Promise<Formation | null> {
+    const disk = disks.get(name)!;
+    up.add(name);
+    const desk = new FormationDesk({
+      name,
+      clusterName,
+      peers: PEERS,
+      settings: {},
+      memory: {
+        diskId: diskOf(name),
+        prepared: async () => disk.promised,
+        prepare: async (formation) => {
+          disk.promised = formation;
+        },
+        join: async (formation) => {
+          disk.cluster = formation;
+        },
+      },
+      clock: world.clock(0),
+      random: world.random,
+      log: silent,
+      asking: {
+        ask: async (to: string, topic: string, body: unknown) => {
+          if (!up.has(to) || lost.has(`${topic}>${to}`)) throw new Error('no answer');
+          if (topic === 'form.decided') return disks.get(to)!.cluster?.clusterId ?? null;
+          return desks.get(to)!.answer(topic, body);
+        },
+      } as never,
+      hello: (peer) => (up.has(peer) ? hello(peer, disks.get(peer)!.cluster?.clusterId ?? null) : null),
+      ownPeerAddress: `${name}:7731`,
+    });
+    desks.set(name, desk);
+    return desk.run();
+  }
+
+  function clusters(): (string | undefined)[] {
+    return NAMES.map((name) => disks.get(name)!.cluster?.clusterId);
+  }
+
+  it('forms a cluster with all listed peers, which agree on id and members', async () => {
+    for (const name of NAMES) void start(name);
+    await pass(world, 1_000);
+    expect(new Set(clusters()).size).toBe(1);
+    expect(disks.get('n3')!.cluster!.members.map((member) => member.diskId)).toEqual(
+      NAMES.map((name) => diskOf(name)),
+    );
+  });
+
+  it('waits while a listed peer is missing', async () => {
+    void start('n1');
+    void start('n2');
+    await pass(world, 5_000);
+    expect(clusters()).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('never forms with another wiped one while a third belongs to a cluster', async () => {
+    disks.get('n3')!.cluster = { clusterId: 'old', clusterName: 'c', members: [], settings: {} };
+    up.add('n3');
+    void start('n1');
+    void start('n2');
+    await pass(world, 5_000);
+    expect(clusters()).toEqual([undefined, undefined, 'old']);
+  });
+
+  it('is not decided while one has not written the promise down', async () => {
+    lost.add('form.prepare>n3');
+    for (const name of NAMES) void start(name);
+    await pass(world, 1_000);
+    expect(clusters()).toEqual([undefined, undefined, undefined]);
+    lost.clear();
+    await pass(world, 1_000);
+    expect(new Set(clusters()).size).toBe(1);
+    expect(clusters()[0]).toBeDefined();
+  });
+
+  it('learns a decision that it missed from those who know', async () => {
+    lost.add('form.commit>n3');
+    for (const name of NAMES) void start(name);
+    await pass(world, 2_000);
+    expect(clusters()[2]).toBe(clusters()[0]);
+    expect(clusters()[2]).toBeDefined();
+  });
+
+  it('takes part in nothing that does not name it', async () => {
+    void start('n2');
+    const members = [{ name: 'n2', diskId: diskOf('n2', 9), raftId: 5, peer: 'n2:7731' }];
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {} };
+    await expect(desks.get('n2')!.answer('form.prepare', formation)).rejects.toThrow('do not name this disk');
+    await expect(desks.get('n2')!.answer('adopt', { ...formation, clusterName: 'other' })).rejects.toThrow(
+      'configured for the cluster c',
+    );
+    await desks.get('n2')!.answer('adopt', formation);
+    expect(clusters()[1]).toBe('x');
+  });
+
+  it('that is stopped meanwhile does not wait for ever', async () => {
+    const run = start('n1');
+    desks.get('n1')!.stop();
+    expect(await run).toBeNull();
+  });
+});
+
+describe('a hello', () => {
+  const members = [{ name: 'n2', diskId: diskOf('n2'), raftId: 2, peer: 'n2:7731' }];
+  const own = { clusterName: 'c', clusterId: 'id', members };
+
+  it('stays for members and for empty disks', () => {
+    expect(judgeHello(own, hello('n2', 'id'))).toBeNull();
+    expect(judgeHello(own, hello('n2', null, diskOf('n2', 1)))).toBeNull();
+  });
+
+  it('is refused for another cluster, another name of it, and a disk that was replaced', () => {
+    expect(judgeHello(own, { ...hello('n2', null), clusterName: 'x' })).toContain('cluster name');
+    expect(judgeHello(own, hello('n2', 'other'))).toContain('cluster id');
+    expect(judgeHello(own, hello('n2', 'id', diskOf('n2', 1)))).toContain('replaced');
+  });
+});

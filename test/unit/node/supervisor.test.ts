@@ -1,0 +1,90 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULT_TIMINGS } from '../../../src/node/options.js';
+import { StatusBoard } from '../../../src/node/status.js';
+import { Supervisor } from '../../../src/node/supervisor.js';
+import type { World } from '../../../src/sim/world.js';
+import { newWorld, pass, silent, status } from './parts.js';
+
+describe("the leader's eye on the nodes", () => {
+  let world: World;
+  let board: StatusBoard;
+  let supervisor: Supervisor;
+  let node: { name: string; incarnation: number; up: boolean; stalled: boolean };
+  let orders: string[];
+
+  beforeEach(() => {
+    world = newWorld();
+    const clock = world.clock(0);
+    board = new StatusBoard(clock);
+    node = { name: 'n2', incarnation: 4, up: true, stalled: false };
+    orders = [];
+    supervisor = new Supervisor({
+      core: { nodes: () => [{ name: 'n1', incarnation: 3, up: true, stalled: false }, node] } as never,
+      clock,
+      log: silent,
+      timings: DEFAULT_TIMINGS,
+      board,
+      ownName: 'n1',
+      nodeDown: (incarnation) => orders.push(`down ${incarnation}`),
+      nodeStalled: (incarnation, stalled) => {
+        orders.push(`stalled ${incarnation} ${stalled}`);
+        node.stalled = stalled;
+      },
+    });
+  });
+
+  /** Looks five times a second, as a leader does; the node speaks when `applied` is a number. */
+  async function watch(ms: number, commit: number, applied: number | null): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 200) {
+      await pass(world, 200);
+      if (applied !== null) board.heard('n2', status({ applied }));
+      supervisor.look(commit);
+    }
+  }
+
+  it('declares nothing while a node speaks and keeps up', async () => {
+    await watch(10_000, 100, 100);
+    expect(orders).toEqual([]);
+  });
+
+  it('declares a node down after two seconds of silence, not before', async () => {
+    await watch(400, 100, 100);
+    await watch(1_800, 100, null);
+    expect(orders).toEqual([]);
+    await watch(600, 100, null);
+    expect(orders).toContain('down 4');
+  });
+
+  it('starts the clock anew under a new leader', async () => {
+    board.heard('n2', status());
+    await pass(world, 60_000);
+    supervisor.reset();
+    supervisor.look(100);
+    await watch(1_800, 100, null);
+    expect(orders).not.toContain('down 4');
+    await watch(600, 100, null);
+    expect(orders).toContain('down 4');
+  });
+
+  it('starts the clock anew for a new incarnation', async () => {
+    await watch(1_800, 100, null);
+    node = { ...node, incarnation: 9 };
+    await watch(1_800, 100, null);
+    expect(orders.filter((order) => order.startsWith('down'))).toEqual([]);
+  });
+
+  it('gives no more jobs to a node that is a second behind, and gives them back', async () => {
+    await watch(400, 100, 50);
+    expect(orders).toEqual([]);
+    await watch(1_400, 200, 50);
+    expect(orders).toEqual(['stalled 4 true']);
+    await watch(400, 200, 200);
+    expect(orders).toEqual(['stalled 4 true', 'stalled 4 false']);
+  });
+
+  it('declares a node down that stays behind', async () => {
+    await watch(12_000, 200, 50);
+    expect(orders[0]).toBe('stalled 4 true');
+    expect(orders).toContain('down 4');
+  });
+});
