@@ -23,7 +23,7 @@ const FLAGS = ['--segment-bytes', String(SEGMENT_BYTES), '--disk-reserve-bytes',
 async function withStoppedNode(): Promise<{ cluster: RealCluster; broken: RealNode; ids: string[] }> {
   const cluster = await RealCluster.start({ flags: FLAGS });
   const client = cluster.client();
-  const payload = randomBytes(PAYLOAD_BYTES);
+  const payload = randomBytes(PAYLOAD_BYTES / 2).toString('hex');
   const ids: string[] = [];
   while (ids.length * PAYLOAD_BYTES < SEGMENT_BYTES * 2.5) {
     const results = await Promise.all(

@@ -195,6 +195,31 @@ describe('running', () => {
     expect(job.attempts.map((one) => one.error?.code ?? '')).toEqual(['NOT_YET', 'NOT_YET', '']);
   });
 
+  it('takes many large results at once', async () => {
+    const jobs = 32;
+    const payload = randomBytes(50_000).toString('hex');
+    // All handlers end in one turn: their outcomes are far more than one log entry holds.
+    let running = 0;
+    const all = new Gate();
+    await work(
+      'large-results',
+      async (job) => {
+        running++;
+        if (running === jobs) all.open();
+        await all.within(WAIT_MS);
+        return job.payload;
+      },
+      { concurrency: jobs },
+    );
+    const specs = Array.from({ length: jobs }, () => ({ function: 'large-results', payload, ...KEPT }));
+    const results = await n1.submitMany(specs);
+    for (const result of results) {
+      if (result instanceof Error) throw result;
+      expect((await reached(result.jobId, 'succeeded')).resultSize).toBe(100_000);
+    }
+    expect((await n3.queues.get('large-results')).totals).toMatchObject({ started: jobs, leasesLost: 0 });
+  });
+
   it('gives up after the last attempt, keeps the job, and takes it up again on demand', async () => {
     let fail = true;
     await work('doomed', () => {
