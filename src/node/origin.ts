@@ -268,7 +268,8 @@ export class Origin {
       const calls: Placed[] = [];
       while (taken < this.#waiting.length) {
         const proposal = this.#waiting[taken]!;
-        if (builder.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
+        // One that is larger alone goes alone.
+        if (calls.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
         const first = builder.positions;
         proposal.encode(builder);
         calls.push({ proposal, first, end: builder.positions });

@@ -26,6 +26,25 @@ interface Unsettled {
   readonly since: number;
 }
 
+/** Results of one proposal: together with what else may share its batch below the bound of a log entry. */
+const SETTLE_BYTES_MAX = 512 * 1024;
+
+/** In their order; one that is larger alone stands alone. */
+function inParts(outcomes: readonly OutcomeBySession[]): OutcomeBySession[][] {
+  const parts: OutcomeBySession[][] = [[]];
+  let bytes = 0;
+  for (const outcome of outcomes) {
+    const size = outcomeBytes(outcome);
+    if (bytes > 0 && bytes + size > SETTLE_BYTES_MAX) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)!.push(outcome);
+    bytes += size;
+  }
+  return parts;
+}
+
 /** One worker's session on this node: what its connection says becomes commands, what was applied becomes frames. */
 class LocalSession implements WorkerSession {
   readonly id: number;
@@ -75,7 +94,15 @@ class LocalSession implements WorkerSession {
     }
   }
 
-  settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+  async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+    const parts = inParts(outcomes);
+    // The credit of a frame counts after its outcomes.
+    const last = parts.length - 1;
+    const results = parts.map((part, i) => this.#settlePart(part, i === last ? credit : 0));
+    return (await Promise.all(results)).flat();
+  }
+
+  #settlePart(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     const { core, origin } = this.#parts;
     return new Promise((resolve, reject) => {
       if (!this.#open) {

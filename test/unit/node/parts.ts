@@ -6,7 +6,7 @@ import type { NodeStatus } from '../../../src/node/status.js';
 import { World } from '../../../src/sim/world.js';
 import { createPayloadStore } from '../../../src/storage/index.js';
 
-export const SECOND = 1_000;
+const SECOND = 1_000;
 
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
