@@ -19,13 +19,17 @@ const processes = (name: string, order: number, testTimeout: number) =>
     globalSetup: 'test/support/build.ts',
   });
 
-/** Projects run one after the other: a loaded machine would fail what waits for events within a time. */
+/**
+ * What starts processes runs after the rest, one project after the other: a loaded machine would fail what waits for
+ * events within a time. Simulated time does not mind.
+ */
 export default defineConfig({
   test: {
     projects: [
       project('unit', 0),
-      project('simulation', 1, { testTimeout: 240_000 }),
-      processes('integration', 2, 120_000),
+      project('simulation', 0, { testTimeout: 240_000 }),
+      processes('integration', 1, 120_000),
+      processes('examples', 2, 120_000),
       processes('compat', 3, 300_000),
       processes('fault', 4, 300_000),
     ],
