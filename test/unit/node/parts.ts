@@ -6,8 +6,6 @@ import type { NodeStatus } from '../../../src/node/status.js';
 import { World } from '../../../src/sim/world.js';
 import { createPayloadStore } from '../../../src/storage/index.js';
 
-const SECOND = 1_000;
-
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 export const NOTHING: Effects = {
