@@ -145,9 +145,7 @@ const OF_README: Readonly<Record<string, Expected>> = {
   "npx gearmesh submit reverse 'Hello World!' --wait": { stdout: /^!dlroW olleH$/ },
   'npx gearmesh status': { stdout: /leader n\d[\s\S]*reverse/ },
   'npx gearmesh jobs list': { stdout: /reverse +succeeded/ },
-  [`npx gearmesh submit reverse 'Hello again!' --wait --endpoint ${SHOWN_ADDRESSES.join(',')}`]: {
-    stdout: /^!niaga olleH$/,
-  },
+  [`export GEARMESH_ENDPOINT=${SHOWN_ADDRESSES.join(',')}`]: {},
   'npm run demo': DEMO,
   'npm ci && npm test': {},
 };
