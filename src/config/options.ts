@@ -270,7 +270,7 @@ export const OPTIONS = {
     section: 'Limits',
     min: 1,
     max: 1_000_000_000,
-    help: 'Jobs in the cluster, ended ones included.',
+    help: 'Jobs that wait or run, in the whole cluster.',
   }),
   'limits.jobs-per-function-max': count(seed.jobsPerFunctionMax, {
     section: 'Limits',

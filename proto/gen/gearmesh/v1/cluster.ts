@@ -190,7 +190,7 @@ export interface Settings {
   jitter?:
     | number
     | undefined;
-  /** Jobs at most, ended ones included. 1 to 1,000,000,000. Default 20,000,000. */
+  /** Jobs that wait or run, at most. 1 to 1,000,000,000. Default 20,000,000. */
   jobsMax?:
     | number
     | undefined;
