@@ -22,6 +22,12 @@ export interface ApiLimits {
   readonly pageBytes: number;
   /** Records looked at for one page of jobs. */
   readonly listBudget: number;
+  /** Connections at the gRPC port. */
+  readonly connectionsMax: number;
+  /** Of these, how many may have made no call yet; above it the oldest of them is closed. */
+  readonly newcomersMax: number;
+  /** How long a connection may make no call after it was opened, milliseconds. */
+  readonly newcomerMs: number;
   /** Calls at once on one connection. */
   readonly streamsPerConnectionMax: number;
   /** How often health asks for the leader, and after which time without one it says NOT_SERVING: milliseconds. */
@@ -46,6 +52,9 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   followBytesMax: 1 << 20,
   pageBytes: 1 << 20,
   listBudget: 10_000,
+  connectionsMax: 50_000,
+  newcomersMax: 1_024,
+  newcomerMs: 5_000,
   streamsPerConnectionMax: 1_000,
   healthPollMs: 1_000,
   leaderlessMs: 3_000,

@@ -25,6 +25,7 @@ import { Health } from './health.js';
 import { jobVerbs } from './jobs.js';
 import { workerVerbs } from './leases.js';
 import { type ApiLimits, DEFAULT_API_LIMITS } from './limits.js';
+import { Listener } from './listener.js';
 import { queueVerbs } from './queues.js';
 import { Reflection } from './reflection.js';
 import { addVerbs } from './table.js';
@@ -68,7 +69,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     'grpc.max_concurrent_streams': limits.streamsPerConnectionMax,
     'grpc.keepalive_time_ms': limits.keepaliveMs,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
-    interceptors: [explainRefusals(deps)],
+    interceptors: [explainRefusals(deps, (remote) => listener.called(remote))],
   });
 
   addVerbs(server, deps, JobServiceService, jobVerbs);
@@ -85,14 +86,24 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   addVerbs(server, always, ServerReflectionServiceAlpha, reflectionVerbs);
   addChannelz(server, deps.log);
 
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener: Listener = new Listener({
+    clock: deps.clock,
+    log: deps.log,
+    limits,
+    take: (socket) => injector.injectConnection(socket),
+  });
+
   let address = options.listen;
   return {
     get address() {
       return address;
     },
     async start() {
-      const port = await bind(server, options.listen);
-      address = `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`;
+      const at = options.listen.lastIndexOf(':');
+      const host = options.listen.slice(0, at);
+      const port = await listener.listen(host.replace(/^\[|\]$/g, ''), Number(options.listen.slice(at + 1)));
+      address = `${host}:${port}`;
       options.log.info({ address }, 'gRPC listens');
     },
     drain(reason) {
@@ -103,6 +114,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     async close(graceMs = 0) {
       draining.abort();
       health.stop();
+      listener.close();
       await shutdown(server, deps.clock, graceMs);
     },
   };
@@ -124,8 +136,9 @@ function serviceName(service: object): string {
 }
 
 /** grpc-js refuses some calls before a handler sees them; here those get details like all others. */
-function explainRefusals(deps: Deps): ServerInterceptor {
+function explainRefusals(deps: Deps, called: (remote: string) => void): ServerInterceptor {
   return (method, call) => {
+    called(call.getPeer());
     const send = call.sendStatus.bind(call);
     call.sendStatus = (sent) => {
       const explained = sent.metadata != null && sent.metadata.get(DETAILS_TRAILER).length > 0;
@@ -151,15 +164,6 @@ function addChannelz(server: Server, log: ApiLog): void {
   } catch (error) {
     log.info({ err: error }, 'channelz is not offered');
   }
-}
-
-function bind(server: Server, listen: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
-      if (error === null) resolve(port);
-      else reject(error);
-    });
-  });
 }
 
 function shutdown(server: Server, clock: Clock, graceMs: number): Promise<void> {
