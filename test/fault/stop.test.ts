@@ -86,8 +86,11 @@ describe('nodes are stopped in order', () => {
     await load.more(500);
     await load.stop();
     await client.close();
+    const begin = performance.now();
     const codes = await Promise.all(cluster.nodes.map((node) => node.end('SIGTERM')));
+    console.log(`all stopped in ${(performance.now() - begin).toFixed(0)} ms`);
     expect(codes).toEqual([0, 0, 0]);
+    expect(performance.now() - begin).toBeLessThan(STOP_MS);
     for (const node of cluster.nodes) node.start();
     await cluster.ready();
     const worker = await startWorker(cluster, 'reverse');

@@ -45,11 +45,12 @@ export class Load {
     return new Promise((resolve) => this.#watchers.push(resolve));
   }
 
-  /** Resolves at the next acknowledgement from now on, with its time. */
+  /** Resolves with the time of the first acknowledgement of a submission that was sent at `from` or later. */
   async next(from = performance.now()): Promise<number> {
-    for (;;) {
-      const time = this.times.at(-1);
-      if (time !== undefined && time > from) return this.times.find((one) => one > from)!;
+    for (let seen = 0; ; seen = this.times.length) {
+      for (let i = seen; i < this.times.length; i++) {
+        if (this.times[i]! - this.waits[i]! >= from) return this.times[i]!;
+      }
       await this.#acknowledgement();
     }
   }
