@@ -26,7 +26,7 @@ const processes = (name: string, order: number, testTimeout: number) =>
 export default defineConfig({
   test: {
     projects: [
-      project('unit', 0),
+      project('unit', 0, { testTimeout: 60_000, hookTimeout: 60_000 }),
       project('simulation', 0, { testTimeout: 240_000 }),
       processes('integration', 1, 120_000),
       processes('examples', 2, 120_000),
