@@ -47,9 +47,9 @@ export class Load {
 
   /** Resolves with the time of the first acknowledgement of a submission that was sent at `from` or later. */
   async next(from = performance.now()): Promise<number> {
-    for (let seen = 0; ; seen = this.times.length) {
-      for (let i = seen; i < this.times.length; i++) {
-        if (this.times[i]! - this.waits[i]! >= from) return this.times[i]!;
+    for (let seen = 0; ; ) {
+      for (; seen < this.times.length; seen++) {
+        if (this.times[seen]! - this.waits[seen]! >= from) return this.times[seen]!;
       }
       await this.#acknowledgement();
     }
