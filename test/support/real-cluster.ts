@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { whyNotFree } from '../../src/cli/dev-ports.js';
 import { Client, type ClusterInfo } from '../../src/client/index.js';
 import { ENTRY } from './root.js';
 
@@ -304,14 +305,12 @@ export async function until(ms: number, condition: () => Promise<boolean> | bool
   }
 }
 
+/** Below the ports that systems hand out by themselves: a node that starts again finds its own still free. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    ports.push((server.address() as { port: number }).port);
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 10_000 + randomInt(22_000);
+    if ((await whyNotFree(port)) === null) ports.add(port);
   }
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  return [...ports];
 }

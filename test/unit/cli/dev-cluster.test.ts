@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,6 +10,7 @@ import { buildSync } from 'esbuild';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { DevClusterOptions } from '../../../src/cli/dev-cluster.js';
 import { DevCluster } from '../../../src/cli/dev-cluster.js';
+import { freeBasePort } from '../../../src/cli/dev-ports.js';
 
 const FAKE = fileURLToPath(new URL('./fake-node.mjs', import.meta.url));
 const SOURCE = fileURLToPath(new URL('../../../src/cli/dev-cluster.ts', import.meta.url));
@@ -31,13 +33,11 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+/** Below the ports that systems hand out by themselves: none of those is taken meanwhile by somebody else. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return Math.min(port, 65_000);
+  const base = await freeBasePort(2, 10_000 + randomInt(20_000));
+  if (base === null) throw new Error('no ports are free');
+  return base;
 }
 
 const options = async (more: Partial<DevClusterOptions> = {}): Promise<DevClusterOptions> => ({
