@@ -75,6 +75,7 @@ function peers(config: ServerConfig, node: GearmeshNode, transport: NetworkTrans
         peer: name,
         connected: transport.isConnected(name),
         lagEntries: applied === undefined ? null : Math.max(0, commit - applied),
+        clockOffsetMs: engine?.board.clocks.offsetMs(name) ?? null,
       };
     });
 }

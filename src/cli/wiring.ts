@@ -114,6 +114,7 @@ function wireNode(
       nodeDownMs: values['node-down-ms'],
       stalledMs: values['node-stalled-ms'],
       redirectMs: values['redirect-ms'],
+      clockSkewMaxMs: values['clock-skew-max-ms'],
     },
     segmentBytes: values['segment-bytes'],
     snapshotLogBytes: values['snapshot-log-bytes'],

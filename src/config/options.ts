@@ -116,6 +116,12 @@ export const OPTIONS = {
     max: 10 * MINUTE,
     help: 'After this long without a leader a node sends its workers to another node that has one.',
   }),
+  'clock-skew-max-ms': ms(2 * SECOND, {
+    section: 'Cluster',
+    min: 100,
+    max: 60 * MINUTE,
+    help: 'A leader whose clock is further than this from the median of the voters hands leadership to one that is near.',
+  }),
   'pending-bytes-max': bytes(64 * MiB, {
     section: 'Cluster',
     min: 2 * MiB,

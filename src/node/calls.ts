@@ -333,6 +333,7 @@ export abstract class NodeCalls implements NodeApi {
     if (running === null) return null;
     const { engine, booted } = running;
     const { progress } = booted.consensus.status();
+    const off = engine.board.clocks.judge()?.off ?? [];
     let best: string | null = null;
     let match = -1;
     for (const member of engine.members) {
@@ -340,7 +341,7 @@ export abstract class NodeCalls implements NodeApi {
       if (member.name === this.name || one === undefined || one.learner) continue;
       if (!this.options.transport.isConnected(member.name) || one.match <= match) continue;
       const known: KnownStatus | null = engine.board.of(member.name);
-      if (known?.status.diskLow === true) continue;
+      if (known?.status.diskLow === true || off.includes(member.name)) continue;
       best = member.name;
       match = one.match;
     }

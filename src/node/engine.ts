@@ -68,7 +68,8 @@ export class Engine {
     const askTurn = (): void => this.#turn.ask();
     this.#turn = new Turn(clock, () => this.#work());
     this.#repeated = new Repeated(clock);
-    this.board = new StatusBoard(clock);
+    const voters = (): readonly string[] | null => otherVoters(this.#members, this.#membership, parts.raftId);
+    this.board = new StatusBoard({ clock, limitMs: options.timings.clockSkewMaxMs, otherVoters: voters });
     this.hashes = new Hashes(() => core.stateHash());
     this.origin = new Origin({
       core,
@@ -92,7 +93,7 @@ export class Engine {
       readIndex: (context) => consensus.readIndex(context),
       askTurn,
     });
-    this.#desk = new LeaderDesk({ core, consensus, clock, askTurn });
+    this.#desk = new LeaderDesk({ core, consensus, clock, clocks: this.board.clocks, askTurn });
     this.#post = new Post({
       ownName: options.name,
       transport: options.transport,
@@ -130,6 +131,7 @@ export class Engine {
       peerNames: () => this.#peerNames(),
       members: () => this.#members.length,
       diskLow: () => this.#diskLow,
+      transferTo: (name) => this.transferTo(name),
       takeSnapshot: () => void this.snapshotting.take(),
       fatal: (error) => this.#fatal(error),
     });
@@ -160,9 +162,8 @@ export class Engine {
       timings: options.timings,
       board: this.board,
       ownName: options.name,
-      nodeDown: (incarnation) => this.#order(32, (builder) => builder.nodeDown(incarnation)),
-      nodeStalled: (incarnation, stalled) =>
-        this.#order(32, (builder) => builder.nodeStalled(incarnation, stalled)),
+      nodeDown: (incarnation) => this.#order((builder) => builder.nodeDown(incarnation)),
+      nodeStalled: (incarnation, stalled) => this.#order((one) => one.nodeStalled(incarnation, stalled)),
     });
     this.#failover = new Failover({
       ownName: options.name,
@@ -171,9 +172,10 @@ export class Engine {
       log,
       asking: parts.asking,
       probe: (name, ms) => options.transport.probe(name, ms),
-      otherVoters: () => otherVoters(this.#members, this.#membership, this.#parts.raftId),
+      otherVoters: voters,
       standing: () => ({ leader: this.leaderName, term: this.#standing.term }),
       lastLog: () => ({ term: this.#appliedTerm, index: consensus.status().lastIndex }),
+      clockOff: () => this.board.clocks.judge()?.isOff ?? false,
       campaign: () => this.#campaign(),
     });
     this.#replica = new Replica({
@@ -476,14 +478,13 @@ export class Engine {
     this.#post.deliver(0, 0, bytes);
   }
 
-  #order(bytes: number, encode: Parameters<Origin['propose']>[0]['encode']): void {
-    this.origin.propose({ bytes, repeatable: false, encode, done: () => {}, failed: () => {} });
+  #order(encode: Parameters<Origin['propose']>[0]['encode']): void {
+    this.origin.propose({ bytes: 32, repeatable: false, encode, done: () => {}, failed: () => {} });
   }
 
   #hasLeader(): boolean {
-    const leader = this.leaderName;
-    if (leader === '') return false;
-    return leader === this.#parts.options.name || this.#parts.options.transport.isConnected(leader);
+    const { name, transport } = this.#parts.options;
+    return this.leaderName === name || transport.isConnected(this.leaderName);
   }
 
   #peerNames(): string[] {

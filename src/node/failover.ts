@@ -26,6 +26,8 @@ export interface FailoverParts {
   /** The leader known by the core now, '' when none, with the term. */
   readonly standing: () => { leader: string; term: number };
   readonly lastLog: () => { term: number; index: number };
+  /** This node's wall clock is not fit for a leader. */
+  readonly clockOff: () => boolean;
   readonly campaign: () => void;
 }
 
@@ -33,6 +35,7 @@ interface Word {
   readonly lost: boolean;
   readonly lastTerm: number;
   readonly lastIndex: number;
+  readonly clockOff: boolean;
 }
 
 /**
@@ -75,7 +78,7 @@ export class Failover {
     const leader = typeof body === 'string' ? body : '';
     const { term, index } = this.#parts.lastLog();
     const lost = leader !== '' && !(await this.#parts.probe(leader, PROBE_MS));
-    return { lost, lastTerm: term, lastIndex: index };
+    return { lost, lastTerm: term, lastIndex: index, clockOff: this.#parts.clockOff() };
   }
 
   async #run(leader: string, term: number): Promise<void> {
@@ -118,11 +121,12 @@ export class Failover {
     }
   }
 
-  /** The newest log goes first; among equal ones the smallest name does. */
+  /** The newest log goes first, as it gets the votes; among equal ones a right clock, then the smallest name does. */
   #goesFirst(word: Word, name: string): boolean {
     const own = this.#parts.lastLog();
     if (word.lastTerm !== own.term) return word.lastTerm > own.term;
     if (word.lastIndex !== own.index) return word.lastIndex > own.index;
+    if (word.clockOff !== this.#parts.clockOff()) return !word.clockOff;
     return name < this.#parts.ownName;
   }
 
@@ -141,7 +145,7 @@ export class Failover {
 
 function readWord(body: unknown): Word | null {
   if (typeof body !== 'object' || body === null) return null;
-  const { lost, lastTerm, lastIndex } = body as Record<string, unknown>;
+  const { lost, lastTerm, lastIndex, clockOff } = body as Record<string, unknown>;
   if (typeof lost !== 'boolean' || typeof lastTerm !== 'number' || typeof lastIndex !== 'number') return null;
-  return { lost, lastTerm, lastIndex };
+  return { lost, lastTerm, lastIndex, clockOff: clockOff === true };
 }

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../base/clock.js';
 import type { Consensus } from '../consensus/types.js';
 import { encodeEntry } from '../core/index.js';
 import type { Core } from '../core/interface.js';
+import type { Clocks } from './clocks.js';
 
 /** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
 const ENTRY_BYTES = 512 * 1024;
@@ -14,6 +15,8 @@ export interface LeaderDeskParts {
   readonly core: Core;
   readonly consensus: Consensus;
   readonly clock: Clock;
+  /** Their wall time is the stamps'. */
+  readonly clocks: Pick<Clocks, 'wallMs'>;
   readonly askTurn: () => void;
 }
 
@@ -159,7 +162,7 @@ export class LeaderDesk {
   }
 
   #wall(): number {
-    return Math.max(this.#parts.core.wall, this.#parts.clock.wallMs());
+    return Math.max(this.#parts.core.wall, this.#parts.clocks.wallMs());
   }
 
   #hold(bytes: Uint8Array): void {

@@ -343,7 +343,7 @@ export class GearmeshNode extends NodeCalls {
     switch (topic) {
       case 'status':
         this.running?.engine.heardStatus(from, body);
-        return null;
+        return { wall: this.options.clock.wallMs() };
       case 'leader-lost':
         return this.formed().engine.leaderLost(body);
       case 'form.decided':

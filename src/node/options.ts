@@ -37,6 +37,8 @@ export interface NodeTimings {
   readonly stalledMs: number;
   /** Time without a leader after which workers are sent elsewhere. Milliseconds. */
   readonly redirectMs: number;
+  /** A leader whose wall clock is further than this from the median of the voters' hands over. Milliseconds. */
+  readonly clockSkewMaxMs: number;
 }
 
 export const DEFAULT_TIMINGS: NodeTimings = {
@@ -45,6 +47,7 @@ export const DEFAULT_TIMINGS: NodeTimings = {
   nodeDownMs: 2_000,
   stalledMs: 1_000,
   redirectMs: 3_000,
+  clockSkewMaxMs: 2_000,
 };
 
 export interface NodeOptions {

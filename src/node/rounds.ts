@@ -2,10 +2,11 @@ import type { Consensus } from '../consensus/types.js';
 import type { Core } from '../core/interface.js';
 import type { Wal } from '../storage/types.js';
 import type { Asking } from './asking.js';
+import { ClockWatch } from './clock-watch.js';
 import type { Disagreement, Hashes } from './hashes.js';
 import type { NodeOptions } from './options.js';
 import type { Sessions } from './sessions.js';
-import { type NodeStatus, readStatus, type StatusBoard } from './status.js';
+import { type NodeStatus, readStatus, readWall, type StatusBoard } from './status.js';
 
 /** How often a round is made. */
 export const ROUND_MS = 200;
@@ -26,17 +27,28 @@ export interface RoundsParts {
   readonly members: () => number;
   readonly diskLow: () => boolean;
   readonly takeSnapshot: () => void;
+  readonly transferTo: (name: string) => void;
   readonly fatal: (error: Error) => void;
 }
 
 /** What a node does a few times per second besides its work: tells the others how it stands, and looks after itself. */
 export class Rounds {
   readonly #parts: RoundsParts;
+  readonly #clockWatch: ClockWatch;
   #quietIndex = 0;
   #redirected = false;
 
   constructor(parts: RoundsParts) {
     this.#parts = parts;
+    const { options, board } = parts;
+    this.#clockWatch = new ClockWatch({
+      clock: options.clock,
+      clocks: board.clocks,
+      log: options.log,
+      limitMs: options.timings.clockSkewMaxMs,
+      canLead: (name) => options.transport.isConnected(name) && board.of(name)?.status.diskLow !== true,
+      transferTo: parts.transferTo,
+    });
   }
 
   /** A leader is known: workers may stay. */
@@ -63,10 +75,9 @@ export class Rounds {
       hash,
     };
     for (const name of this.#parts.peerNames()) {
-      if (!options.transport.isConnected(name)) continue;
-      // Nobody waits for the answer: the next word follows soon.
-      this.#parts.asking.ask(name, 'status', word, ROUND_MS * 5).catch(() => {});
+      if (options.transport.isConnected(name)) this.#tell(name, word);
     }
+    this.#clockWatch.look(status.role === 'leader');
     if (status.role === 'leader' && !status.membership.voters.includes(raftId)) {
       // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
       if (!status.membership.outgoing.includes(raftId)) consensus.stepDown();
@@ -74,6 +85,19 @@ export class Rounds {
     // A new member needs a snapshot that knows it.
     if (status.role === 'leader' && status.snapshotWanted) this.#parts.takeSnapshot();
     this.#sendWorkersAway();
+  }
+
+  /** Nothing waits for the answer, the other's clock: the next word follows soon. */
+  #tell(name: string, word: NodeStatus): void {
+    const { clock } = this.#parts.options;
+    const sentMs = clock.monotonicMs();
+    this.#parts.asking.ask(name, 'status', word, ROUND_MS * 5).then(
+      (answer) => {
+        const wall = readWall(answer);
+        if (wall !== null) this.#parts.board.clocks.heard(name, sentMs, wall);
+      },
+      () => {},
+    );
   }
 
   heard(from: string, body: unknown): void {

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.js';
 import type { Role } from '../consensus/types.js';
+import { Clocks, type ClocksParts } from './clocks.js';
 
 /** What every node tells every other a few times per second. */
 export interface NodeStatus {
@@ -36,14 +37,23 @@ export function readStatus(body: unknown): NodeStatus | null {
   return s as unknown as NodeStatus;
 }
 
-/** The last word of each peer, and since when it can be reached. */
+/** The wall clock in the answer to a status, read when the question had arrived; null when there is none. */
+export function readWall(answer: unknown): number | null {
+  if (typeof answer !== 'object' || answer === null) return null;
+  const { wall } = answer as Record<string, unknown>;
+  return typeof wall === 'number' && Number.isFinite(wall) ? wall : null;
+}
+
+/** The last word of each peer, its clock, and since when it can be reached. */
 export class StatusBoard {
+  readonly clocks: Clocks;
   readonly #clock: Clock;
   readonly #known = new Map<string, KnownStatus>();
   readonly #since = new Map<string, number>();
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(parts: ClocksParts) {
+    this.#clock = parts.clock;
+    this.clocks = new Clocks(parts);
   }
 
   heard(name: string, status: NodeStatus): void {

@@ -267,6 +267,18 @@ const peers: readonly Pulled[] = [
       source.peers().map((one) => ({ labels: { peer: one.peer }, value: one.connected ? 1 : 0 })),
   },
   {
+    name: 'gearmesh_peer_clock_offset_seconds',
+    type: 'gauge',
+    help: 'Wall clock of the peer less the one here, at most half a round trip from the truth.',
+    labels: ['peer'],
+    read: ({ source }) =>
+      source
+        .peers()
+        .flatMap((one) =>
+          one.clockOffsetMs === null ? [] : [{ labels: { peer: one.peer }, value: one.clockOffsetMs / 1000 }],
+        ),
+  },
+  {
     name: 'gearmesh_peer_lag_entries',
     type: 'gauge',
     help: 'Entries committed here that the peer has not applied, as far as it said.',

@@ -62,6 +62,8 @@ export interface PeerReading {
   readonly connected: boolean;
   /** Entries that the peer has not applied yet of those committed here; null: not known. */
   readonly lagEntries: number | null;
+  /** Its wall clock less the one here, milliseconds; null: not known. */
+  readonly clockOffsetMs: number | null;
 }
 
 export interface TrafficReading {

@@ -113,6 +113,12 @@ export class SimNode {
     for (const tell of gone) tell();
   }
 
+  /** Somebody sets the machine's wall clock, so many milliseconds forward (or back). */
+  setClock(forwardMs: number): void {
+    this.#cluster.world.note(`${this.name} clock ${forwardMs}`);
+    if (this.#clock !== null) this.#clock.wallOffsetMs += forwardMs;
+  }
+
   /** A new, empty disk is put into the machine; to be called while it is down. */
   wipe(): void {
     this.disk = new MemoryDisk();

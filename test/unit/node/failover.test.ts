@@ -9,7 +9,8 @@ describe('fast failover', () => {
   let reachable: boolean;
   let voters: readonly string[] | null;
   /** What the other follower says; null: no answer. */
-  let word: { lost: boolean; lastTerm: number; lastIndex: number } | null;
+  let word: { lost: boolean; lastTerm: number; lastIndex: number; clockOff?: boolean } | null;
+  let clockOff: boolean;
   let campaigns: number[];
   let failover: Failover;
 
@@ -19,6 +20,7 @@ describe('fast failover', () => {
     reachable = false;
     voters = ['n1', 'n3'];
     word = { lost: true, lastTerm: 3, lastIndex: 10 };
+    clockOff = false;
     campaigns = [];
     failover = new Failover({
       ownName: 'n2',
@@ -32,6 +34,7 @@ describe('fast failover', () => {
       otherVoters: () => voters,
       standing: () => standing,
       lastLog: () => ({ term: 3, index: 10 }),
+      clockOff: () => clockOff,
       campaign: () => {
         campaigns.push(world.now);
         standing = { leader: 'n2', term: 4 };
@@ -77,6 +80,23 @@ describe('fast failover', () => {
     await pass(world, 20);
     expect(campaigns).toEqual([]);
     await pass(world, 200);
+    expect(campaigns).toHaveLength(1);
+  });
+
+  it('lets a node with a right clock go first, as long as its log is as new', async () => {
+    clockOff = true;
+    failover.peerLost('n1');
+    await pass(world, 20);
+    expect(campaigns).toEqual([]);
+    await pass(world, 200);
+    expect(campaigns).toHaveLength(1);
+  });
+
+  it('goes first of two whose clocks are off', async () => {
+    clockOff = true;
+    word = { lost: true, lastTerm: 3, lastIndex: 10, clockOff: true };
+    failover.peerLost('n1');
+    await pass(world, 20);
     expect(campaigns).toHaveLength(1);
   });
 

@@ -27,6 +27,7 @@ describe('the leader takes batches', () => {
       core: machine.core,
       consensus: consensus as never,
       clock: world.clock(0),
+      clocks: world.clock(0),
       askTurn: () => {},
     });
     incarnation = machine.nodeUp('n2');

@@ -74,8 +74,8 @@ export function sourceOf(state: () => StateReading | null): MetricsSource {
     wallMs: () => 100_000,
     state,
     peers: () => [
-      { peer: 'n2', connected: true, lagEntries: 2 },
-      { peer: 'n3', connected: false, lagEntries: null },
+      { peer: 'n2', connected: true, lagEntries: 2, clockOffsetMs: -1_500 },
+      { peer: 'n3', connected: false, lagEntries: null, clockOffsetMs: null },
     ],
     traffic: () => [
       {

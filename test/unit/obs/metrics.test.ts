@@ -44,6 +44,8 @@ describe('a scrape', () => {
     expect(of('gearmesh_peer_connected{peer="n3"}')).toBe(0);
     expect(of('gearmesh_peer_lag_entries{peer="n2"}')).toBe(2);
     expect(of('gearmesh_peer_lag_entries{peer="n3"}')).toBeUndefined();
+    expect(of('gearmesh_peer_clock_offset_seconds{peer="n2"}')).toBe(-1.5);
+    expect(of('gearmesh_peer_clock_offset_seconds{peer="n3"}')).toBeUndefined();
     expect(of('gearmesh_peer_sent_bytes_total{peer="n2",channel="control"}')).toBe(1);
     expect(of('gearmesh_limit{limit="jobsMax"}')).toBe(20_000_000);
     expect(of('gearmesh_limit_used{limit="jobsMax"}')).toBe(1);
