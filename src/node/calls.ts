@@ -327,7 +327,7 @@ export abstract class NodeCalls implements NodeApi {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
   }
 
-  /** The connected voter whose log is the newest. */
+  /** The connected voter whose log is the newest; one that stops itself only where all others do. */
   protected bestSuccessor(): string | null {
     const running = this.running;
     if (running === null) return null;
@@ -335,14 +335,18 @@ export abstract class NodeCalls implements NodeApi {
     const { progress } = booted.consensus.status();
     const off = engine.board.clocks.judge()?.off ?? [];
     let best: string | null = null;
+    let bestDrains = true;
     let match = -1;
     for (const member of engine.members) {
       const one = progress.find((p) => p.id === member.raftId);
       if (member.name === this.name || one === undefined || one.learner) continue;
-      if (!this.options.transport.isConnected(member.name) || one.match <= match) continue;
+      if (!this.options.transport.isConnected(member.name)) continue;
       const known: KnownStatus | null = engine.board.of(member.name);
       if (known?.status.diskLow === true || off.includes(member.name)) continue;
+      const drains = known?.status.draining === true;
+      if (drains !== bestDrains ? drains : one.match <= match) continue;
       best = member.name;
+      bestDrains = drains;
       match = one.match;
     }
     return best;

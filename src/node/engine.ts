@@ -1,16 +1,18 @@
 import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../consensus/types.js';
 import { GearmeshError } from '../core/errors.js';
-import { createBatchBuilder, encodeNodeUp } from '../core/index.js';
+import { createBatchBuilder } from '../core/index.js';
 import type { PeerFrame } from '../peer/types.js';
 import type { EngineParts } from './engine-parts.js';
 import { Failover } from './failover.js';
 import { Hashes } from './hashes.js';
+import { LeaderContact } from './leader-contact.js';
 import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
 import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
 import { Origin } from './origin.js';
 import { Post } from './post.js';
+import { Presence } from './presence.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
 import { ROUND_MS, Rounds } from './rounds.js';
@@ -36,6 +38,8 @@ export class Engine {
   readonly #post: Post;
   readonly #rounds: Rounds;
   readonly #effects: LocalEffects;
+  readonly #presence: Presence;
+  readonly #contact: LeaderContact;
   readonly origin: Origin;
   readonly reads: Reads;
   readonly sessions: Sessions;
@@ -47,10 +51,8 @@ export class Engine {
   #members: readonly Member[];
   #membership: Membership;
   #appliedTerm: number;
-  #nonce: number;
   #standing: Standing;
-  #leaderless: number;
-  #leaving = false;
+  #draining = false;
   #stopped = false;
   #diskLow = false;
 
@@ -61,10 +63,9 @@ export class Engine {
     this.#membership = parts.membership;
     this.#members = parts.members;
     this.#appliedTerm = parts.appliedTerm;
-    this.#nonce = options.random.below(2 ** 32);
     const { role, term, leader } = consensus.status();
     this.#standing = { role, term, leader };
-    this.#leaderless = clock.monotonicMs();
+    this.#contact = new LeaderContact(clock, () => this.#hasLeader());
     const askTurn = (): void => this.#turn.ask();
     this.#turn = new Turn(clock, () => this.#work());
     this.#repeated = new Repeated(clock);
@@ -79,6 +80,14 @@ export class Engine {
       pendingBytesMax: options.pendingBytesMax,
       deliver: (incarnation, seq, bytes) => this.#post.deliver(incarnation, seq, bytes),
       askTurn,
+    });
+    this.#presence = new Presence({
+      options,
+      origin: this.origin,
+      deliver: (bytes) => {
+        if (!this.#stopped) this.#post.deliver(0, 0, bytes);
+      },
+      begun: parts.ready,
     });
     this.liveData = new LiveData({
       clock,
@@ -105,7 +114,7 @@ export class Engine {
       leaderName: () => this.leaderName,
       nameOf: (id) => nameOf(this.#members, id),
       peerNames: () => this.#peerNames(),
-      proposeNodeUp: () => this.#proposeNodeUp(),
+      proposeNodeUp: () => this.#presence.propose(),
     });
     this.#effects = new LocalEffects({
       origin: this.origin,
@@ -113,7 +122,7 @@ export class Engine {
       watching: this.watching,
       liveData: this.liveData,
       polled: parts.polled,
-      nodeUp: (name, nonce, incarnation) => this.#nodeUp(name, nonce, incarnation),
+      nodeUp: (name, nonce, incarnation) => this.#presence.up(name, nonce, incarnation),
       nodeRetired: (incarnation) => this.#nodeRetired(incarnation),
     });
     this.#rounds = new Rounds({
@@ -132,6 +141,7 @@ export class Engine {
       members: () => this.#members.length,
       diskLow: () => this.#diskLow,
       transferTo: (name) => this.transferTo(name),
+      draining: () => this.#draining,
       takeSnapshot: () => void this.snapshotting.take(),
       fatal: (error) => this.#fatal(error),
     });
@@ -194,17 +204,15 @@ export class Engine {
   }
 
   start(): void {
-    const { clock, timings } = this.#parts.options;
+    const { timings } = this.#parts.options;
     this.#repeated.every(timings.heartbeatMs, () => {
       this.#parts.consensus.tick();
       this.#turn.ask();
     });
     this.#repeated.every(ROUND_MS, () => this.#round());
     this.#repeated.every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
-    this.#repeated.every(NODE_UP_AGAIN_MS, () => {
-      if (this.origin.incarnation === 0) this.#proposeNodeUp();
-    });
-    this.#leaderless = clock.monotonicMs();
+    this.#repeated.every(NODE_UP_AGAIN_MS, () => this.#presence.proposeIfMissing());
+    this.#contact.look();
     this.#turn.ask();
   }
 
@@ -223,18 +231,7 @@ export class Engine {
 
   /** Own name for this incarnation in the log is taken back; to be called once nothing is under way any more. */
   leave(): Promise<void> {
-    this.#leaving = true;
-    const { incarnation } = this.origin;
-    if (incarnation === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.origin.propose({
-        bytes: 32,
-        repeatable: false,
-        encode: (builder) => builder.nodeDown(incarnation),
-        done: () => resolve(),
-        failed: () => resolve(),
-      });
-    });
+    return this.#presence.leave();
   }
 
   get members(): readonly Member[] {
@@ -255,7 +252,7 @@ export class Engine {
 
   /** Milliseconds without a leader that this node can reach, 0 while there is one. */
   get leaderlessMs(): number {
-    return this.#hasLeader() ? 0 : this.#parts.options.clock.monotonicMs() - this.#leaderless;
+    return this.#contact.lostMs;
   }
 
   get diskLow(): boolean {
@@ -267,6 +264,12 @@ export class Engine {
   /** A snapshot takes the place of the state: there is nothing to read. */
   get installing(): boolean {
     return this.#replica.installing;
+  }
+
+  /** The others learn at once that this node is being stopped. */
+  startDraining(): void {
+    this.#draining = true;
+    this.#rounds.tell();
   }
 
   setDiskLow(low: boolean): void {
@@ -314,6 +317,7 @@ export class Engine {
   peerConnected(name: string): void {
     this.board.connected(name);
     this.liveData.peerConnected(name);
+    this.#contact.look();
     if (name === this.leaderName) this.origin.resendFrom(0);
     this.#turn.ask();
   }
@@ -322,6 +326,7 @@ export class Engine {
     this.board.lost(name);
     this.liveData.peerLost(name);
     this.snapshotting.peerLost(name);
+    this.#contact.look();
     const id = this.#members.find((member) => member.name === name)?.raftId;
     if (id !== undefined && this.#standing.role === 'leader') this.#parts.consensus.reportUnreachable(id);
     this.#failover.peerLost(name);
@@ -344,15 +349,8 @@ export class Engine {
     this.#turn.ask();
   }
 
-  #nodeUp(name: string, nonce: number, incarnation: number): void {
-    if (name !== this.#parts.options.name || nonce !== this.#nonce) return;
-    if (this.origin.incarnation === incarnation || this.#leaving) return;
-    this.origin.begin(incarnation);
-    this.#parts.ready();
-  }
-
   #nodeRetired(incarnation: number): void {
-    if (incarnation !== this.origin.incarnation || this.#leaving) return;
+    if (incarnation !== this.origin.incarnation || this.#presence.leaving) return;
     this.#parts.options.log.warn({ incarnation }, 'the cluster declared this node down; it reports back');
     this.#reborn('none');
   }
@@ -412,26 +410,22 @@ export class Engine {
     this.#supervisor.reset();
     this.#post.announceReady();
     this.origin.resendFrom(0);
-    if (this.origin.incarnation === 0) this.#proposeNodeUp();
+    this.#presence.proposeIfMissing();
   }
 
   #stand(standing: Standing): void {
-    const { log, observer, clock } = this.#parts.options;
+    const { log, observer } = this.#parts.options;
     const before = this.#standing;
     this.#standing = standing;
     if (standing.role !== 'leader' || standing.term !== before.term) this.#desk.close();
-    if (standing.leader === before.leader && standing.term === before.term) return;
-    if (standing.leader === 0) {
-      if (before.leader !== 0) this.#leaderless = clock.monotonicMs();
-      return;
-    }
-    if (standing.leader === before.leader) return;
+    this.#contact.look();
+    if (standing.leader === 0 || standing.leader === before.leader) return;
     const leader = this.leaderName;
     log.info({ leader, term: standing.term }, 'leader known');
     observer.leaderChanged(leader, standing.term);
     this.#rounds.leaderKnown();
     this.origin.resendFrom(0);
-    if (this.origin.incarnation === 0) this.#proposeNodeUp();
+    this.#presence.proposeIfMissing();
   }
 
   async #install(output: Output): Promise<void> {
@@ -460,26 +454,19 @@ export class Engine {
     this.sessions.endAll(
       new GearmeshError('SESSION_UNKNOWN', { message: 'the node lost touch with the cluster; attach again' }),
     );
-    this.#nonce = this.#parts.options.random.below(2 ** 32);
     this.#parts.reborn();
-    this.#proposeNodeUp();
-  }
-
-  #proposeNodeUp(): void {
-    if (this.#leaving || this.#stopped) return;
-    const { options } = this.#parts;
-    const bytes = encodeNodeUp({
-      name: options.name,
-      nonce: this.#nonce,
-      grpc: options.advertised.grpc,
-      http: options.advertised.http,
-      version: options.version,
-    });
-    this.#post.deliver(0, 0, bytes);
+    this.#presence.renew();
   }
 
   #order(encode: Parameters<Origin['propose']>[0]['encode']): void {
-    this.origin.propose({ bytes: 32, repeatable: false, encode, done: () => {}, failed: () => {} });
+    this.origin.propose({
+      bytes: 32,
+      repeatable: false,
+      awaited: false,
+      encode,
+      done: () => {},
+      failed: () => {},
+    });
   }
 
   #hasLeader(): boolean {

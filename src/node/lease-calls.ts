@@ -91,6 +91,7 @@ export function reportProgress(
   engine.origin.propose({
     bytes: 64 + message.length * 3,
     repeatable: false,
+    awaited: false,
     encode: (builder) => builder.progress(session, epoch, token, numerator, denominator, message),
     done: () => {},
     failed: () => {},

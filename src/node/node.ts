@@ -10,12 +10,13 @@ import type { NodeApi } from './interface.js';
 import { type Formation, type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
+import { Stopping } from './stopping.js';
 
 const QUEUES_CHANGED_MS = 100;
 const DISK_LOOK_MS = 1_000;
 /** Time for the other founders to come as far, milliseconds. */
 const FIRST_CAMPAIGN_MS = 100;
-const TRANSFER_MS = 3_000;
+const ADOPT_MS = 3_000;
 
 type Phase = NodeApi['phase'];
 
@@ -209,42 +210,23 @@ export class GearmeshNode extends NodeCalls {
   }
 
   async #stop(): Promise<void> {
-    const { log, clock, drainMs } = this.options;
+    const { log, clock, transport, drainMs } = this.options;
     this.#phase = 'draining';
     const running = this.running;
     if (running !== null) {
-      const { engine } = running;
+      const { engine, polls } = running;
       log.info({}, 'stopping: handing over');
-      if (engine.leaderName === this.name) {
-        const target = this.bestSuccessor();
-        if (target !== null && engine.transferTo(target)) {
-          await this.until(
-            () => engine.leaderName !== this.name && engine.leaderName !== '',
-            TRANSFER_MS,
-            {},
-          );
-        }
-      }
-      const others = engine.members
-        .filter((member) => member.name !== this.name && this.options.transport.isConnected(member.name))
-        .map((member) => this.options.transport.hello(member.name)?.grpc ?? '')
-        .filter((address) => address !== '');
-      if (others.length > 0) engine.sessions.redirect(others, 'the node is stopping');
-      engine.sessions.drain('the node is stopping');
-      running.polls.close();
-      const until = clock.monotonicMs() + drainMs;
-      await this.until(
-        () => (engine.sessions.size === 0 && engine.origin.idle) || clock.monotonicMs() > until,
+      const stopping = new Stopping({
+        name: this.name,
+        engine,
+        transport,
+        clock,
+        log,
         drainMs,
-        {},
-      );
-      if (engine.leaderName !== '' && engine.members.length > 1) {
-        let left = false;
-        void engine.leave().then(() => {
-          left = true;
-        });
-        await this.until(() => left, 1_000, {});
-      }
+        successor: () => this.bestSuccessor(),
+        endPolls: () => polls.close(),
+      });
+      await stopping.run();
     }
     await this.halt();
     await this.#life;
@@ -324,7 +306,7 @@ export class GearmeshNode extends NodeCalls {
         members: running.engine.members,
         settings: running.booted.core.settings,
       };
-      this.asking.ask(name, 'form.commit', formation, TRANSFER_MS).catch(() => {});
+      this.asking.ask(name, 'form.commit', formation, ADOPT_MS).catch(() => {});
     }
   }
 

@@ -36,6 +36,8 @@ export interface Proposal extends Answers {
   failed(error: GearmeshError): void;
   /** True where repeating the commands in a later batch does no harm (job ids, lease tokens). */
   readonly repeatable: boolean;
+  /** False where nobody waits for the answer: the end of the node need not wait for it either. */
+  readonly awaited?: false;
   /** Small, and nobody would say it again (a session's end, its credit): taken even where others are refused. */
   readonly owed?: boolean;
 }
@@ -86,6 +88,8 @@ export class Origin {
   #closed: GearmeshError | null = null;
   /** Calls that wait to be sent again though the first time may have counted. */
   readonly #doubtful = new WeakSet<Proposal>();
+  /** Calls that can count although their callers wait no longer. */
+  readonly #givenUp = new WeakSet<Proposal>();
 
   constructor(parts: OriginParts) {
     this.#parts = parts;
@@ -99,11 +103,19 @@ export class Origin {
     return this.#waitingBytes + this.#flightBytes;
   }
 
-  get idle(): boolean {
-    return this.#waiting.length === 0 && this.#flight.length === 0;
+  /** True while somebody waits for an answer. Looks at all that is under way: for the node's end, not for a call. */
+  get awaited(): boolean {
+    const awaits = (one: Proposal): boolean => one.awaited !== false && !this.#givenUp.has(one);
+    return (
+      this.#waiting.some(awaits) ||
+      this.#flight.some((batch) => batch.calls.some((call) => awaits(call.proposal)))
+    );
   }
 
-  /** Takes a call's commands for the next batch, or refuses at once. Returns how to take them back, while that is possible. */
+  /**
+   * Takes a call's commands for the next batch, or refuses at once. Returns how to take them back while that is
+   * possible, for a caller that waits no longer.
+   */
   propose(proposal: Proposal): () => boolean {
     if (this.#closed !== null) {
       proposal.failed(this.#closed);
@@ -124,7 +136,10 @@ export class Origin {
     this.#parts.askTurn();
     return () => {
       const at = this.#waiting.indexOf(proposal);
-      if (at < 0 || this.#doubtful.has(proposal)) return false;
+      if (at < 0 || this.#doubtful.has(proposal)) {
+        this.#givenUp.add(proposal);
+        return false;
+      }
       this.#waiting.splice(at, 1);
       this.#waitingBytes -= proposal.bytes;
       return true;

@@ -26,6 +26,7 @@ export interface RoundsParts {
   readonly peerNames: () => readonly string[];
   readonly members: () => number;
   readonly diskLow: () => boolean;
+  readonly draining: () => boolean;
   readonly takeSnapshot: () => void;
   readonly transferTo: (name: string) => void;
   readonly fatal: (error: Error) => void;
@@ -46,7 +47,10 @@ export class Rounds {
       clocks: board.clocks,
       log: options.log,
       limitMs: options.timings.clockSkewMaxMs,
-      canLead: (name) => options.transport.isConnected(name) && board.of(name)?.status.diskLow !== true,
+      canLead: (name) => {
+        const said = board.of(name)?.status;
+        return options.transport.isConnected(name) && said?.diskLow !== true && said?.draining !== true;
+      },
       transferTo: parts.transferTo,
     });
   }
@@ -57,10 +61,25 @@ export class Rounds {
   }
 
   make(): void {
-    const { core, consensus, hashes, options, raftId } = this.#parts;
+    const { core, consensus, hashes, raftId } = this.#parts;
     const status = consensus.status();
     if (core.appliedIndex === this.#quietIndex) hashes.quiet(core.appliedIndex);
     this.#quietIndex = core.appliedIndex;
+    this.tell();
+    this.#clockWatch.look(status.role === 'leader');
+    if (status.role === 'leader' && !status.membership.voters.includes(raftId)) {
+      // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
+      if (!status.membership.outgoing.includes(raftId)) consensus.stepDown();
+    }
+    // A new member needs a snapshot that knows it.
+    if (status.role === 'leader' && status.snapshotWanted) this.#parts.takeSnapshot();
+    this.#sendWorkersAway();
+  }
+
+  /** Says at once to all how this node stands. */
+  tell(): void {
+    const { core, consensus, hashes, options } = this.#parts;
+    const status = consensus.status();
     const { index: hashIndex, hash } = hashes.newest;
     const word: NodeStatus = {
       role: status.role,
@@ -71,20 +90,13 @@ export class Rounds {
       lastIndex: status.lastIndex,
       logBytes: this.#parts.wal.bytes,
       diskLow: this.#parts.diskLow(),
+      draining: this.#parts.draining(),
       hashIndex,
       hash,
     };
     for (const name of this.#parts.peerNames()) {
       if (options.transport.isConnected(name)) this.#tell(name, word);
     }
-    this.#clockWatch.look(status.role === 'leader');
-    if (status.role === 'leader' && !status.membership.voters.includes(raftId)) {
-      // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
-      if (!status.membership.outgoing.includes(raftId)) consensus.stepDown();
-    }
-    // A new member needs a snapshot that knows it.
-    if (status.role === 'leader' && status.snapshotWanted) this.#parts.takeSnapshot();
-    this.#sendWorkersAway();
   }
 
   /** Nothing waits for the answer, the other's clock: the next word follows soon. */

@@ -275,6 +275,7 @@ class LocalSession implements WorkerSession {
     this.#parts.origin.propose({
       bytes,
       repeatable: false,
+      awaited: false,
       owed,
       encode,
       done: nothing,
@@ -297,6 +298,12 @@ export class Sessions {
 
   get size(): number {
     return this.#local.size;
+  }
+
+  /** True while a worker connected here holds a job. */
+  get holding(): boolean {
+    for (const id of this.#local.keys()) if ((this.#parts.core.session(id)?.held ?? 0) > 0) return true;
+    return false;
   }
 
   /** Jobs that the workers connected here would still take. Looks at every session: for a scrape, not for a call. */

@@ -13,6 +13,8 @@ export interface NodeStatus {
   readonly logBytes: number;
   /** The disk's reserve is touched: no new jobs should be accepted. */
   readonly diskLow: boolean;
+  /** It is being stopped: no place for the leadership. */
+  readonly draining: boolean;
   /** Newest index at which the state hash was taken, with the hash. */
   readonly hashIndex: number;
   readonly hash: string;
@@ -34,7 +36,7 @@ export function readStatus(body: unknown): NodeStatus | null {
     return null;
   if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner')
     return null;
-  return s as unknown as NodeStatus;
+  return { ...(s as unknown as NodeStatus), draining: s.draining === true };
 }
 
 /** The wall clock in the answer to a status, read when the question had arrived; null when there is none. */

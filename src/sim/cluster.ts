@@ -17,6 +17,8 @@ export interface SimClusterOptions {
   readonly snapshotLogBytes?: number;
   readonly keepLogBytes?: number;
   readonly maxSyncMs?: number;
+  /** Longest wait of an orderly stop for what is under way; default 1,000. */
+  readonly drainMs?: number;
 }
 
 /** One simulated machine: its disk outlives the processes that run on it. */
@@ -85,7 +87,7 @@ export class SimNode {
       keepLogBytes: options.keepLogBytes ?? 64 * 1024,
       diskReserveBytes: 0,
       pendingBytesMax: 16 * 1024 * 1024,
-      drainMs: 1_000,
+      drainMs: options.drainMs ?? 1_000,
       log,
       observer: silent,
       onFatal: (error) => {
@@ -117,6 +119,17 @@ export class SimNode {
   setClock(forwardMs: number): void {
     this.#cluster.world.note(`${this.name} clock ${forwardMs}`);
     if (this.#clock !== null) this.#clock.wallOffsetMs += forwardMs;
+  }
+
+  /** The process ends in order. Returns the virtual milliseconds that it took. */
+  async stop(): Promise<number> {
+    const { world } = this.#cluster;
+    const node = this.#node;
+    const life = this.starts;
+    const began = world.now;
+    await node?.stop();
+    if (node !== null && this.starts === life) this.kill();
+    return world.now - began;
   }
 
   /** A new, empty disk is put into the machine; to be called while it is down. */

@@ -67,7 +67,7 @@ describe('the batches of a node', () => {
     expect(told).toEqual([]);
     apply();
     expect(told).toEqual(['a done']);
-    expect(origin.idle).toBe(true);
+    expect(origin.awaited).toBe(false);
     expect(origin.pendingBytes).toBe(0);
   });
 
@@ -177,6 +177,23 @@ describe('the batches of a node', () => {
     origin.flush();
     apply();
     expect(told).toContain('detach done');
+  });
+
+  it('are awaited as long as somebody waits for one of their answers', () => {
+    origin.begin(machine.nodeUp('n1'));
+    call('housekeeping', { awaited: false });
+    expect(origin.awaited).toBe(false);
+    const takeBack = call('call');
+    expect(origin.awaited).toBe(true);
+    origin.flush();
+    expect(origin.awaited).toBe(true);
+    expect(takeBack()).toBe(false);
+    expect(origin.awaited).toBe(false);
+    call('other');
+    origin.flush();
+    apply();
+    expect(told).toEqual(['housekeeping done', 'call done', 'other done']);
+    expect(origin.awaited).toBe(false);
   });
 
   it('tell what is under way at the end from what was never sent', () => {

@@ -76,6 +76,7 @@ export function status(fields: Partial<NodeStatus> = {}): NodeStatus {
     lastIndex: 0,
     logBytes: 0,
     diskLow: false,
+    draining: false,
     hashIndex: 0,
     hash: '',
     ...fields,
