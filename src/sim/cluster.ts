@@ -12,7 +12,7 @@ const DIRECTORY = '/data';
 export interface SimClusterOptions {
   readonly nodes: number;
   readonly settings?: Partial<Settings>;
-  /** A lie told on purpose, to see that the checks notice: a sync that returns before anything is durable. */
+  /** A lie told on purpose, to see that the checks notice: a sync of the log returns before anything is durable. */
   readonly plant?: 'acknowledge-before-sync';
   readonly snapshotLogBytes?: number;
   readonly keepLogBytes?: number;
@@ -73,7 +73,7 @@ export class SimNode {
       name: this.name,
       clusterName: 'sim',
       version: '0.0.0',
-      disk: options.plant === 'acknowledge-before-sync' ? hasty(disk) : disk,
+      disk: options.plant === 'acknowledge-before-sync' ? hasty(disk, world) : disk,
       directory: DIRECTORY,
       clock,
       random: this.#random,
@@ -91,13 +91,18 @@ export class SimNode {
       log,
       observer: silent,
       onFatal: (error) => {
-        if (this.starts !== life || this.#node === null) return;
-        world.note(`${this.name} fatal ${error.message}`);
-        this.fatal = error;
-        this.kill();
+        if (this.starts === life) this.die(error);
       },
     });
     if (this.starts === life) this.#node = node;
+  }
+
+  /** The process ends by its own hand. */
+  die(error: Error): void {
+    if (this.#node === null) return;
+    this.#cluster.world.note(`${this.name} fatal ${error.message}`);
+    this.fatal = error;
+    this.kill();
   }
 
   /** The process dies; with `powerLoss` the machine does, and what was not synced may be gone. */
@@ -108,7 +113,7 @@ export class SimNode {
     this.starts += 1;
     this.#clock?.kill();
     network.kill(this.name);
-    if (powerLoss) this.disk.crash({ random: this.#random, tear: true });
+    if (powerLoss) this.#cluster.unsyncedLost += this.disk.crash({ random: this.#random, tear: true });
     else this.disk.stop();
     const gone = [...this.#gone];
     this.#gone = new Set();
@@ -160,11 +165,14 @@ export class SimCluster {
   readonly peers: PeerAddress[] = [];
   /** Snapshots of one node that took the place of another's state. */
   installs = 0;
+  /** Bytes written and not yet synced that power losses took. */
+  unsyncedLost = 0;
 
   constructor(world: World, options: SimClusterOptions) {
     this.world = world;
     this.options = options;
     this.network = new SimNetwork(world);
+    this.network.uncaught = (name, error) => this.nodes.find((node) => node.name === name)?.die(error);
     for (let i = 1; i <= options.nodes; i++) {
       this.peers.push({ name: `n${i}`, host: `n${i}`, port: 7731 });
     }
@@ -194,25 +202,42 @@ const silent: NodeObserver = {
   snapshotTaken: () => {},
 };
 
-/** A disk whose sync of a log file returns at once and makes nothing durable. */
-function hasty(disk: Disk): Disk {
+/** How long after the lie the log is synced in truth, virtual milliseconds. */
+const LIE_MS = 30;
+
+/**
+ * A disk whose writes and syncs of log files return at once and happen a moment later, in their order: what a power
+ * loss takes is the end of the log and nothing else, so the log that is found afterwards looks sound.
+ */
+function hasty(disk: Disk, world: World): Disk {
+  let behind: Promise<unknown> = Promise.resolve();
+  const later = (work: () => Promise<unknown>): Promise<void> => {
+    // Nobody hears of a failure, as nobody waits: the machine is gone by then.
+    behind = behind.then(work).catch(() => {});
+    return Promise.resolve();
+  };
+  const after = <T>(work: () => Promise<T>): Promise<T> => behind.then(work);
   const wrap = (file: DiskFile): DiskFile => ({
     path: file.path,
-    write: (parts, position) => file.write(parts, position),
-    read: (position, length) => file.read(position, length),
-    sync: () => (file.path.includes('/wal/') ? Promise.resolve() : file.sync()),
-    truncate: (length) => file.truncate(length),
-    size: () => file.size(),
-    close: () => file.close(),
+    write: (parts, position) => {
+      const bytes = Buffer.concat(parts as Uint8Array[]);
+      return later(() => file.write([bytes], position));
+    },
+    read: (position, length) => after(() => file.read(position, length)),
+    sync: () => later(() => world.sleep(LIE_MS).then(() => file.sync())),
+    truncate: (length) => after(() => file.truncate(length)),
+    size: () => after(() => file.size()),
+    close: () => later(() => file.close()),
   });
   return {
-    open: (path, options) => disk.open(path, options).then(wrap),
+    open: (path, options) =>
+      disk.open(path, options).then((file) => (path.includes('/wal/') ? wrap(file) : file)),
     exists: (path) => disk.exists(path),
     list: (path) => disk.list(path),
     makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    remove: (path) => disk.remove(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
+    rename: (from, to) => after(() => disk.rename(from, to)),
+    remove: (path) => after(() => disk.remove(path)),
+    syncDirectory: (path) => after(() => disk.syncDirectory(path)),
     lock: (path) => disk.lock(path),
     freeBytes: (path) => disk.freeBytes(path),
   };

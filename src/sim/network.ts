@@ -29,6 +29,10 @@ export class SimNetwork {
   readonly #ends = new Map<string, SimTransport>();
   /** Pairs that hear nothing of each other, as `from>to`. */
   readonly #cut = new Set<string>();
+  /** A frame made its receiver throw: a process dies of that. */
+  uncaught: (name: string, error: Error) => void = (_, error) => {
+    throw error;
+  };
   frames = 0;
   lost = 0;
 
@@ -111,7 +115,14 @@ export class SimTransport implements Transport {
   }
 
   setHello(hello: Hello): void {
+    const other = this.#hello !== null && this.#hello.diskId !== hello.diskId;
     this.#hello = hello;
+    if (!other) return;
+    // Peers know this node by the hello of their connection, which now speaks of another disk.
+    for (const name of [...this.#links.keys()]) {
+      this.#network.end(name)?.drop(this.name, 'closed');
+      this.drop(name, 'closed');
+    }
   }
 
   send(to: string, channel: Channel, frame: PeerFrame): boolean {
@@ -130,7 +141,12 @@ export class SimTransport implements Transport {
       const there = link.peer;
       if (!there.alive || there.#links.get(this.name)?.peer !== this) return;
       world.note(`${this.name}>${to} ${channel} ${frame.type} ${bytes.length}`);
-      there.#handler?.frame(this.name, decodeFrame(bytes, DEFAULT_PEER_LIMITS) as PeerFrame);
+      const received = decodeFrame(bytes, DEFAULT_PEER_LIMITS) as PeerFrame;
+      try {
+        there.#handler?.frame(this.name, received);
+      } catch (error) {
+        this.#network.uncaught(to, error as Error);
+      }
     });
     return true;
   }

@@ -6,8 +6,8 @@ const NAMESPACE = 'default';
 /** Everything accepted must have ended so long after the last fault, virtual milliseconds. */
 const LIVENESS_MS = 180_000;
 const LOOK_MS = 250;
-const ENOUGH_JOBS = 1_000;
-const ENOUGH_CHANGES = 2;
+/** Below any of these a run proves too little to count. */
+const ENOUGH = { jobs: 1_000, crashes: 3, leaderChanges: 2 } as const;
 const LONGEST_MS = 60_000;
 
 export interface RunOptions extends Partial<SimClusterOptions> {
@@ -28,6 +28,8 @@ export interface RunReport {
   readonly crashes: number;
   readonly leaderChanges: number;
   readonly framesLost: number;
+  /** Bytes that were written, not yet synced, and gone after a power loss. */
+  readonly unsyncedLost: number;
   readonly snapshots: number;
   /** Times that a node took over another one's state. */
   readonly installs: number;
@@ -71,7 +73,11 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   await world.run(chaosEnd, () => false);
   // A run proves something only when enough happened in it.
   const enough = (): boolean =>
-    history.acknowledged.size >= ENOUGH_JOBS && chaos.leaderChanges >= ENOUGH_CHANGES;
+    history.acknowledged.size >= ENOUGH.jobs &&
+    chaos.crashes >= ENOUGH.crashes &&
+    chaos.leaderChanges >= ENOUGH.leaderChanges &&
+    cluster.unsyncedLost > 0 &&
+    cluster.network.lost > 0;
   await world.run(world.now + LONGEST_MS, enough);
   chaos.stop();
   for (const client of clients) client.stopped = true;
@@ -99,6 +105,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     crashes: chaos.crashes,
     leaderChanges: chaos.leaderChanges,
     framesLost: cluster.network.lost,
+    unsyncedLost: cluster.unsyncedLost,
     snapshots: cluster.nodes.reduce(
       (sum, node) => sum + ((node.node?.parts?.store.newest?.mark.index ?? 0) > 1 ? 1 : 0),
       0,
@@ -123,7 +130,7 @@ class Chaos {
 
   start(): void {
     const { world, network } = this.#cluster;
-    network.faults.lossPermille = world.random.pick([0, 2, 10, 30]);
+    network.faults.lossPermille = world.random.pick([1, 2, 10, 30]);
     const watch = (): void => {
       if (this.#over) return;
       const leader = this.#cluster.leader?.name ?? '';

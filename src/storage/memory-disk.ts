@@ -32,12 +32,14 @@ export interface CrashOptions {
   readonly tear?: boolean;
 }
 
-/** A change of names not yet made durable by `syncDirectory`. */
 interface NameChange {
   readonly removed: string | null;
   readonly added: string | null;
   readonly file: MemoryFile;
 }
+
+/** Changes of names that one operation made, not yet durable by `syncDirectory`: all of them survive a crash, or none. */
+type NameChanges = readonly NameChange[];
 
 /** An error as the system gives it. */
 function systemError(code: string, path: string): Error {
@@ -61,26 +63,31 @@ export class MemoryDisk implements Disk {
   readonly #names = new Map<string, MemoryFile>();
   readonly #durableNames = new Map<string, MemoryFile>();
   readonly #folders = new Set<string>(['/']);
-  readonly #pending = new Map<string, NameChange[]>();
+  readonly #pending = new Map<string, NameChanges[]>();
   readonly #locks = new Set<string>();
   #life = 0;
   #failing: ((path: string) => boolean) | null = null;
   #room = Number.POSITIVE_INFINITY;
   #lastWritten: MemoryFile | null = null;
 
-  /** Power loss. Unsynced content and names survive by chance, drawn from `random`. */
-  crash(options: CrashOptions): void {
+  /** Power loss. Unsynced content and names survive by chance, drawn from `random`. Returns the bytes that were lost. */
+  crash(options: CrashOptions): number {
     const { random } = options;
     this.stop();
     for (const changes of this.#pending.values()) {
-      for (const change of changes) if (random.below(2) === 0) applyChange(this.#durableNames, change);
+      for (const change of changes) if (random.below(2) === 0) applyChanges(this.#durableNames, change);
     }
     this.#pending.clear();
     const files = new Set([...this.#durableNames.values()]);
-    for (const file of files) file.crash(random, options.tear === true && file === this.#lastWritten);
+    let lost = 0;
+    for (const file of files) lost += file.crash(random, options.tear === true && file === this.#lastWritten);
     this.#lastWritten = null;
     this.#names.clear();
-    for (const [path, file] of this.#durableNames) this.#names.set(path, file);
+    for (const [path, file] of this.#durableNames) {
+      this.#names.set(path, file);
+      this.#makeFolders(folderOf(path));
+    }
+    return lost;
   }
 
   /** The process dies, the machine goes on: nothing written is lost, nothing becomes durable. */
@@ -142,18 +149,11 @@ export class MemoryDisk implements Disk {
       exists: (path) => perform('exists', path, () => this.#names.has(path) || this.#folders.has(path)),
       list: (path) => perform('list', path, () => this.#list(path)),
       // Durable at once: losing a whole directory would lose nothing that its files' names do not cover.
-      makeDirectory: (path) =>
-        perform('makeDirectory', path, () => {
-          for (let at = path; !this.#folders.has(at); at = folderOf(at)) this.#folders.add(at);
-        }),
-      rename: (from, to) =>
-        perform('rename', from, () => {
-          if (!this.#folders.has(folderOf(to))) throw systemError('ENOENT', to);
-          this.#change(folderOf(to), { removed: from, added: to, file: this.#fileAt(from) });
-        }),
+      makeDirectory: (path) => perform('makeDirectory', path, () => this.#makeFolders(path)),
+      rename: (from, to) => perform('rename', from, () => this.#rename(from, to)),
       remove: (path) =>
         perform('remove', path, () =>
-          this.#change(folderOf(path), { removed: path, added: null, file: this.#fileAt(path) }),
+          this.#change(folderOf(path), [{ removed: path, added: null, file: this.#fileAt(path) }]),
         ),
       syncDirectory: (path) => perform('syncDirectory', path, () => this.#syncNames(path)),
       lock: (path) => perform('lock', path, () => this.#takeLock(path, life)),
@@ -202,9 +202,34 @@ export class MemoryDisk implements Disk {
     if (file === undefined) {
       if (!create || !this.#folders.has(folderOf(path))) throw systemError('ENOENT', path);
       file = new MemoryFile();
-      this.#change(folderOf(path), { removed: null, added: path, file });
+      this.#change(folderOf(path), [{ removed: null, added: path, file }]);
     }
     return file;
+  }
+
+  #makeFolders(path: string): void {
+    for (let at = path; !this.#folders.has(at); at = folderOf(at)) this.#folders.add(at);
+  }
+
+  /** A folder takes along what is in it; names inside that were not durable yet become so with it. */
+  #rename(from: string, to: string): void {
+    if (!this.#folders.has(folderOf(to))) throw systemError('ENOENT', to);
+    if (!this.#folders.has(from)) {
+      this.#change(folderOf(to), [{ removed: from, added: to, file: this.#fileAt(from) }]);
+      return;
+    }
+    const inside = `${from}/`;
+    for (const folder of [...this.#folders]) {
+      if (folder !== from && !folder.startsWith(inside)) continue;
+      this.#syncNames(folder);
+      this.#folders.delete(folder);
+      this.#makeFolders(to + folder.slice(from.length));
+    }
+    const moved = [...this.#names].filter(([path]) => path.startsWith(inside));
+    this.#change(
+      folderOf(to),
+      moved.map(([path, file]) => ({ removed: path, added: to + path.slice(from.length), file })),
+    );
   }
 
   #list(path: string): string[] {
@@ -217,7 +242,7 @@ export class MemoryDisk implements Disk {
 
   #syncNames(path: string): void {
     if (!this.#folders.has(path)) throw systemError('ENOENT', path);
-    for (const change of this.#pending.get(path) ?? []) applyChange(this.#durableNames, change);
+    for (const changes of this.#pending.get(path) ?? []) applyChanges(this.#durableNames, changes);
     this.#pending.delete(path);
   }
 
@@ -286,12 +311,14 @@ export class MemoryDisk implements Disk {
     return effect();
   }
 
-  #change(folder: string, change: NameChange): void {
-    applyChange(this.#names, change);
-    if (change.added === null && !this.#keepsName(change.file)) this.#room += change.file.size;
+  #change(folder: string, changes: NameChanges): void {
+    applyChanges(this.#names, changes);
+    for (const { added, file } of changes) {
+      if (added === null && !this.#keepsName(file)) this.#room += file.size;
+    }
     const pending = this.#pending.get(folder);
-    if (pending === undefined) this.#pending.set(folder, [change]);
-    else pending.push(change);
+    if (pending === undefined) this.#pending.set(folder, [changes]);
+    else pending.push(changes);
   }
 
   #keepsName(file: MemoryFile): boolean {
@@ -306,7 +333,9 @@ export class MemoryDisk implements Disk {
   }
 }
 
-function applyChange(names: Map<string, MemoryFile>, change: NameChange): void {
-  if (change.removed !== null && names.get(change.removed) === change.file) names.delete(change.removed);
-  if (change.added !== null) names.set(change.added, change.file);
+function applyChanges(names: Map<string, MemoryFile>, changes: NameChanges): void {
+  for (const { removed, added, file } of changes) {
+    if (removed !== null && names.get(removed) === file) names.delete(removed);
+    if (added !== null) names.set(added, file);
+  }
 }

@@ -73,9 +73,13 @@ export class MemoryFile {
     }
   }
 
-  /** Any of the unsynced sectors may have reached the platter; with `tear` the last write's end may be half a sector. */
-  crash(random: Random, tear: boolean): void {
+  /**
+   * Any of the unsynced sectors may have reached the platter; with `tear` the last write's end may be half a sector.
+   * Returns the bytes that did not.
+   */
+  crash(random: Random, tear: boolean): number {
     const last = this.#unsynced.length - 1;
+    let lost = 0;
     this.#unsynced.forEach((change, at) => {
       const { bytes, position } = change;
       if (bytes === null) {
@@ -86,14 +90,16 @@ export class MemoryFile {
         const to = Math.min(bytes.length, from + SECTOR_BYTES - ((position + from) % SECTOR_BYTES));
         const torn = tear && at === last && random.below(4) === 0;
         const end = torn ? from + random.below(to - from) : to;
-        if (end > from && random.below(2) === 0)
-          this.#durable.write(bytes.subarray(from, end), position + from);
+        const kept = end > from && random.below(2) === 0;
+        if (kept) this.#durable.write(bytes.subarray(from, end), position + from);
+        lost += to - (kept ? end : from);
         from = to;
       }
     });
     this.#unsynced = [];
     this.#seen.resize(0);
     this.#seen.write(this.#durable.bytes.subarray(0, this.#durable.size), 0);
+    return lost;
   }
 
   #apply(change: Unsynced): void {

@@ -79,6 +79,19 @@ for (const [name, withDisk] of Object.entries(disks)) {
         await expect(disk.remove(`${path}/none`)).rejects.toMatchObject({ code: 'ENOENT' });
       }));
 
+    it('renames a folder with all that is in it', () =>
+      withDisk(async (disk, path) => {
+        await disk.makeDirectory(`${path}/d/e`);
+        await disk.makeDirectory(`${path}/aside`);
+        await (await disk.open(`${path}/d/e/f`, { create: true })).close();
+        await disk.rename(`${path}/d`, `${path}/aside/d`);
+        await disk.syncDirectory(`${path}/aside`);
+        expect(await disk.list(path)).toEqual(['aside']);
+        expect(await disk.list(`${path}/aside/d/e`)).toEqual(['f']);
+        expect(await disk.exists(`${path}/d/e/f`)).toBe(false);
+        await expect(disk.list(`${path}/d`)).rejects.toMatchObject({ code: 'ENOENT' });
+      }));
+
     it('gives a lock to one holder, and again after its release', () =>
       withDisk(async (disk, path) => {
         const lock = await disk.lock(`${path}/lock`);
@@ -149,6 +162,39 @@ describe('what the disk in memory can do besides', () => {
       outcomes.add(disk.paths().join());
     }
     expect([...outcomes].sort()).toEqual(['/d/f', '/d/g']);
+  });
+
+  it('moves a folder as a whole or not at all', async () => {
+    const outcomes = new Set<string>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const disk = new MemoryDisk();
+      await disk.makeDirectory('/d');
+      for (const name of ['f', 'g']) await (await disk.open(`/d/${name}`, { create: true })).close();
+      await disk.syncDirectory('/d');
+      await disk.rename('/d', '/e');
+      disk.crash({ random: seeded(seed) });
+      const [folder] = disk.paths().map((path) => path.slice(0, 2));
+      expect(await disk.list(folder!)).toEqual(['f', 'g']);
+      outcomes.add(disk.paths().join());
+    }
+    expect([...outcomes].sort()).toEqual(['/d/f,/d/g', '/e/f,/e/g']);
+  });
+
+  it('says how much of what was not synced a crash took', async () => {
+    const lost = new Set<number>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const disk = new MemoryDisk();
+      await disk.makeDirectory('/d');
+      const file = await disk.open('/d/f', { create: true });
+      await disk.syncDirectory('/d');
+      await file.write([Buffer.alloc(1024, 'a')], 0);
+      await file.sync();
+      await file.write([Buffer.alloc(1024, 'b')], 0);
+      const bytes = disk.crash({ random: seeded(seed) });
+      expect(disk.contentOf('/d/f').toString().replaceAll('b', '').length).toBe(bytes);
+      lost.add(bytes);
+    }
+    expect([...lost].sort()).toEqual([0, 1024, 512]);
   });
 
   it('loses nothing when only the process stops, whose mount is dead from then on', async () => {
