@@ -157,7 +157,7 @@ function explainRefusals(deps: Deps, called: (remote: string) => void): ServerIn
   };
 }
 
-/** grpc-js reads channelz's proto from its own folder, which a bundle does not have. */
+/** grpc-js reads channelz's proto from a file. A node without it lacks a tool for looking into it, nothing more. */
 function addChannelz(server: Server, log: ApiLog): void {
   try {
     server.addService(getChannelzServiceDefinition(), getChannelzHandlers());

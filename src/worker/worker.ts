@@ -31,14 +31,13 @@ import type {
   WorkerEvents,
   WorkerOptions,
 } from './types.js';
+import { SDK_NAME, SDK_VERSION } from './version.js';
 
 interface Handled {
   readonly handler: Handler;
   readonly options: HandleOptions;
 }
 
-const SDK_NAME = 'gearmesh-node';
-const SDK_VERSION = '0.1.0';
 const CONNECT_TIMEOUT_MS = 1_000;
 const STOP_TIMEOUT_MS = 30_000;
 /** How long the last words of a stopping worker may take. */

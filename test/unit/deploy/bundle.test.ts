@@ -84,6 +84,25 @@ describe('the bundle', () => {
     }
   });
 
+  it('is what npm would publish: our files, the protos and the texts, and nothing that runs at an installation', () => {
+    const about = JSON.parse(readFileSync(join(out, 'package.json'), 'utf8')) as Record<string, unknown>;
+    expect(about.private).toBeUndefined();
+    expect(about.scripts).toBeUndefined();
+    const packed = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      encoding: 'utf8',
+      cwd: out,
+    });
+    expect(packed.status, packed.stderr).toBe(0);
+    const [{ files }] = JSON.parse(packed.stdout) as [{ files: { path: string }[] }];
+    const tops = new Set(files.map(({ path }) => path.split('/')[0]!.replace(/^sdk-\w+/, 'sdk')));
+    expect([...tops].sort()).toEqual([
+      ...['CHANGELOG.md', 'LICENSE', 'NOTICE', 'README.md', 'THIRD-PARTY-LICENSES', 'client.mjs'],
+      ...['gearmesh.mjs', 'package.json', 'proto', 'sdk.mjs', 'types', 'worker.mjs'],
+    ]);
+    expect(readFileSync(join(out, 'NOTICE'), 'utf8')).toContain('etcd');
+    for (const { path } of files) expect(path).not.toMatch(/node_modules|vendor\/|\.map$/);
+  });
+
   it('shares the classes of errors between client and worker', async () => {
     const load = async (name: string) =>
       (await import(/* @vite-ignore */ pathToFileURL(join(out, name)).href)) as Record<string, unknown>;
