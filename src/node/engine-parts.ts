@@ -23,6 +23,8 @@ export interface EngineParts {
   readonly ready: () => void;
   /** The node counts as restarted for those who hold connections here. */
   readonly reborn: () => void;
+  /** The state at this index differs from what a majority has: nobody may act on it. */
+  readonly astray: (index: number) => void;
   /** The state is now a snapshot's: durable, with the log behind it. */
   readonly installed: () => Promise<void>;
   readonly queuesChanged: () => void;

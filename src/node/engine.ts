@@ -143,7 +143,7 @@ export class Engine {
       transferTo: (name) => this.transferTo(name),
       draining: () => this.#draining,
       takeSnapshot: () => void this.snapshotting.take(),
-      fatal: (error) => this.#fatal(error),
+      astray: (index) => this.#parts.astray(index),
     });
     this.snapshotting = new Snapshotting({
       core,

@@ -10,6 +10,7 @@ import type { NodeApi } from './interface.js';
 import { type Formation, type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
+import { Returning } from './returning.js';
 import { Stopping } from './stopping.js';
 
 const QUEUES_CHANGED_MS = 100;
@@ -24,6 +25,7 @@ type Phase = NodeApi['phase'];
 export class GearmeshNode extends NodeCalls {
   protected readonly asking: Asking;
   readonly #ready: Promise<void>;
+  readonly #returning: Returning;
   #directory: DataDirectory;
   #markReady: () => void = () => {};
   #formation: FormationDesk | null = null;
@@ -41,6 +43,13 @@ export class GearmeshNode extends NodeCalls {
     );
     this.#ready = new Promise((resolve) => {
       this.#markReady = resolve;
+    });
+    this.#returning = new Returning({
+      options,
+      directory,
+      asking: this.asking,
+      booted: () => this.running?.booted ?? null,
+      isOver: () => this.#isOver(),
     });
   }
 
@@ -77,7 +86,11 @@ export class GearmeshNode extends NodeCalls {
       frame: (from, frame) => this.#frame(from, frame),
     });
     transport.setPeers(peers);
-    this.#life = this.#live().catch((error: unknown) => {
+    this.#begin(() => this.#live());
+  }
+
+  #begin(life: () => Promise<void>): void {
+    this.#life = life().catch((error: unknown) => {
       if (this.#phase !== 'stopped') this.options.onFatal(error as Error);
     });
   }
@@ -94,17 +107,9 @@ export class GearmeshNode extends NodeCalls {
     this.#formation?.stop();
     this.asking.close();
     const running = this.running;
-    if (running !== null) {
-      await running.engine.stop();
-      running.engine.watching.failAll(new GearmeshError('SHUTTING_DOWN'));
-      running.engine.sessions.endAll(new GearmeshError('SHUTTING_DOWN'));
-      running.polls.close();
-    }
+    if (running !== null) await endWork(running);
     await this.options.transport.close();
-    if (running !== null) {
-      await running.booted.wal.close();
-      await running.booted.store.close();
-    }
+    if (running !== null) await closeFiles(running);
     await this.#directory.close();
   }
 
@@ -112,6 +117,7 @@ export class GearmeshNode extends NodeCalls {
 
   async #live(): Promise<void> {
     const { log } = this.options;
+    await this.#returning.goOn();
     const formed = this.#directory.identity.cluster === null;
     if (formed) {
       this.#phase = 'forming';
@@ -153,6 +159,7 @@ export class GearmeshNode extends NodeCalls {
         this.running?.polls.resync();
       },
       installed: () => this.#directory.writeNote(FORMATION_NOTE, null),
+      astray: (index) => this.#astray(index),
       queuesChanged: () => this.#queuesChanged(),
       polled: (session) => this.running?.polls.assigned(session),
       delivered: () => this.running?.polls.deliver(),
@@ -170,7 +177,23 @@ export class GearmeshNode extends NodeCalls {
     if (formed && engine.members.length > 1 && engine.members[0]?.name === this.name) {
       this.options.clock.setTimer(FIRST_CAMPAIGN_MS, () => engine.campaignIfLeaderless());
     }
-    this.#watchDisk();
+    this.#watchDisk(this.running);
+  }
+
+  /** Rule: a replica in the minority stops serving at once, and takes its state anew from the others. */
+  #astray(index: number): void {
+    const running = this.running;
+    if (running === null || this.#phase === 'draining' || this.#isOver()) return;
+    this.running = null;
+    this.#phase = 'catching-up';
+    this.#begin(async () => {
+      await endWork(running);
+      await closeFiles(running);
+      if (this.#isOver()) return;
+      await this.#returning.setAside(index);
+      this.#sayHello();
+      return this.#live();
+    });
   }
 
   async #form(): Promise<void> {
@@ -233,12 +256,10 @@ export class GearmeshNode extends NodeCalls {
     log.info({}, 'stopped');
   }
 
-  #watchDisk(): void {
+  #watchDisk(running: Running): void {
     const { clock, disk, directory, diskReserveBytes, log } = this.options;
     let low = false;
     const look = async (): Promise<void> => {
-      const running = this.running;
-      if (running === null || this.#phase === 'stopped') return;
       const free = await disk.freeBytes(directory);
       if (free < diskReserveBytes !== low) {
         low = !low;
@@ -253,7 +274,7 @@ export class GearmeshNode extends NodeCalls {
       }
     };
     const again = (): void => {
-      if (this.#phase === 'stopped') return;
+      if (this.running !== running || this.#phase === 'stopped') return;
       look()
         .catch((error: unknown) =>
           log.warn({ reason: (error as Error).message }, 'free disk space is unknown'),
@@ -414,4 +435,17 @@ function field(body: unknown, name: string): string {
   if (typeof body !== 'object' || body === null) return '';
   const value = (body as Record<string, unknown>)[name];
   return typeof value === 'string' ? value : '';
+}
+
+/** Calls and connections learn that this node does not serve them any more. */
+async function endWork(running: Running): Promise<void> {
+  await running.engine.stop();
+  running.engine.watching.failAll(new GearmeshError('SHUTTING_DOWN'));
+  running.engine.sessions.endAll(new GearmeshError('SHUTTING_DOWN'));
+  running.polls.close();
+}
+
+async function closeFiles(running: Running): Promise<void> {
+  await running.booted.wal.close();
+  await running.booted.store.close();
 }

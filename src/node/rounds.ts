@@ -29,7 +29,7 @@ export interface RoundsParts {
   readonly draining: () => boolean;
   readonly takeSnapshot: () => void;
   readonly transferTo: (name: string) => void;
-  readonly fatal: (error: Error) => void;
+  readonly astray: (index: number) => void;
 }
 
 /** What a node does a few times per second besides its work: tells the others how it stands, and looks after itself. */
@@ -136,7 +136,7 @@ export class Rounds {
     sessions.redirect(better, 'this node has no leader');
   }
 
-  /** A replica in the minority stops: its state is wrong, and nobody should act on it. */
+  /** A replica in the minority stops and takes its state anew from the others: nobody should act on what it has. */
   #diverged(found: Disagreement): void {
     const counts = new Map<string, number>();
     for (const hash of found.others.values()) counts.set(hash, (counts.get(hash) ?? 0) + 1);
@@ -146,11 +146,6 @@ export class Rounds {
       'state hashes differ at one index',
     );
     if (Math.max(...counts.values()) * 2 <= this.#parts.members()) return;
-    this.#parts.fatal(
-      new Error(
-        `the state of this node differs from the majority's at index ${found.index}: it stops; empty its data ` +
-          'directory, start it and bring it back with gearmesh cluster replace',
-      ),
-    );
+    this.#parts.astray(found.index);
   }
 }

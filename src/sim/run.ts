@@ -1,4 +1,4 @@
-import { SimCluster, type SimClusterOptions } from './cluster.js';
+import { SimCluster, type SimClusterOptions, type SimNode } from './cluster.js';
 import { History, SimClient, SimWorker } from './workload.js';
 import { World } from './world.js';
 
@@ -167,7 +167,8 @@ class Chaos {
       const aim = this.crashes === 0 || random.chance(500);
       const target = leader !== null && aim ? leader : random.pick(nodes);
       if (!target.up) return;
-      this.#crash(target.name, random.chance(700));
+      if (random.chance(700)) this.#cutPower(target);
+      else this.#crash(target.name, false);
     } else if (kind < 7) {
       for (const node of [...running]) this.#crash(node.name, true);
     } else {
@@ -179,6 +180,13 @@ class Chaos {
       if (random.chance(700)) network.cut(other, one);
       world.after(random.between(200, 3_000), () => network.heal());
     }
+  }
+
+  /** In the middle of a write, if there is one soon: that is when it takes something. */
+  #cutPower(target: SimNode, looks = 50): void {
+    if (!target.up || this.#over) return;
+    if (target.disk.hasUnsynced || looks === 0) this.#crash(target.name, true);
+    else this.#cluster.world.after(1, () => this.#cutPower(target, looks - 1));
   }
 
   #crash(name: string, powerLoss: boolean): void {

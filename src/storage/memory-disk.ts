@@ -128,6 +128,12 @@ export class MemoryDisk implements Disk {
     this.#durableNames.delete(path);
   }
 
+  /** True while something was written that no sync has covered. */
+  get hasUnsynced(): boolean {
+    for (const file of this.#names.values()) if (file.hasUnsynced) return true;
+    return false;
+  }
+
   /** Bytes of all files. */
   get bytes(): number {
     let bytes = 0;

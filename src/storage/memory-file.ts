@@ -44,6 +44,10 @@ export class MemoryFile {
     return this.#seen.size;
   }
 
+  get hasUnsynced(): boolean {
+    return this.#unsynced.length > 0;
+  }
+
   /** Keeps `bytes`: the caller must not change them. */
   write(bytes: Buffer, position: number): void {
     this.#apply({ position, bytes });

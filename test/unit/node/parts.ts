@@ -1,6 +1,6 @@
 import { createBatchBuilder, createCore, encodeEntry, encodeNodeUp } from '../../../src/core/index.js';
 import type { BatchBuilder, Core } from '../../../src/core/interface.js';
-import type { Effects, JobView } from '../../../src/core/types.js';
+import type { Effects, JobSpec, JobView } from '../../../src/core/types.js';
 import type { Log } from '../../../src/node/options.js';
 import type { NodeStatus } from '../../../src/node/status.js';
 import { World } from '../../../src/sim/world.js';
@@ -90,4 +90,38 @@ export async function pass(world: World, ms: number): Promise<void> {
 
 export function newWorld(): World {
   return new World(1);
+}
+
+/** A job of function `f`, with a fresh id asked for. */
+export function jobSpec(fields: Partial<JobSpec> = {}): JobSpec {
+  return {
+    id: '',
+    function: 'f',
+    payload: Buffer.from('payload'),
+    contentType: '',
+    metadata: [],
+    priority: 1,
+    runAtWall: 0,
+    delayMs: 0,
+    uniqueKey: '',
+    retry: null,
+    runTimeoutMs: 0,
+    startDeadlineWall: 0,
+    retentionMs: -1,
+    traceparent: '',
+    foreground: false,
+    seed: 1,
+    ...fields,
+  };
+}
+
+/** What a promise comes to within so much virtual time. */
+export async function settled<T>(world: World, work: Promise<T>, ms = 10_000): Promise<T> {
+  let over = false;
+  const end = (): void => {
+    over = true;
+  };
+  work.then(end, end);
+  if (!(await world.run(world.now + ms, () => over))) throw new Error('it still waits');
+  return work;
 }
