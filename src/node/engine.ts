@@ -156,6 +156,7 @@ export class Engine {
       observer,
       everyLogBytes: options.snapshotLogBytes,
       keepLogBytes: options.keepLogBytes,
+      freeBytes: () => options.disk.freeBytes(options.directory),
       nameOf: (id) => nameOf(this.#members, id),
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,
@@ -300,6 +301,9 @@ export class Engine {
         return;
       case 'piece':
         this.snapshotting.piece(from, frame);
+        return;
+      case 'piece-taken':
+        this.snapshotting.pieceTaken(from, frame);
         return;
       default:
         return;

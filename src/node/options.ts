@@ -25,6 +25,8 @@ export interface NodeObserver {
   /** Jobs that workers of this node completed: from submission to the end, in microseconds. */
   ended(microseconds: number): void;
   snapshotTaken(milliseconds: number, bytes: number): void;
+  /** A snapshot, of this node or on its way to it, was given up because the disk is full. */
+  snapshotFailed(): void;
 }
 
 export interface NodeTimings {

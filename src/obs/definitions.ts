@@ -377,6 +377,11 @@ export const COUNTERS = {
     help: 'Elections that this node noticed: terms begun since it started.',
     labels: [],
   },
+  snapshotsFailed: {
+    name: 'gearmesh_snapshots_failed_total',
+    help: 'Snapshots given up because the disk was full: own ones, and those that another node sent.',
+    labels: [],
+  },
   rpc: {
     name: 'gearmesh_rpc_total',
     help: 'Calls that ended, by their status code.',

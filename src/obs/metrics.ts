@@ -40,6 +40,7 @@ export interface NodeMetrics {
   ended(microseconds: number): void;
   endedMany(microseconds: ArrayLike<number>): void;
   snapshotTaken(milliseconds: number, bytes: number): void;
+  snapshotFailed(): void;
   rpc(method: string, code: string): void;
   error(reason: string): void;
 }
@@ -66,6 +67,7 @@ class Metrics implements NodeMetrics {
   readonly #leaderChanges = new Counter();
   readonly #leaderLosses = new Counter();
   readonly #elections = new Counter();
+  readonly #snapshotsFailed = new Counter();
   readonly #rpc: LabelledCounter;
   readonly #errors: LabelledCounter;
   #source: MetricsSource | null;
@@ -91,6 +93,7 @@ class Metrics implements NodeMetrics {
     this.#showCounter(COUNTERS.leaderChanges, this.#leaderChanges);
     this.#showCounter(COUNTERS.leaderLosses, this.#leaderLosses);
     this.#showCounter(COUNTERS.elections, this.#elections);
+    this.#showCounter(COUNTERS.snapshotsFailed, this.#snapshotsFailed);
     this.#showCounter(COUNTERS.rpc, this.#rpc);
     this.#showCounter(COUNTERS.errors, this.#errors);
     this.#show(EVENT_LOOP, () => this.#loopSamples());
@@ -177,6 +180,10 @@ class Metrics implements NodeMetrics {
 
   snapshotTaken(milliseconds: number, _bytes: number): void {
     this.#snapshot.observe(milliseconds / 1_000);
+  }
+
+  snapshotFailed(): void {
+    this.#snapshotsFailed.inc();
   }
 
   rpc(method: string, code: string): void {

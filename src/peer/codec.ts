@@ -43,6 +43,7 @@ const KIND = {
   answer: 21,
   refuse: 22,
   piece: 23,
+  'piece-taken': 24,
 } as const satisfies Record<WireFrame['type'], number>;
 
 const TEXT_MAX = 1_024;
@@ -101,6 +102,8 @@ function toList(frame: WireFrame): unknown[] {
       return [kind, frame.id, frame.reason.slice(0, TEXT_MAX)];
     case 'piece':
       return [kind, frame.transfer, frame.seq, frame.last, frame.body];
+    case 'piece-taken':
+      return [kind, frame.transfer, frame.seq, frame.refusal.slice(0, TEXT_MAX)];
   }
 }
 
@@ -183,6 +186,14 @@ function fromList(f: Fields): WireFrame {
         seq: f.whole('seq'),
         last: f.flag('last'),
         body: f.any(),
+      };
+    case KIND['piece-taken']:
+      f.count(4);
+      return {
+        type: 'piece-taken',
+        transfer: f.whole('transfer'),
+        seq: f.whole('seq'),
+        refusal: f.text('refusal'),
       };
     default:
       throw new MalformedFrameError(`frame of the unknown kind ${kind}`);

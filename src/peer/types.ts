@@ -44,6 +44,13 @@ export type PeerFrame =
   | { readonly type: 'ask'; readonly id: number; readonly topic: string; readonly body: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly body: unknown }
   | { readonly type: 'refuse'; readonly id: number; readonly reason: string }
+  /** All pieces up to `seq` are written; or, with a `refusal`, the transfer was given up. */
+  | {
+      readonly type: 'piece-taken';
+      readonly transfer: number;
+      readonly seq: number;
+      readonly refusal: string;
+    }
   /** A piece of a snapshot or blob, on the bulk channel. */
   | {
       readonly type: 'piece';

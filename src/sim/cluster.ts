@@ -200,6 +200,7 @@ const silent: NodeObserver = {
   started: () => {},
   ended: () => {},
   snapshotTaken: () => {},
+  snapshotFailed: () => {},
 };
 
 /** How long after the lie the log is synced in truth, virtual milliseconds. */

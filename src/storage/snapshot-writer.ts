@@ -106,12 +106,26 @@ export class PackWriter implements SnapshotWriter {
     this.#host.ended();
     const file = this.#file;
     this.#file = null;
-    if (file === null) return;
     try {
-      await file.close();
-      await this.#host.disk.remove(this.#packPath() + TEMPORARY);
+      await file?.close().catch(() => {});
+      await this.#discard();
     } catch {
-      // Left behind, it is removed at the next start: its name says that nothing of it counts.
+      // Left behind, it goes with the next snapshot or at the next start: no manifest names it.
+    }
+  }
+
+  /** Removes what was written: on a full disk others need the room. */
+  async #discard(): Promise<void> {
+    const { disk, directory } = this.#host;
+    const manifest = `${directory}/${manifestName(this.#number)}`;
+    const pack = this.#packPath();
+    if (await disk.exists(manifest)) {
+      await disk.remove(manifest);
+      // Were its pack gone first, the manifest would count as damage after a crash.
+      await disk.syncDirectory(directory);
+    }
+    for (const path of [manifest + TEMPORARY, pack + TEMPORARY, pack]) {
+      if (await disk.exists(path)) await disk.remove(path);
     }
   }
 

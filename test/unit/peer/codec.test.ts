@@ -58,6 +58,7 @@ describe('frames round trip', () => {
     },
     { type: 'answer', id: 1, body: undefined },
     { type: 'refuse', id: 1, reason: 'unknown topic' },
+    { type: 'piece-taken', transfer: 3, seq: 7, refusal: 'the disk is full' },
     { type: 'piece', transfer: 3, seq: 0, last: true, body: { bytes: Buffer.from('page') } },
   ];
   for (const frame of frames) {

@@ -131,6 +131,7 @@ describe('the snapshot store', () => {
     disk.fullAfter(100);
     await expect(snapshot(store, 3, { c: page(1, 400_000) })).rejects.toMatchObject({ code: 'FULL' });
     disk.fullAfter(Number.POSITIVE_INFINITY);
+    expect(disk.paths()).toEqual(before);
     const unfinished = await store.begin(mark(4));
     await unfinished.write({ key: 'c', version: 1, bytes: Buffer.alloc(100) });
     disk.failSync(() => true);
@@ -140,6 +141,38 @@ describe('the snapshot store', () => {
     expect(store.newest!.mark.index).toBe(1);
     await snapshot(store, 5, { a: page(1, 100) });
     expect(await content(store)).toEqual(expected({ a: page(1, 100) }));
+  });
+
+  it('leaves nothing behind wherever the disk runs full, and nothing damaged by a crash after it', async () => {
+    const disk = new MemoryDisk();
+    await snapshot(await open(disk), 1, { a: page(1, 100) });
+    const before = disk.paths();
+    let failed = 0;
+    for (let budget = 0; failed === budget; budget++) {
+      const store = await open(disk);
+      // Every change of names and every write may be the one for which there is no room any more.
+      let left = budget;
+      disk.before = ({ kind }) => {
+        if (['open', 'write', 'sync', 'rename', 'syncDirectory'].includes(kind) && left-- === 0) {
+          throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
+        }
+      };
+      const writing = snapshot(store, 2 + budget, { a: page(2 + budget, 400_000) });
+      const error = await writing.then(
+        () => null,
+        (thrown: unknown) => thrown,
+      );
+      disk.before = null;
+      if (error === null) break;
+      failed += 1;
+      expect(error).toMatchObject({ code: 'FULL' });
+      expect(disk.paths()).toEqual(before);
+      disk.crash({ random: seeded(budget) });
+      const again = await open(disk);
+      expect(again.damage).toBeNull();
+      expect(await content(again)).toEqual(expected({ a: page(1, 100) }));
+    }
+    expect(failed).toBeGreaterThan(8);
   });
 
   it('keeps what a reader is reading while a newer snapshot is finished', async () => {
