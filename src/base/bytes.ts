@@ -21,6 +21,12 @@ export class ByteWriter {
     this.#at = 0;
   }
 
+  /** Goes back to a `length` there was: what was written since is void. */
+  rewind(length: number): void {
+    invariant(length <= this.#at, 'a writer goes back, not on', { length, at: this.#at });
+    this.#at = length;
+  }
+
   /** A copy of what was written; the writer starts anew. */
   take(): Buffer {
     const out = Buffer.allocUnsafeSlow(this.#at);

@@ -31,6 +31,8 @@ class Builder implements BatchBuilder {
   #namesNamespace = '';
   #namesFunction = '';
   #namesCrc = 0;
+  /** The place to go back to; the group is the one that was open there. */
+  readonly #marked = { length: 0, commands: 0, positions: 0, namespace: '', fn: '', countAt: -1, count: 0 };
 
   get length(): number {
     return this.#out.length + BATCH_HEAD_BYTES;
@@ -250,6 +252,32 @@ class Builder implements BatchBuilder {
     this.#out.u8(stalled ? 1 : 0);
   }
 
+  mark(): void {
+    const marked = this.#marked;
+    marked.length = this.#out.length;
+    marked.commands = this.#commands;
+    marked.positions = this.#positions;
+    marked.namespace = this.#groupNamespace;
+    marked.fn = this.#groupFunction;
+    marked.countAt = this.#groupCountAt;
+    marked.count = this.#groupCount;
+  }
+
+  rewind(): void {
+    const marked = this.#marked;
+    this.#out.rewind(marked.length);
+    this.#unique.reset();
+    this.#commands = marked.commands;
+    this.#positions = marked.positions;
+    this.#groupNamespace = marked.namespace;
+    this.#groupFunction = marked.fn;
+    this.#groupCountAt = marked.countAt;
+    this.#groupCount = marked.count;
+    // Submissions since may have joined the group that was open.
+    if (marked.countAt >= 0) this.#out.u32At(marked.countAt, marked.count);
+    this.#namesCrc = 0;
+  }
+
   finish(incarnation: number, seq: number): Buffer {
     const body = this.#out.view();
     const batch = Buffer.allocUnsafeSlow(BATCH_HEAD_BYTES + body.length);
@@ -263,6 +291,7 @@ class Builder implements BatchBuilder {
     this.#commands = 0;
     this.#positions = 0;
     this.#groupCountAt = -1;
+    this.mark();
     return batch;
   }
 

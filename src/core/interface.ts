@@ -82,6 +82,10 @@ export interface BatchBuilder {
   settings(changes: Partial<Settings>): number;
   nodeDown(incarnation: number): void;
   nodeStalled(incarnation: number, stalled: boolean): void;
+  /** Remembers this place, in the stead of an earlier one. */
+  mark(): void;
+  /** Goes back to the place that `mark` remembered: what was said since, whole or in part, is void. */
+  rewind(): void;
   /** Copies out the batch and starts anew. */
   finish(incarnation: number, seq: number): Buffer;
 }

@@ -76,6 +76,7 @@ export class Engine {
       core,
       builder: createBatchBuilder(),
       clock,
+      log,
       observer,
       pendingBytesMax: options.pendingBytesMax,
       deliver: (incarnation, seq, bytes) => this.#post.deliver(incarnation, seq, bytes),

@@ -3,7 +3,7 @@ import { invariant } from '../base/invariant.js';
 import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, Core } from '../core/interface.js';
 import type { CommandResult, Disposition, Refusal } from '../core/types.js';
-import type { NodeObserver } from './options.js';
+import type { Log, NodeObserver } from './options.js';
 
 /** A batch is closed at this size: it must fit one log entry of at most 1 MiB. */
 const BATCH_BYTES = 768 * 1024;
@@ -62,6 +62,7 @@ export interface OriginParts {
   readonly core: Core;
   readonly builder: BatchBuilder;
   readonly clock: Clock;
+  readonly log: Log;
   readonly observer: NodeObserver;
   readonly pendingBytesMax: number;
   /** Hands a batch to the leader, near or far. False: it could not be taken now. */
@@ -277,7 +278,8 @@ export class Origin {
   }
 
   #encode(): void {
-    const { builder } = this.#parts;
+    const { builder, log } = this.#parts;
+    const unsaid: Proposal[] = [];
     let taken = 0;
     while (taken < this.#waiting.length && this.#flight.length < WINDOW_BATCHES) {
       const calls: Placed[] = [];
@@ -286,11 +288,20 @@ export class Origin {
         // One that is larger alone goes alone.
         if (calls.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
         const first = builder.positions;
-        proposal.encode(builder);
-        calls.push({ proposal, first, end: builder.positions });
         this.#waitingBytes -= proposal.bytes;
         taken += 1;
+        builder.mark();
+        try {
+          proposal.encode(builder);
+        } catch (error) {
+          builder.rewind();
+          log.error({ err: error }, 'a defect: a call could not be encoded, and fails alone');
+          unsaid.push(proposal);
+          continue;
+        }
+        calls.push({ proposal, first, end: builder.positions });
       }
+      if (calls.length === 0) break;
       const answers = builder.positions;
       const seq = this.#nextSeq++;
       const bytes = builder.finish(this.#incarnation, seq);
@@ -298,6 +309,13 @@ export class Origin {
       this.#flightBytes += bytes.length;
     }
     this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+    for (const proposal of unsaid) proposal.failed(this.#unsaid(proposal));
+  }
+
+  /** Of what could not be encoded: it was never sent, unless an earlier incarnation did. */
+  #unsaid(proposal: Proposal): GearmeshError {
+    const outcome = this.#doubtful.has(proposal) ? 'UNKNOWN' : 'NOT_APPLIED';
+    return new GearmeshError('INTERNAL', { message: 'the call could not be encoded', outcome });
   }
 
   #send(): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MalformedBytesError } from '../../../src/base/bytes.js';
 import {
+  type BatchBuilder,
   createBatchBuilder,
   encodeEntry,
   encodeNodeUp,
@@ -30,6 +31,38 @@ describe('entries and batches', () => {
     const same = length(['long-function-name', 'long-function-name', 'long-function-name']);
     const mixed = length(['long-function-name', 'some-other-names-x', 'long-function-name']);
     expect(mixed - same).toBe(2 * (1 + 4 + 'default'.length + 4 + 'long-function-name'.length + 4));
+  });
+
+  it('are as if nothing was said after a way back, in the middle of a group or of a command', () => {
+    const bed = new Bed();
+    const [first, second, other] = [bed.spec(), bed.spec(), bed.spec({ function: 'other', uniqueKey: 'u' })];
+    const said = (mistake: (builder: BatchBuilder) => void): Buffer => {
+      const builder = createBatchBuilder();
+      builder.submit('default', first);
+      builder.mark();
+      try {
+        mistake(builder);
+      } catch {
+        builder.rewind();
+      }
+      expect(builder.positions).toBe(1);
+      builder.submit('default', second);
+      builder.submit('default', other);
+      return builder.finish(1, 1);
+    };
+    const plain = said(() => {});
+    const mistakes: ((builder: BatchBuilder) => void)[] = [
+      (builder) => builder.submit('default', { ...second, id: 'no id' }),
+      (builder) => builder.submit('default', { ...other, id: 'no id' }),
+      (builder) => builder.submitAll('default', [second, { ...second, id: 'no id' }]),
+      (builder) => {
+        builder.submit('default', second);
+        builder.submit('else', { ...other, uniqueKey: 'v' });
+        throw new Error('too late');
+      },
+      (builder) => builder.sessionAttach(1, Buffer.alloc(3), [1]),
+    ];
+    for (const mistake of mistakes) expect(said(mistake)).toEqual(plain);
   });
 
   it('are refused when they are unknown, cut or too long', () => {

@@ -4,7 +4,7 @@ import { createBatchBuilder } from '../../../src/core/index.js';
 import { LocalEffects } from '../../../src/node/local-effects.js';
 import { Origin, type Proposal } from '../../../src/node/origin.js';
 import type { World } from '../../../src/sim/world.js';
-import { Machine, NOTHING, newWorld, pass } from './parts.js';
+import { Machine, NOTHING, newWorld, pass, silent } from './parts.js';
 
 describe('the batches of a node', () => {
   let world: World;
@@ -13,6 +13,7 @@ describe('the batches of a node', () => {
   let sent: { incarnation: number; seq: number; bytes: Uint8Array }[];
   let takes: boolean;
   let told: string[];
+  let logged: string[];
 
   beforeEach(() => {
     world = newWorld();
@@ -20,10 +21,12 @@ describe('the batches of a node', () => {
     sent = [];
     takes = true;
     told = [];
+    logged = [];
     origin = new Origin({
       core: machine.core,
       builder: createBatchBuilder(),
       clock: world.clock(0),
+      log: { ...silent, error: (_fields, message) => logged.push(message) },
       observer: { proposed: () => {} } as never,
       pendingBytesMax: 1_000,
       deliver: (incarnation, seq, bytes) => {
@@ -194,6 +197,36 @@ describe('the batches of a node', () => {
     apply();
     expect(told).toEqual(['housekeeping done', 'call done', 'other done']);
     expect(origin.awaited).toBe(false);
+  });
+
+  it('leave out a call that cannot be encoded, and carry the others', () => {
+    origin.begin(machine.nodeUp('n1'));
+    const broken: Partial<Proposal> = {
+      encode: (builder) => {
+        builder.pause('default', 'half said', true);
+        throw new Error('no');
+      },
+    };
+    call('a');
+    call('broken', broken);
+    call('b', { command: (position) => told.push(`b answered at ${position}`) });
+    origin.flush();
+    expect(told).toEqual(['broken INTERNAL NOT_APPLIED']);
+    expect(logged).toHaveLength(1);
+    apply();
+    expect(told.slice(1)).toEqual(['b answered at 0', 'a done', 'b done']);
+    expect(machine.core.queue('default', 'half said')).toBeNull();
+    expect(machine.core.queue('default', 'b')?.paused).toBe(true);
+    // A batch of nothing is none.
+    call('broken', broken);
+    origin.flush();
+    expect(sent).toEqual([]);
+    call('c');
+    origin.flush();
+    expect(sent.map((one) => one.seq)).toEqual([2]);
+    apply();
+    expect(told.at(-1)).toBe('c done');
+    expect(origin.pendingBytes).toBe(0);
   });
 
   it('tell what is under way at the end from what was never sent', () => {

@@ -176,6 +176,7 @@ describe('what is observed', () => {
     metrics.ended(2_000_000);
     metrics.endedMany([1_000_000]);
     metrics.snapshotTaken(250, 1);
+    metrics.snapshotFailed();
     const { samples } = parse(await metrics.text());
     expect(samples.get('gearmesh_wal_sync_seconds_sum')).toBe(0.002);
     expect(samples.get('gearmesh_wal_sync_seconds_bucket{le="0.0025"}')).toBe(1);
@@ -186,6 +187,7 @@ describe('what is observed', () => {
     expect(samples.get('gearmesh_job_start_wait_seconds_count')).toBe(3);
     expect(samples.get('gearmesh_job_total_seconds_sum')).toBe(3);
     expect(samples.get('gearmesh_snapshot_seconds_sum')).toBe(0.25);
+    expect(samples.get('gearmesh_snapshots_failed_total')).toBe(1);
   });
 
   it('leaders and elections', async () => {
