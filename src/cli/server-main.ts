@@ -3,6 +3,7 @@ import { systemClock } from '../base/system-clock.js';
 import type { ServerConfig } from '../config/index.js';
 import { createLogger } from '../obs/index.js';
 import { realDisk } from '../storage/index.js';
+import { paceCollector } from './collector.js';
 import type { CliContext } from './context.js';
 import { aborted } from './context.js';
 import { EXIT_CODES } from './exit-codes.js';
@@ -19,6 +20,7 @@ export async function runServer(config: ServerConfig, context: CliContext): Prom
     format: config.values['log-format'],
     node: config.id,
   });
+  paceCollector();
   for (const warning of config.warnings) log.warn({}, warning);
   // Nothing can be trusted after an exception that nobody caught: out, and let the cluster go on without this node.
   process.on('uncaughtException', (error) => {
