@@ -16,6 +16,8 @@ export interface Formation {
   readonly clusterName: string;
   readonly members: readonly Member[];
   readonly settings: Partial<Settings>;
+  /** Counts the proposals of one founder: a later one takes the place of an earlier one. */
+  readonly attempt: number;
 }
 
 export function encodeMembers(members: readonly Member[]): Uint8Array {
@@ -48,7 +50,7 @@ function readMembers(value: unknown): Member[] | null {
 /** Reads a formation from a peer or from disk; null when it is not one. */
 export function readFormation(value: unknown): Formation | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { clusterId, clusterName, members, settings } = value as Record<string, unknown>;
+  const { clusterId, clusterName, members, settings, attempt } = value as Record<string, unknown>;
   if (typeof clusterId !== 'string' || typeof clusterName !== 'string') return null;
   const list = readMembers(members);
   if (list === null || list.length === 0) return null;
@@ -56,7 +58,13 @@ export function readFormation(value: unknown): Formation | null {
   if (typeof settings === 'object' && settings !== null) {
     for (const [key, seed] of Object.entries(settings)) if (typeof seed === 'number') seeds[key] = seed;
   }
-  return { clusterId, clusterName, members: list, settings: seeds as Partial<Settings> };
+  return {
+    clusterId,
+    clusterName,
+    members: list,
+    settings: seeds as Partial<Settings>,
+    attempt: typeof attempt === 'number' && Number.isSafeInteger(attempt) ? attempt : 0,
+  };
 }
 
 /** Null for an id that no member has. */

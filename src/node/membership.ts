@@ -66,6 +66,7 @@ async function adopt(
     clusterName: parts.cluster.name,
     members: parts.engine.members,
     settings: {},
+    attempt: 0,
   };
   try {
     await parts.asking.ask(name, 'adopt', formation, ADOPT_MS);

@@ -5,9 +5,9 @@ import { Asking } from './asking.js';
 import { type Booted, boot, DamagedDiskError, FORMATION_NOTE } from './boot.js';
 import { NodeCalls, type Running } from './calls.js';
 import { Engine } from './engine.js';
-import { FormationDesk, judgeHello } from './formation.js';
+import { FormationDesk, judgeHello, type Promised } from './formation.js';
 import type { NodeApi } from './interface.js';
-import { type Formation, type Member, readFormation } from './members.js';
+import { type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
 import { Returning } from './returning.js';
@@ -17,7 +17,6 @@ const QUEUES_CHANGED_MS = 100;
 const DISK_LOOK_MS = 1_000;
 /** Time for the other founders to come as far, milliseconds. */
 const FIRST_CAMPAIGN_MS = 100;
-const ADOPT_MS = 3_000;
 
 type Phase = NodeApi['phase'];
 
@@ -205,12 +204,13 @@ export class GearmeshNode extends NodeCalls {
       settings: options.settings,
       memory: {
         diskId: directory.identity.diskId,
-        prepared: async () => {
-          const note = (await directory.readNote(FORMATION_NOTE)) as { formation?: unknown } | null;
-          return readFormation(note?.formation);
+        promised: async () => {
+          const note = (await directory.readNote(FORMATION_NOTE)) as Partial<Promised> | null;
+          const formation = readFormation(note?.formation);
+          return formation === null ? null : { formation, adopted: note?.adopted === true };
         },
-        prepare: (formation) => directory.writeNote(FORMATION_NOTE, { adopted: false, formation }),
-        join: (formation) => this.#join(directory, formation),
+        promise: (formation) => directory.writeNote(FORMATION_NOTE, { adopted: false, formation }),
+        join: (promised) => this.#join(directory, promised),
       },
       clock: options.clock,
       random: options.random,
@@ -224,11 +224,10 @@ export class GearmeshNode extends NodeCalls {
     this.#formation = null;
   }
 
-  async #join(directory: DataDirectory, formation: Formation): Promise<void> {
-    const { diskId } = directory.identity;
-    const adopted = !formation.members.some((member) => member.diskId === diskId);
-    await directory.writeNote(FORMATION_NOTE, { adopted, formation });
-    await directory.join({ id: formation.clusterId, name: formation.clusterName });
+  async #join(directory: DataDirectory, promised: Promised): Promise<void> {
+    const { clusterId, clusterName } = promised.formation;
+    await directory.writeNote(FORMATION_NOTE, promised);
+    await directory.join({ id: clusterId, name: clusterName });
     this.#sayHello();
   }
 
@@ -316,19 +315,7 @@ export class GearmeshNode extends NodeCalls {
 
   #connected(name: string, hello: Hello): void {
     this.options.log.info({ peer: name, address: hello.peer }, 'peer connected');
-    const running = this.running;
-    running?.engine.peerConnected(name);
-    // A member that has promised to form and never heard the decision.
-    const member = running?.engine.members.find((one) => one.name === name);
-    if (hello.clusterId === null && member?.diskId === hello.diskId && running !== null) {
-      const formation: Formation = {
-        clusterId: this.clusterId,
-        clusterName: this.clusterName,
-        members: running.engine.members,
-        settings: running.booted.core.settings,
-      };
-      this.asking.ask(name, 'form.commit', formation, ADOPT_MS).catch(() => {});
-    }
+    this.running?.engine.peerConnected(name);
   }
 
   #lost(name: string): void {

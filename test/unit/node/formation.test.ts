@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { FormationDesk, judgeHello } from '../../../src/node/formation.js';
+import { FormationDesk, judgeHello, type Promised } from '../../../src/node/formation.js';
 import type { Formation } from '../../../src/node/members.js';
 import type { Hello, PeerAddress } from '../../../src/peer/types.js';
 import type { World } from '../../../src/sim/world.js';
@@ -28,7 +28,7 @@ function hello(name: string, clusterId: string | null, diskId = diskOf(name)): H
 }
 
 class Disk {
-  promised: Formation | null = null;
+  promised: Promised | null = null;
   cluster: Formation | null = null;
 }
 
@@ -58,12 +58,13 @@ describe('an empty disk', () => {
       settings: {},
       memory: {
         diskId: diskOf(name),
-        prepared: async () => disk.promised,
-        prepare: async (formation) => {
-          disk.promised = formation;
+        promised: async () => disk.promised,
+        promise: async (formation) => {
+          disk.promised = { formation, adopted: false };
         },
-        join: async (formation) => {
-          disk.cluster = formation;
+        join: async (promised) => {
+          disk.promised = promised;
+          disk.cluster = promised.formation;
         },
       },
       clock: world.clock(0),
@@ -104,7 +105,7 @@ describe('an empty disk', () => {
   });
 
   it('never forms with another wiped one while a third belongs to a cluster', async () => {
-    disks.get('n3')!.cluster = { clusterId: 'old', clusterName: 'c', members: [], settings: {} };
+    disks.get('n3')!.cluster = { clusterId: 'old', clusterName: 'c', members: [], settings: {}, attempt: 1 };
     up.add('n3');
     void start('n1');
     void start('n2');
@@ -134,13 +135,88 @@ describe('an empty disk', () => {
   it('takes part in nothing that does not name it', async () => {
     void start('n2');
     const members = [{ name: 'n2', diskId: diskOf('n2', 9), raftId: 5, peer: 'n2:7731' }];
-    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {} };
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 1 };
     await expect(desks.get('n2')!.answer('form.prepare', formation)).rejects.toThrow('do not name this disk');
     await expect(desks.get('n2')!.answer('adopt', { ...formation, clusterName: 'other' })).rejects.toThrow(
       'configured for the cluster c',
     );
     await desks.get('n2')!.answer('adopt', formation);
     expect(clusters()[1]).toBe('x');
+    expect(disks.get('n2')!.promised!.adopted).toBe(true);
+  });
+
+  it('forms nothing with nodes that have another list of peers', async () => {
+    void start('n2');
+    const members = ['n1', 'n2'].map((name) => ({ name, diskId: diskOf(name), raftId: 5, peer: name }));
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 1 };
+    await expect(desks.get('n2')!.answer('form.prepare', formation)).rejects.toThrow(
+      'the list of peers differs: it has n1, n2 there and n1, n2, n3 here',
+    );
+  });
+
+  it('promises a later attempt of the same founder, and then no earlier one that was still on its way', async () => {
+    void start('n2');
+    const n2 = desks.get('n2')!;
+    const members = NAMES.map((name) => ({ name, diskId: diskOf(name), raftId: 5, peer: name }));
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 1 };
+    await n2.answer('form.prepare', formation);
+    await n2.answer('form.prepare', { ...formation, clusterId: 'y', attempt: 2 });
+    await expect(n2.answer('form.prepare', formation)).rejects.toThrow('has promised to join cluster y');
+    const other = [{ ...members[0]!, diskId: diskOf('n1', 1) }, ...members.slice(1)];
+    await expect(
+      n2.answer('form.prepare', { ...formation, clusterId: 'z', attempt: 3, members: other }),
+    ).rejects.toThrow('has promised to join cluster y');
+  });
+
+  it('joins as it promised, whatever the teller believes, and nothing that it did not promise', async () => {
+    void start('n2');
+    const members = NAMES.map((name) => ({ name, diskId: diskOf(name), raftId: 5, peer: name }));
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 1 };
+    const n2 = desks.get('n2')!;
+    await expect(n2.answer('form.commit', formation)).rejects.toThrow('has not promised');
+    await n2.answer('form.prepare', formation);
+    await expect(n2.answer('form.commit', { ...formation, clusterId: 'y' })).rejects.toThrow(
+      'has not promised',
+    );
+    await n2.answer('form.commit', { ...formation, settings: { jobsMax: 7 }, members: members.slice(1) });
+    expect(disks.get('n2')!.cluster).toEqual(formation);
+    expect(disks.get('n2')!.promised!.adopted).toBe(false);
+  });
+
+  it('goes on being taken in after a crash in the middle of it', async () => {
+    const members = NAMES.map((name) => ({ name, diskId: diskOf(name, 9), raftId: 5, peer: name }));
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 0 };
+    disks.get('n2')!.promised = { formation, adopted: true };
+    void start('n2');
+    await pass(world, 1_000);
+    expect(clusters()[1]).toBeUndefined();
+    await expect(
+      desks.get('n2')!.answer('form.prepare', {
+        ...formation,
+        clusterId: 'y',
+        members: NAMES.map((name) => ({ name, diskId: diskOf(name), raftId: 5, peer: name })),
+      }),
+    ).rejects.toThrow('has promised to join cluster x');
+    disks.get('n1')!.cluster = formation;
+    up.add('n1');
+    await pass(world, 1_000);
+    expect(clusters()[1]).toBe('x');
+    expect(disks.get('n2')!.promised!.adopted).toBe(true);
+  });
+
+  it('whose write fails ends the node', async () => {
+    const run = start('n2');
+    const ended = expect(run).rejects.toThrow('no space');
+    const members = NAMES.map((name) => ({ name, diskId: diskOf(name), raftId: 5, peer: name }));
+    Object.defineProperty(disks.get('n2')!, 'promised', {
+      get: () => null,
+      set: () => {
+        throw new Error('no space');
+      },
+    });
+    const formation: Formation = { clusterId: 'x', clusterName: 'c', members, settings: {}, attempt: 1 };
+    await expect(desks.get('n2')!.answer('form.prepare', formation)).rejects.toThrow('no space');
+    await ended;
   });
 
   it('that is stopped meanwhile does not wait for ever', async () => {
