@@ -71,6 +71,7 @@ export interface BatchBuilder {
   leaseStop(session: number): void;
   /** One position per token: value is the new end in elapsed µs. */
   leaseExtend(tokens: readonly number[], durationMs: number): number;
+  /** `graceMs` 0: a running job's lease ends at once. */
   cancel(namespace: string, id: string, reason: string, graceMs: number): number;
   /** A failed, cancelled or expired job is queued again with fresh attempts. */
   retry(namespace: string, id: string): number;

@@ -332,6 +332,21 @@ describe('running', () => {
     await expect(run.result).rejects.toMatchObject({ reason: 'JOB_CANCELLED' });
     end.open();
   });
+
+  it('revokes it at once where no grace is given', async () => {
+    const begun = new Gate();
+    const told = new Gate<unknown>();
+    await work('doomed', async (_job, ctx) => {
+      ctx.signal.addEventListener('abort', () => told.open(ctx.signal.reason));
+      begun.open();
+      await told.passed;
+    });
+    const { jobId } = await n1.submit('doomed', '', KEPT);
+    await begun.passed;
+    await n3.cancel(jobId, { graceMs: 0 });
+    expect((await n1.get(jobId)).state).toBe('cancelled');
+    expect(await told.passed).toMatchObject({ kind: 'lease-lost', message: 'the job was cancelled' });
+  });
 });
 
 describe('looking after jobs', () => {

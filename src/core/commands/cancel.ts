@@ -11,19 +11,20 @@ import {
   U_FIELDS,
   U_FLAGS,
 } from '../jobs/fields.js';
+import { loseLease } from '../jobs/leases.js';
 import { endWaiting, extrasFor, setTimer, stateOf } from '../jobs/lifecycle.js';
 import type { State } from '../state.js';
 import { readJob } from './job-id.js';
 import { answer, refuse } from './result.js';
 
 /**
- * A waiting job is cancelled at once. A running one's worker is asked to stop; after the grace (0: the setting) its
- * lease ends. Asking again shortens the grace, never lengthens it.
+ * A waiting job is cancelled at once. A running one's worker is asked to stop, and after the grace its lease ends;
+ * without a grace it ends now. Asking again shortens the grace, never lengthens it.
  */
 export function cancel(state: State, reader: ByteReader): void {
   const seq = readJob(state, reader);
   const reason = reader.string();
-  const graceMs = readCount(reader) || state.settings.cancelGraceMs;
+  const graceMs = readCount(reader);
   if (seq === 0) {
     refuse(state, 'NOT_FOUND');
     return;
@@ -44,6 +45,11 @@ export function cancel(state: State, reader: ByteReader): void {
     const extras = extrasFor(page, row);
     if ((page.u[flags]! & FLAG_CANCEL) === 0) extras.cancelReason = reason;
     page.u[flags] = page.u[flags]! | FLAG_CANCEL;
+    if (graceMs === 0) {
+      answer(state, { seq, value: 1 });
+      loseLease(state, seq, 'cancelled', null);
+      return;
+    }
     const due = state.elapsedUs + graceMs * 1000;
     if (extras.cancelDueUs === 0 || due < extras.cancelDueUs) extras.cancelDueUs = due;
     page.f[row * F_FIELDS + F_REVISION] = state.index;

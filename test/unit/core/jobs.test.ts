@@ -33,6 +33,25 @@ describe('cancel', () => {
     expect(bed.outcome(session, complete(seq, token)).outcomes.get(0)!.refusal).toBe('LEASE_LOST');
   });
 
+  it('takes the lease away at once without a grace, also when it was asked for with one before', () => {
+    const bed = new Bed();
+    const session = bed.open(2);
+    const specs = [bed.spec(), bed.spec()];
+    const seqs = specs.map((spec) => bed.do((b) => b.submit('default', spec)).submissions.get(0)!.seq);
+    const tokens = seqs.map((seq) => bed.token(seq));
+    bed.do((b) => b.cancel('default', specs[1]!.id, 'first', 10_000));
+    for (const [i, spec] of specs.entries()) {
+      const notes = bed.do((b) => b.cancel('default', spec.id, 'now', 0));
+      expect(notes.results.get(0)).toMatchObject({ refusal: null, seq: seqs[i] });
+      expect(notes.of('lease lost')).toEqual([
+        `lease lost ${session}/1 job ${seqs[i]} token ${tokens[i]} cancelled`,
+      ]);
+      expect(bed.state(seqs[i]!)).toBe('cancelled');
+    }
+    expect(bed.core.job(seqs[0]!)!.cancelReason).toBe('now');
+    expect(bed.core.session(session)).toMatchObject({ held: 0 });
+  });
+
   it('does not lead to another attempt when the worker gives up, and a completion still counts', () => {
     const bed = new Bed();
     const session = bed.open(2);
