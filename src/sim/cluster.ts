@@ -19,6 +19,8 @@ export interface SimClusterOptions {
   readonly maxSyncMs?: number;
   /** Longest wait of an orderly stop for what is under way; default 1,000. */
   readonly drainMs?: number;
+  /** Free bytes below which a disk counts as nearly full; default 0, never. */
+  readonly diskReserveBytes?: number;
 }
 
 /** One simulated machine: its disk outlives the processes that run on it. */
@@ -85,7 +87,7 @@ export class SimNode {
       segmentBytes: SEGMENT_BYTES,
       snapshotLogBytes: options.snapshotLogBytes ?? 512 * 1024,
       keepLogBytes: options.keepLogBytes ?? 64 * 1024,
-      diskReserveBytes: 0,
+      diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
       log,
