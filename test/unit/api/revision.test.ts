@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parsePageToken, parseRevision, toPageToken, toRevision } from '../../../src/api/revision.js';
 
-test('a revision comes back as it went', () => {
+test('rule: numbers - a revision is an opaque string that comes back as it went', () => {
   fc.assert(
     fc.property(fc.nat(2 ** 31), (index) => {
       expect(parseRevision(toRevision(index))).toBe(index);
@@ -19,7 +19,7 @@ test.each(['1', '0-', '1-5', '0-05', '0-zzzzzzzzzzz', '0-5x!', '-0-5', '0-A'])(
   },
 );
 
-test('a page token belongs to its query', () => {
+test('rule: numbers - a page token is an opaque string that belongs to its query', () => {
   fc.assert(
     fc.property(fc.string({ minLength: 1 }), fc.string(), fc.string(), (position, one, other) => {
       const token = toPageToken(['jobs', one], position);

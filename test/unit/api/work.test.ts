@@ -204,7 +204,7 @@ describe('heartbeats', () => {
 });
 
 describe('credit', () => {
-  test('is cumulative: what was said before changes nothing', async () => {
+  test('rule: attach and detach - credit on a stream is cumulative: what was said before changes nothing', async () => {
     const { stream, session } = await attach({ hello: HELLO, credit: 2 });
     for (const credit of [2, 0, 5, 5, 4, 6]) send(stream, { credit });
     send(stream, { acks: [1] });

@@ -48,7 +48,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     expect(cluster.commands(leader)).toEqual(['a']);
   });
 
-  test('a leader whose disk lags does not count itself', () => {
+  test('rule: durable index - a leader whose disk lags does not count itself', () => {
     const cluster = three();
     const leader = cluster.elect(1);
     leader.syncs = false;
@@ -76,7 +76,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     expect(cluster.commands(leader)).toEqual(['a']);
   });
 
-  test('a new leader does not count what it had not yet synced as a follower', () => {
+  test('rule: durable index - a new leader does not count what it had not yet synced as a follower', () => {
     const cluster = three();
     cluster.elect(1);
     cluster.crash(3);
@@ -112,7 +112,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     expect(cluster.commands(cluster.node(3))).toEqual(['a', 'b']);
   });
 
-  test('a truncation lowers durability, and the end of the older write does not raise it', () => {
+  test('rule: durable index - a truncation lowers it, and the end of the older write does not raise it', () => {
     const cluster = three();
     cluster.elect(1);
     cluster.isolate(1);
@@ -136,7 +136,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     expect(cluster.commands(old)).toEqual(['kept']);
   });
 
-  test('answers to appends are one per sync', () => {
+  test('rule: durable index - answers to appends of one term are one per sync', () => {
     const cluster = three();
     const leader = cluster.elect(1);
     const follower = cluster.node(2);
@@ -314,7 +314,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     });
   });
 
-  test('a snapshot that replaces other entries lowers durability until it is on disk', () => {
+  test('rule: durable index - a snapshot that replaces other entries lowers it until it is on disk', () => {
     const cluster = three();
     const old = cluster.elect(1);
     cluster.isolate(1);

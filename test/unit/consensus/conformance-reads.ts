@@ -69,7 +69,7 @@ export function readConformance(factory: Factory, codec: Codec): void {
     expect(arrived.length).toBeGreaterThan(40);
   });
 
-  test('a leader without a majority answers nothing', () => {
+  test('rule: fast failover - reads use the quorum: a leader without a majority answers nothing', () => {
     const cluster = three();
     const old = cluster.elect(1);
     cluster.isolate(1);

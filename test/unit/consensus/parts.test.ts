@@ -7,7 +7,7 @@ import type { ConsensusOptions, InitialState } from '../../../src/consensus/type
 import { bytes, members, text } from './cluster.js';
 
 describe('Raft ids', () => {
-  test('are the first 52 bits of the disk id', () => {
+  test('rule: formation - a Raft id derives from the disk id: its first 52 bits', () => {
     expect(raftIdFromDiskId('00000000000010000000000000000000')).toBe(1);
     expect(raftIdFromDiskId('fffffffffffff0000000000000000000')).toBe(2 ** 52 - 1);
     expect(raftIdFromDiskId('0123456789ABCdef0123456789abcdef')).toBe(0x123456789abc);
@@ -37,7 +37,7 @@ describe('durable index', () => {
     expect(durability.index).toBe(16);
   });
 
-  test('falls with a truncation at once', () => {
+  test('rule: durable index - a truncation lowers it at once', () => {
     const durability = new Durability(10);
     const write = durability.begin(6, 6);
     expect(durability.index).toBe(5);
@@ -45,7 +45,7 @@ describe('durable index', () => {
     expect(durability.index).toBe(6);
   });
 
-  test('entries that return after a truncation count only once they are written again', () => {
+  test('rule: durable index - a sync that completes for entries replaced meanwhile counts for nothing', () => {
     const durability = new Durability(10);
     const first = durability.begin(11, 20);
     durability.begin(15, 16);

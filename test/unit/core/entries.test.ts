@@ -65,7 +65,7 @@ describe('entries and batches', () => {
     for (const mistake of mistakes) expect(said(mistake)).toEqual(plain);
   });
 
-  it('are refused when they are unknown, cut or too long', () => {
+  it('rule: replicated inputs - unknown versions, batches and commands are refused, and so is what is cut or too long', () => {
     const bed = new Bed();
     const builder = createBatchBuilder();
     builder.submit('default', bed.spec());

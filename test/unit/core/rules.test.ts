@@ -3,8 +3,8 @@ import { asFunction, Bed, complete, fail, release, SECRET } from './bed.js';
 
 /** Section 11 of the design, "Rules that are easy to get wrong": those that the state machine keeps. */
 
-describe('rule 4: a node that comes back has missed effects', () => {
-  it('begins a new life with a new nonce; a repeated proposal of the same life changes nothing', () => {
+describe('a node that comes back has missed effects', () => {
+  it('rule: skipped log - NodeUp again begins a new life; a repeated proposal of the same life changes nothing', () => {
     const bed = new Bed();
     const session = bed.open(1);
     const first = bed.incarnation;
@@ -18,7 +18,7 @@ describe('rule 4: a node that comes back has missed effects', () => {
     expect(bed.core.nodes()).toMatchObject([{ name: 'n1', incarnation: first + 1, up: true }]);
   });
 
-  it('applies only the next batch of a live incarnation', () => {
+  it('rule: skipped log - only the next batch of a live incarnation is applied', () => {
     const bed = new Bed();
     const node = bed.incarnation;
     const batch = (seq: number) => {
@@ -39,8 +39,8 @@ describe('rule 4: a node that comes back has missed effects', () => {
   });
 });
 
-describe('rule 5: attach and detach race', () => {
-  it('an old epoch cannot detach, grant, acknowledge or release', () => {
+describe('attach and detach race', () => {
+  it('rule: attach and detach - detach, credit, acknowledgement and release of an old epoch do nothing', () => {
     const bed = new Bed({ ackTimeoutMs: 100 });
     const session = bed.open(1);
     const seq = bed.submit();
@@ -64,7 +64,7 @@ describe('rule 5: attach and detach race', () => {
     expect(bed.state(next)).toBe('queued');
   });
 
-  it('credit is cumulative: a repeated message counts once', () => {
+  it('rule: attach and detach - credit is cumulative within an epoch: a repeated message counts once', () => {
     const bed = new Bed();
     const session = bed.open(0);
     for (let i = 0; i < 3; i++) bed.do((b) => b.credit(session, 1, 2));
@@ -74,7 +74,7 @@ describe('rule 5: attach and detach race', () => {
     expect(bed.state(seqs[2]!)).toBe('queued');
   });
 
-  it('detach zeroes the credit', () => {
+  it('rule: attach and detach - detach zeroes the credit', () => {
     const bed = new Bed();
     const session = bed.open(5);
     bed.do((b) => b.sessionDetach(session, 1));
@@ -83,7 +83,7 @@ describe('rule 5: attach and detach race', () => {
     expect(bed.core.counts().running).toBe(0);
   });
 
-  it('the leases that a worker does not name when it attaches are released', () => {
+  it('rule: attach and detach - attach lists the tokens still held, and the core releases the others', () => {
     const bed = new Bed({ initialBackoffMs: 0 });
     const session = bed.open(3);
     const [kept, lost, unseen] = [bed.submit(), bed.submit(), bed.submit()];
@@ -103,7 +103,7 @@ describe('rule 5: attach and detach race', () => {
   });
 });
 
-describe('rule 6: an outcome is repeated', () => {
+describe('an outcome is repeated', () => {
   const setUp = (settings = {}) => {
     const bed = new Bed({ initialBackoffMs: 0, ...settings });
     const session = bed.open(1);
@@ -111,7 +111,7 @@ describe('rule 6: an outcome is repeated', () => {
     return { bed, session, seq, token: bed.token(seq) };
   };
 
-  it('the same answer with the same revision, while the record is there and after', () => {
+  it('rule: outcome repeated - the same outcome gets the same answer, while the record is there and after; another one is LEASE_LOST', () => {
     for (const retentionMs of [60_000, 0]) {
       const { bed, session, seq, token } = setUp({ retentionMs });
       const first = bed.outcome(session, complete(seq, token)).outcomes.get(0)!;
@@ -123,7 +123,7 @@ describe('rule 6: an outcome is repeated', () => {
     }
   });
 
-  it('also while the next attempt runs', () => {
+  it('rule: outcome repeated - the same answer also while the next attempt runs', () => {
     const { bed, session, seq, token } = setUp();
     const first = bed.outcome(session, fail(seq, token), 2).outcomes.get(0)!;
     expect(bed.state(seq)).toBe('running');
@@ -131,14 +131,14 @@ describe('rule 6: an outcome is repeated', () => {
     expect(bed.core.job(seq)).toMatchObject({ state: 'running', attempt: 2 });
   });
 
-  it('but a lease that ended without an outcome stays lost', () => {
+  it('rule: outcome repeated - a lease that ended without an outcome stays lost', () => {
     const { bed, session, seq, token } = setUp({ ackTimeoutMs: 100 });
     bed.passElapsed(100);
     expect(bed.outcome(session, complete(seq, token)).outcomes.get(0)!.refusal).toBe('LEASE_LOST');
   });
 });
 
-describe('rule 7: an apply is bounded', () => {
+describe('an apply is bounded', () => {
   const STEPS = 20;
   /** Entries until nothing is left; none of them may say much more than its steps allow. */
   const drain = (bed: Bed): number => {
@@ -151,7 +151,7 @@ describe('rule 7: an apply is bounded', () => {
     return entries;
   };
 
-  it('a million due timers go on through the following entries', () => {
+  it('rule: bounded apply - due timers go on through the following entries', () => {
     const bed = new Bed({ sweepSteps: STEPS });
     for (let i = 0; i < 200; i++) bed.submit({ delayMs: 100 });
     bed.wall += 100;
@@ -159,7 +159,7 @@ describe('rule 7: an apply is bounded', () => {
     expect(bed.core.counts().waiting).toBe(200);
   });
 
-  it('so does a purge', () => {
+  it('rule: bounded apply - a purge goes on through the following entries', () => {
     const bed = new Bed({ sweepSteps: STEPS });
     for (let i = 0; i < 200; i++) bed.submit();
     bed.do((b) => b.purge('default', 'f', ['queued']));
@@ -168,7 +168,7 @@ describe('rule 7: an apply is bounded', () => {
     expect(bed.core.counts().jobs).toBe(0);
   });
 
-  it('and a node that goes down with many sessions and jobs', () => {
+  it('rule: bounded apply - NodeDown with many sessions and jobs goes on through the following entries', () => {
     const bed = new Bed({ sweepSteps: STEPS });
     const node = bed.incarnation;
     for (let i = 0; i < 30; i++) bed.open(5, ['f'], i % 2 === 0);
@@ -183,7 +183,7 @@ describe('rule 7: an apply is bounded', () => {
     expect(bed.core.counts()).toMatchObject({ sessions: 0, running: 0, waiting: 150 });
   });
 
-  it('and credit for more jobs than one entry may assign', () => {
+  it('rule: bounded apply - credit for more jobs than one entry may assign goes on through the following entries', () => {
     const bed = new Bed({ sweepSteps: STEPS });
     for (let i = 0; i < 500; i++) bed.submit();
     const session = bed.open(400);
@@ -193,7 +193,7 @@ describe('rule 7: an apply is bounded', () => {
     expect(bed.core.session(session)!.held).toBe(400);
   });
 
-  it('even when only one step is allowed', () => {
+  it('rule: bounded apply - sweeps end even when only one step is allowed', () => {
     const bed = new Bed({ sweepSteps: 1 });
     const node = bed.incarnation;
     bed.open(5, ['f'], false);
@@ -207,8 +207,8 @@ describe('rule 7: an apply is bounded', () => {
   });
 });
 
-describe('rule 8: whatever apply reads is replicated', () => {
-  it('a setting that was changed in the log comes with the snapshot, whatever the node was started with', () => {
+describe('whatever apply reads is replicated', () => {
+  it('rule: replicated inputs - settings come with the log and its snapshots, whatever the node was started with', () => {
     const bed = new Bed({ maxAttempts: 9 });
     bed.do((b) => b.settings({ maxAttempts: 1 }));
     const other = new Bed({ maxAttempts: 5 });
@@ -223,8 +223,8 @@ describe('rule 8: whatever apply reads is replicated', () => {
   });
 });
 
-describe('rule 9: a stalled node', () => {
-  it('loses assignments that are not acknowledged, and the attempt does not count', () => {
+describe('a stalled node', () => {
+  it('rule: stalled node - assignments that are not acknowledged return by a core timer, and the attempt does not count', () => {
     const bed = new Bed({ ackTimeoutMs: 1_000 });
     const session = bed.open(1);
     const seq = bed.submit();
@@ -238,7 +238,7 @@ describe('rule 9: a stalled node', () => {
     expect(bed.core.job(seq)).toMatchObject({ state: 'queued', attempt: 0 });
   });
 
-  it('gets no assignments until it has caught up', () => {
+  it('rule: stalled node - it gets no assignments until it has caught up', () => {
     const bed = new Bed();
     const session = bed.open(5);
     const node = bed.incarnation;
@@ -253,8 +253,8 @@ describe('rule 9: a stalled node', () => {
   });
 });
 
-describe('rule 10: NodeDown', () => {
-  it('treats all sessions of the node as if their connections had broken', () => {
+describe('NodeDown', () => {
+  it('rule: node down - all sessions of the node count as if their connections had broken', () => {
     const bed = new Bed({ sessionGraceMs: 500 });
     const node = bed.incarnation;
     const resumable = bed.open(1);
@@ -278,8 +278,8 @@ describe('rule 10: NodeDown', () => {
   });
 });
 
-describe('rule 16: matching does not scan', () => {
-  it('finds work for a thousand kinds of sessions without looking at the backlog', () => {
+describe('matching does not scan', () => {
+  it('rule: matching - the best job over hundreds of functions: highest priority, then oldest', () => {
     const bed = new Bed({ functionsMax: 10_000 });
     const functions = Array.from({ length: 300 }, (_, i) => `f${i}`);
     for (const fn of functions) bed.submit({ function: fn, priority: 1 });
@@ -293,7 +293,7 @@ describe('rule 16: matching does not scan', () => {
     expect(next[0]).toContain(`job ${urgent} `);
   });
 
-  it('serves sessions of different kinds in the order in which they began to wait', () => {
+  it('rule: matching - sessions of different kinds take turns in the order in which they began to wait', () => {
     const bed = new Bed();
     const kinds = [['f'], ['f', 'g'], ['f', 'h'], ['f']];
     const sessions = kinds.map((functions) => bed.open(1, functions));
@@ -303,8 +303,8 @@ describe('rule 16: matching does not scan', () => {
   });
 });
 
-describe('rule 18: numbers', () => {
-  it('tokens and seqs ascend and are never given twice, across restores too', () => {
+describe('numbers', () => {
+  it('rule: numbers - tokens and seqs ascend and are never given twice, across restores too', () => {
     const bed = new Bed();
     const session = bed.open(100);
     let last = 0;

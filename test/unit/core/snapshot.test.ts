@@ -104,7 +104,7 @@ describe('snapshots', () => {
     expect(() => bed.core.beginSnapshot().cancel()).not.toThrow();
   });
 
-  it('rule 17: name unchanged pages by the same version, changed ones by another', () => {
+  it('rule: snapshots - unchanged pages are named by the same version, changed ones by another', () => {
     const bed = busy();
     bed.pass(100);
     const before = new Map(

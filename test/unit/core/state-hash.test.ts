@@ -35,7 +35,7 @@ describe('the state hash', () => {
     expect(copy.stateHash()).toBe(bed.core.stateHash());
   });
 
-  it('differs when one field of one job does, and so does the hash of its page alone', () => {
+  it('rule: replicated inputs - the hash differs when one field of one job does, and so does that of its page alone', () => {
     const changed = copyOf(bed.core, (_, bytes) => replaced(bytes, RUN_TIMEOUT_MS, RUN_TIMEOUT_MS + 1));
     expect(changed.job(1)?.runTimeoutMs).toBe(RUN_TIMEOUT_MS + 1);
     expect(changed.stateHash()).not.toBe(bed.core.stateHash());

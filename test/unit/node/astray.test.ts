@@ -119,7 +119,7 @@ describe('a replica whose state differs from the others', () => {
     },
   );
 
-  it('stops for good when it happens again to what was taken from the others', async () => {
+  it('rule: replicated inputs - a node in the minority stops for good when it happens again to what it took from the others', async () => {
     const broken = cluster.nodes.find((node) => node !== cluster.leader)!;
     for (let time = 1; time <= 2; time++) {
       const id = await submit(broken, MARK_MS);
@@ -139,7 +139,7 @@ describe('a replica whose state differs from the others', () => {
     await submit(cluster.leader!);
   });
 
-  it('goes on coming back after it was killed on the way', async () => {
+  it('rule: replicated inputs - a node in the minority goes on reinstalling after it was killed on the way', async () => {
     const broken = cluster.nodes.find((node) => node !== cluster.leader)!;
     await submit(broken, MARK_MS);
     await world.run(world.now + 1_000, () => new Set(cluster.nodes.map(place)).size === 1);

@@ -42,21 +42,21 @@ describe('fast failover', () => {
     });
   });
 
-  it('follows within milliseconds when a majority cannot reach the leader', async () => {
+  it('rule: fast failover - it follows within milliseconds when a majority cannot reach the leader', async () => {
     failover.peerLost('n1');
     await pass(world, 200);
     expect(campaigns).toHaveLength(1);
     expect(campaigns[0]).toBeLessThan(50);
   });
 
-  it('does not follow when the leader can be reached again', async () => {
+  it('rule: fast failover - not when the leader can be reached again', async () => {
     reachable = true;
     failover.peerLost('n1');
     await pass(world, 2_000);
     expect(campaigns).toEqual([]);
   });
 
-  it('does not follow when only this node lost it', async () => {
+  it('rule: fast failover - not when only this node lost it', async () => {
     word = { lost: false, lastTerm: 3, lastIndex: 10 };
     failover.peerLost('n1');
     await pass(world, 2_000);
@@ -74,7 +74,7 @@ describe('fast failover', () => {
     expect(campaigns).toEqual([]);
   });
 
-  it('lets the newer log go first', async () => {
+  it('rule: fast failover - the newest log goes first', async () => {
     word = { lost: true, lastTerm: 3, lastIndex: 11 };
     failover.peerLost('n1');
     await pass(world, 20);
@@ -109,7 +109,7 @@ describe('fast failover', () => {
     expect(campaigns).toEqual([]);
   });
 
-  it('pauses after it was used', async () => {
+  it('rule: fast failover - a pause before it is used again', async () => {
     failover.peerLost('n1');
     await pass(world, 200);
     standing = { leader: 'n1', term: 5 };

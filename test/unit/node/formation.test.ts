@@ -88,7 +88,7 @@ describe('an empty disk', () => {
     return NAMES.map((name) => disks.get(name)!.cluster?.clusterId);
   }
 
-  it('forms a cluster with all listed peers, which agree on id and members', async () => {
+  it('rule: formation - all listed peers agree on cluster id and on the disk id of each name', async () => {
     for (const name of NAMES) void start(name);
     await pass(world, 1_000);
     expect(new Set(clusters()).size).toBe(1);
@@ -97,14 +97,14 @@ describe('an empty disk', () => {
     );
   });
 
-  it('waits while a listed peer is missing', async () => {
+  it('rule: formation - a new cluster waits while a listed peer cannot be reached', async () => {
     void start('n1');
     void start('n2');
     await pass(world, 5_000);
     expect(clusters()).toEqual([undefined, undefined, undefined]);
   });
 
-  it('never forms with another wiped one while a third belongs to a cluster', async () => {
+  it('rule: formation - two wiped nodes form nothing while a third belongs to a cluster', async () => {
     disks.get('n3')!.cluster = { clusterId: 'old', clusterName: 'c', members: [], settings: {}, attempt: 1 };
     up.add('n3');
     void start('n1');
@@ -113,7 +113,7 @@ describe('an empty disk', () => {
     expect(clusters()).toEqual([undefined, undefined, 'old']);
   });
 
-  it('is not decided while one has not written the promise down', async () => {
+  it('rule: formation - nothing is decided while one has not written the promise down', async () => {
     lost.add('form.prepare>n3');
     for (const name of NAMES) void start(name);
     await pass(world, 1_000);

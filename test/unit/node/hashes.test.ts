@@ -3,7 +3,7 @@ import { Hashes } from '../../../src/node/hashes.js';
 import { status } from './parts.js';
 
 describe('state hashes', () => {
-  it('are compared at equal indexes only', () => {
+  it('rule: replicated inputs - hashes are compared at equal indexes only', () => {
     const hashes = new Hashes(() => 'aa');
     hashes.quiet(10);
     expect(hashes.heard('n2', status({ hashIndex: 11, hash: 'bb' }))).toBeNull();
@@ -34,7 +34,7 @@ describe('state hashes', () => {
     expect(hashes.disagreement).toBeNull();
   });
 
-  it('are taken at fixed indexes under load', () => {
+  it('rule: replicated inputs - hashes are taken at fixed indexes', () => {
     let taken = 0;
     const hashes = new Hashes(() => String(++taken));
     for (let index = 1; index <= 40_000; index++) hashes.applied(index);

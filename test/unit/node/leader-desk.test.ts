@@ -101,7 +101,7 @@ describe('the leader takes batches', () => {
     expect(desk.accept(incarnation, seq, batch(seq))).toBe(seq);
   });
 
-  it('in entries of a bounded size', () => {
+  it('rule: bounded apply - in entries of at most 1 MiB', () => {
     const large = new Uint8Array(200 * 1024);
     for (let seq = 1; seq <= 4; seq++) desk.accept(incarnation, seq, large);
     desk.flush();

@@ -79,7 +79,7 @@ describe('a node', () => {
     expect(state(wiped)).toBe(state(leader));
   });
 
-  it('waits with an empty disk until it is added', async () => {
+  it('rule: formation - two wiped nodes that meet a formed one wait to be added, and make no quorum', async () => {
     await ready();
     const leader = cluster.leader!;
     for (const node of cluster.nodes) {

@@ -90,7 +90,7 @@ describe('data of a running job', () => {
     expect(client.watching.size).toBe(0);
   });
 
-  it('is replayed to a watcher that comes late', () => {
+  it("rule: data chunks - they are kept at the worker's node and replayed to a watcher that comes late", () => {
     both(running(1), 'started');
     say(1, 0, 'a', 'b');
     client.watching.add(running(1), watcher);
@@ -106,14 +106,14 @@ describe('data of a running job', () => {
     expect(told).toEqual(['accepted', 'started', 'data 1 0 a']);
   });
 
-  it('of an older attempt is dropped', () => {
+  it('rule: data chunks - they are numbered per lease: those of an older one are dropped', () => {
     both(running(2, 2), 'started');
     client.watching.add(running(2, 2), watcher);
     client.watching.data(SEQ, 1, 0, [Buffer.from('old')]);
     expect(told).toEqual(['accepted', 'started']);
   });
 
-  it('that was lost is a gap, before what comes next', () => {
+  it('rule: data chunks - what was lost is a gap, before what comes next', () => {
     both(running(1), 'started');
     client.watching.add(running(1), watcher);
     worker.cut = true;
@@ -123,7 +123,7 @@ describe('data of a running job', () => {
     expect(told.slice(2)).toEqual(['gap 0-0', 'data 1 1 b']);
   });
 
-  it('that never comes holds the end up for a second at most', async () => {
+  it('rule: data chunks - what never comes is a gap within a second, so that nobody waits for ever', async () => {
     both(running(1), 'started');
     client.watching.add(running(1), watcher);
     worker.cut = true;
@@ -156,7 +156,7 @@ describe('data of a running job', () => {
     expect(worker.liveData.streams).toBe(0);
   });
 
-  it('of jobs that ended while log was skipped is forgotten, and their watchers learn the end', async () => {
+  it('rule: skipped log - watchers learn of ends that were missed', async () => {
     both(running(1), 'started');
     worker.watching.add(running(1), watcher);
     say(1, 0, 'a');

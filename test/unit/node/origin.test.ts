@@ -128,7 +128,7 @@ describe('the batches of a node', () => {
     expect(sent).toHaveLength(2);
   });
 
-  it('go on under the next incarnation when none of them can count any more', () => {
+  it('rule: skipped log - after NodeDown open calls go on under the next incarnation, once', () => {
     origin.begin(machine.nodeUp('n1'));
     call('a');
     origin.flush();
@@ -144,7 +144,7 @@ describe('the batches of a node', () => {
     expect(told).toEqual(['a done']);
   });
 
-  it('are of unknown outcome after log was skipped, unless they may be repeated', () => {
+  it('rule: skipped log - open calls are reported unknown, unless their job ids let them be repeated', () => {
     origin.begin(machine.nodeUp('n1'));
     call('once');
     call('again', { repeatable: true });

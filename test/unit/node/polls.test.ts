@@ -116,7 +116,7 @@ describe('a lease by a unary call', () => {
     expect(told).toEqual(['first CANCELLED', 'again 7']);
   });
 
-  it('finds jobs that came while log was skipped', async () => {
+  it('rule: skipped log - a waiting poll finds jobs whose assignment was missed', async () => {
     lease('a', 1_000);
     await pass(world, 1);
     held = [3];

@@ -47,7 +47,7 @@ describe("the leader's eye on the nodes", () => {
     expect(orders).toEqual([]);
   });
 
-  it('declares a node down after two seconds of silence, not before', async () => {
+  it('rule: node down - it follows two seconds of silence, not less', async () => {
     await watch(400, 100, 100);
     await watch(1_800, 100, null);
     expect(orders).toEqual([]);
@@ -55,7 +55,7 @@ describe("the leader's eye on the nodes", () => {
     expect(orders).toContain('down 4');
   });
 
-  it('starts the clock anew under a new leader', async () => {
+  it('rule: node down - a new leader starts the clock anew', async () => {
     board.heard('n2', status());
     await pass(world, 60_000);
     supervisor.reset();
@@ -73,7 +73,7 @@ describe("the leader's eye on the nodes", () => {
     expect(orders.filter((order) => order.startsWith('down'))).toEqual([]);
   });
 
-  it('gives no more jobs to a node that is a second behind, and gives them back', async () => {
+  it('rule: stalled node - a node whose applied index is a second behind gets no jobs, until it has caught up', async () => {
     await watch(400, 100, 50);
     expect(orders).toEqual([]);
     await watch(1_400, 200, 50);
@@ -82,7 +82,7 @@ describe("the leader's eye on the nodes", () => {
     expect(orders).toEqual(['stalled 4 true', 'stalled 4 false']);
   });
 
-  it('declares a node down that stays behind', async () => {
+  it('rule: stalled node - one that stays behind is declared down', async () => {
     await watch(12_000, 200, 50);
     expect(orders[0]).toBe('stalled 4 true');
     expect(orders).toContain('down 4');

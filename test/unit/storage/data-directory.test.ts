@@ -20,7 +20,7 @@ async function rewritten(disk: MemoryDisk, change: (identity: string) => string)
 }
 
 describe('the data directory', () => {
-  it('is born with a random disk id and keeps it', async () => {
+  it('rule: formation - a data directory is born with a random disk id and keeps it', async () => {
     const disk = new MemoryDisk();
     const first = await open(disk);
     const { identity } = first;

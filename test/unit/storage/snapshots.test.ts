@@ -85,7 +85,7 @@ describe('the snapshot store', () => {
     expect(Object.keys(found)).toEqual(Object.keys(state));
   });
 
-  it('writes only what changed, and deletes what nothing needs', async () => {
+  it('rule: snapshots - only what changed is written, and what nothing needs is deleted', async () => {
     const disk = new MemoryDisk();
     const store = await open(disk);
     const state: State = {};
@@ -102,7 +102,7 @@ describe('the snapshot store', () => {
     expect(disk.paths().length).toBe(2);
   });
 
-  it('rewrites packs of which less than half is of use', async () => {
+  it('rule: snapshots - files of which less than half is of use are rewritten', async () => {
     const disk = new MemoryDisk();
     const store = await open(disk);
     const state: State = {};

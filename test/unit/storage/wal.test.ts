@@ -226,7 +226,7 @@ describe('release and reset', () => {
 });
 
 describe('a torn tail', () => {
-  it('is cut off wherever the last batch ends, byte by byte', async () => {
+  it('rule: damage - a torn tail is cut off wherever the last batch ends, byte by byte', async () => {
     const { disk, wal } = await written(3);
     wal.append(state(2), [entry(4, 2, Buffer.alloc(5_000, 4)), entry(5, 2)]);
     await wal.sync();
@@ -261,7 +261,7 @@ describe('a torn tail', () => {
 });
 
 describe('damage', () => {
-  it('is a flipped bit below what was synced; above, the batch is cut off', async () => {
+  it('rule: damage - a flipped bit below what was synced is damage; above, the batch is cut off', async () => {
     const random = seeded(42);
     for (let round = 0; round < 120; round++) {
       const { disk } = await written(6);
@@ -303,7 +303,7 @@ describe('damage', () => {
     expect(recovery.entries).toEqual([]);
   });
 
-  it('is a missing segment in the middle, at the front, and at the end when the next one was made', async () => {
+  it('rule: damage - a missing segment is damage: in the middle, at the front, and at the end when the next one was made', async () => {
     for (const gone of [1, 2, 3, 4]) {
       const disk = new MemoryDisk();
       const { wal } = await openLog(disk);
@@ -320,7 +320,7 @@ describe('damage', () => {
     }
   });
 
-  it('leaves the log closed to all but a reset, which heals it', async () => {
+  it('rule: damage - a damaged log is closed to all but a reset', async () => {
     const { disk } = await written(5);
     disk.flipBit(FIRST, 2 * BLOCK + 3);
     const { wal, recovery } = await reopened(disk);

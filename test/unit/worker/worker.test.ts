@@ -316,7 +316,7 @@ describe('the end of a lease', () => {
     expect(node).toBeDefined();
   });
 
-  test('no contact for the whole grace: jobs are lost', async () => {
+  test('rule: attach and detach - a worker aborts its jobs after a grace without contact', async () => {
     const worker = make();
     const started = gate<JobContext>();
     worker.handle('f', (_job, ctx) => {
@@ -364,7 +364,7 @@ describe('another node', () => {
     expect((await succeeded).leaseToken).toBe(5);
   });
 
-  test('an outcome without an answer is repeated after the resume, and its lease counts as held', async () => {
+  test('rule: outcome repeated - an outcome without an answer is said again after the resume, and its lease counts as held', async () => {
     const worker = make({ concurrency: 2 });
     worker.handle('f', () => 'r');
     const succeeded = report(worker, 'succeeded');
@@ -422,7 +422,7 @@ describe('another node', () => {
     expect(first.outcomes.map((o) => o.leaseToken)).toEqual([1]);
   });
 
-  test('a redirect is followed to an endpoint of its own list, and the old stream is dropped', async () => {
+  test('rule: attach and detach - a worker drops its old stream first, and follows a redirect within its own list', async () => {
     const c = await FakeNode.start();
     const worker = make({ endpoints: [a.address, b.address, c.address] });
     worker.handle('f', () => undefined);
