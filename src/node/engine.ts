@@ -428,7 +428,6 @@ export class Engine {
     const leader = this.leaderName;
     log.info({ leader, term: standing.term }, 'leader known');
     observer.leaderChanged(leader, standing.term);
-    this.#rounds.leaderKnown();
     this.origin.resendFrom(0);
     this.#presence.proposeIfMissing();
   }

@@ -10,6 +10,9 @@ import { type NodeStatus, readStatus, readWall, type StatusBoard } from './statu
 
 /** How often a round is made. */
 export const ROUND_MS = 200;
+/** Workers that are sent away in one round: this share of all, so that it takes some seconds, and no fewer than so many. */
+const AWAY_ROUNDS = 25;
+const AWAY_MIN = 10;
 
 export interface RoundsParts {
   readonly options: NodeOptions;
@@ -37,7 +40,6 @@ export class Rounds {
   readonly #parts: RoundsParts;
   readonly #clockWatch: ClockWatch;
   #quietIndex = 0;
-  #redirected = false;
 
   constructor(parts: RoundsParts) {
     this.#parts = parts;
@@ -53,11 +55,6 @@ export class Rounds {
       },
       transferTo: parts.transferTo,
     });
-  }
-
-  /** A leader is known: workers may stay. */
-  leaderKnown(): void {
-    this.#redirected = false;
   }
 
   make(): void {
@@ -120,11 +117,16 @@ export class Rounds {
     if (found !== null) this.#diverged(found);
   }
 
-  /** Workers are sent elsewhere only after a while without a leader, and only to nodes that have one. */
+  /**
+   * Workers are sent elsewhere only after a while without a leader, and only to nodes that have one; some in each round,
+   * each at a moment of its own, and no more of them once there is a leader: an election must not move thousands.
+   */
   #sendWorkersAway(): void {
     const { board, sessions, options } = this.#parts;
-    if (this.#redirected || sessions.size === 0) return;
-    if (this.#parts.leaderlessMs() < options.timings.redirectMs) return;
+    if (sessions.size === 0) return;
+    const leaderlessMs = this.#parts.leaderlessMs();
+    if (leaderlessMs === 0) sessions.stay();
+    if (leaderlessMs < options.timings.redirectMs) return;
     const better: string[] = [];
     for (const [name, known] of board.all()) {
       if (board.reachableSince(name) === 0 || known.status.leader === '') continue;
@@ -132,8 +134,11 @@ export class Rounds {
       if (grpc !== undefined && grpc !== '') better.push(grpc);
     }
     if (better.length === 0) return;
-    this.#redirected = true;
-    sessions.redirect(better, 'this node has no leader');
+    sessions.redirectSome(better, 'this node has no leader', {
+      count: Math.max(AWAY_MIN, Math.ceil(sessions.size / AWAY_ROUNDS)),
+      delayMs: () => options.random.below(ROUND_MS),
+      stillWanted: () => this.#parts.leaderlessMs() > 0,
+    });
   }
 
   /** A replica in the minority stops and takes its state anew from the others: nobody should act on what it has. */

@@ -57,6 +57,8 @@ class LocalSession implements WorkerSession {
   readonly #parts: SessionsParts;
   readonly #gone: (session: LocalSession) => void;
   #open = true;
+  /** It was asked to go elsewhere, or will be in a moment. */
+  askedToGo = false;
   /** Assigned in the turn that is being applied: token and job by turns. */
   readonly fresh: { readonly seq: number; readonly token: number }[] = [];
   #ackedUpTo = 0;
@@ -389,6 +391,30 @@ export class Sessions {
 
   redirect(endpoints: readonly string[], reason: string): void {
     for (const session of this.#local.values()) session.port.redirect(endpoints, reason);
+  }
+
+  /** Asks up to `count` of those to go elsewhere that were not asked yet, each after a delay, if it is still wanted then. */
+  redirectSome(
+    endpoints: readonly string[],
+    reason: string,
+    pace: { readonly count: number; readonly delayMs: () => number; readonly stillWanted: () => boolean },
+  ): void {
+    let left = pace.count;
+    for (const session of this.#local.values()) {
+      if (left === 0) return;
+      if (session.askedToGo) continue;
+      session.askedToGo = true;
+      left -= 1;
+      this.#parts.clock.setTimer(pace.delayMs(), () => {
+        if (this.#local.get(session.id) !== session || !pace.stillWanted()) return;
+        session.port.redirect(endpoints, reason);
+      });
+    }
+  }
+
+  /** Those who are still here may be asked anew another time. */
+  stay(): void {
+    for (const session of this.#local.values()) session.askedToGo = false;
   }
 
   /** Every connection is told that its session is not here any more (the node was declared down, or stops). */

@@ -34,6 +34,8 @@ export class SimNode {
   #gone: Set<() => void> = new Set();
   starts = 0;
   fatal: Error | null = null;
+  /** Settings that this process is started with, where they are not the cluster's. */
+  settings: Partial<Settings> | null = null;
 
   constructor(cluster: SimCluster, name: string) {
     this.#cluster = cluster;
@@ -82,7 +84,7 @@ export class SimNode {
       transport: network.transport(this.name),
       peers,
       advertised: address,
-      settings: options.settings ?? {},
+      settings: this.settings ?? options.settings ?? {},
       timings: DEFAULT_TIMINGS,
       segmentBytes: SEGMENT_BYTES,
       snapshotLogBytes: options.snapshotLogBytes ?? 512 * 1024,

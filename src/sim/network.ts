@@ -33,6 +33,8 @@ export class SimNetwork {
   uncaught: (name: string, error: Error) => void = (_, error) => {
     throw error;
   };
+  /** Sees every frame that is sent, lost or not. */
+  passing: (frame: PeerFrame, from: string, to: string) => void = () => {};
   frames = 0;
   lost = 0;
 
@@ -130,6 +132,7 @@ export class SimTransport implements Transport {
     if (!this.alive || link === undefined) return false;
     const { world, faults } = this.#network;
     this.#network.frames += 1;
+    this.#network.passing(frame, this.name, to);
     const bytes = encodeFrame(frame);
     if (this.#network.isCut(this.name, to) || world.random.chance(faults.lossPermille)) {
       this.#network.lost += 1;

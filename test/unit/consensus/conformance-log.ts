@@ -150,6 +150,39 @@ export function logConformance(factory: Factory, codec: Codec): void {
     expect(progress.find((peer) => peer.id === 2)?.match).toBe(lastIndex);
   });
 
+  test('rule: durable index - durability is attested by index and term: an answer of an older term moves nothing', () => {
+    const cluster = three();
+    const first = cluster.elect(1);
+    const common = first.core.status().lastIndex;
+    // Node 2 has three entries on its disk and says so; the answer is long on its way, and the leader loses all.
+    cluster.isolate(3);
+    first.syncs = false;
+    expect(first.core.propose(['lost 1', 'lost 2', 'lost 3'].map(bytes))).toBe('accepted');
+    cluster.drain(first);
+    while (cluster.network.length > 0) cluster.deliver(0);
+    cluster.drain(cluster.node(2));
+    const late = cluster.network.splice(0).filter((frame) => frame.from === 2 && frame.to === 1);
+    expect(late.length).toBeGreaterThan(0);
+    expect(cluster.node(2).core.status().durableIndex).toBe(common + 3);
+    cluster.crash(1);
+    first.syncs = true;
+    cluster.heal();
+    cluster.isolate(2);
+    cluster.restart(1);
+    cluster.elect(3);
+    // The same leader again, alone with another entry in the place of the third: nobody else has it.
+    cluster.elect(1);
+    cluster.isolate(3);
+    cluster.propose(first, 'alone');
+    const { commit, lastIndex } = first.core.status();
+    expect(lastIndex).toBe(common + 3);
+    cluster.heal();
+    for (const frame of late) cluster.arrive(frame);
+    cluster.drain(first);
+    expect(first.core.status().commit).toBe(commit);
+    expect(first.core.status().progress.find((peer) => peer.id === 2)?.match).toBeLessThan(lastIndex);
+  });
+
   test('ten thousand entries in one proposal', () => {
     const cluster = three();
     const leader = cluster.elect(1);

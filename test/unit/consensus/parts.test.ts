@@ -1,8 +1,10 @@
+import { Message, MessageType } from '@coaty/consensus.raft/ported/raftpb/raft.pb.js';
 import { describe, expect, test } from 'vitest';
 import { InvariantError } from '../../../src/base/invariant.js';
 import { Durability } from '../../../src/consensus/durability.js';
 import { createConsensus, raftIdFromDiskId } from '../../../src/consensus/index.js';
 import { decodeProposal, encodeProposal } from '../../../src/consensus/membership.js';
+import { Outbox } from '../../../src/consensus/outbox.js';
 import type { ConsensusOptions, InitialState } from '../../../src/consensus/types.js';
 import { bytes, members, text } from './cluster.js';
 
@@ -58,6 +60,38 @@ describe('durable index', () => {
 
   test('a write cannot complete before it began', () => {
     expect(() => new Durability(0).persisted(1)).toThrow(InvariantError);
+  });
+});
+
+describe('answers that wait for the disk', () => {
+  const answer = (to: string, term: number, index: number) =>
+    new Message({ type: MessageType.MsgAppResp, from: '2', to, term, index });
+  const released = (outbox: Outbox, done: number, term: number) => {
+    const out: Message[] = [];
+    outbox.release(done, term, out);
+    return out.map(({ to, term: of, index }) => `${index} of term ${of} to ${to}`);
+  };
+
+  test('rule: durable index - append answers are coalesced to the furthest, per leader', () => {
+    const outbox = new Outbox();
+    outbox.hold(answer('1', 4, 7), 1);
+    outbox.hold(answer('1', 4, 9), 2);
+    outbox.hold(answer('1', 4, 12), 3);
+    expect(released(outbox, 0, 4)).toEqual([]);
+    expect(released(outbox, 2, 4)).toEqual(['9 of term 4 to 1']);
+    expect(released(outbox, 3, 4)).toEqual(['12 of term 4 to 1']);
+    expect(released(outbox, 3, 4)).toEqual([]);
+  });
+
+  test('rule: durable index - append answers are coalesced only within a term: one of an older term is dropped', () => {
+    const outbox = new Outbox();
+    outbox.hold(answer('1', 4, 30), 1);
+    outbox.hold(answer('3', 5, 12), 2);
+    expect(released(outbox, 2, 5)).toEqual(['12 of term 5 to 3']);
+    // The same leader, in office again: what it was promised in term 4 may have been replaced since.
+    outbox.hold(answer('1', 5, 30), 3);
+    outbox.hold(answer('1', 6, 14), 4);
+    expect(released(outbox, 4, 6)).toEqual(['14 of term 6 to 1']);
   });
 });
 

@@ -79,6 +79,32 @@ describe('a node', () => {
     expect(state(wiped)).toBe(state(leader));
   });
 
+  it('rule: formation - cluster id and members are fixed before any vote', async () => {
+    let frames = 0;
+    cluster.network.passing = (frame, from) => {
+      if (frame.type !== 'raft') return;
+      frames += 1;
+      // Whoever sends anything of Raft has them on its disk, and all others have promised to.
+      const sender = cluster.nodes.find((node) => node.name === from)!;
+      const { clusterId } = sender.node!;
+      expect(clusterId).not.toBe('');
+      for (const node of cluster.nodes) {
+        const written = ['/data/identity', '/data/notes/formation']
+          .filter((path) => node.disk.paths().includes(path))
+          .map((path) => node.disk.contentOf(path).toString('latin1'));
+        expect(
+          written.some((text) => text.includes(clusterId)),
+          node.name,
+        ).toBe(true);
+      }
+    };
+    await ready();
+    expect(frames).toBeGreaterThan(0);
+    const formed = cluster.nodes.map((node) => node.node!.engine!.members);
+    expect(formed[1]).toEqual(formed[0]);
+    expect(formed[2]).toEqual(formed[0]);
+  });
+
   it('rule: formation - two wiped nodes that meet a formed one wait to be added, and make no quorum', async () => {
     await ready();
     const leader = cluster.leader!;

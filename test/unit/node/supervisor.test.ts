@@ -55,6 +55,17 @@ describe("the leader's eye on the nodes", () => {
     expect(orders).toContain('down 4');
   });
 
+  it('rule: node down - a closed socket alone does not declare it', async () => {
+    await watch(400, 100, 100);
+    for (let time = 0; time < 5; time++) {
+      board.lost('n2');
+      await watch(1_600, 100, null);
+      board.connected('n2');
+      await watch(200, 100, 100);
+    }
+    expect(orders.filter((order) => order.startsWith('down'))).toEqual([]);
+  });
+
   it('rule: node down - a new leader starts the clock anew', async () => {
     board.heard('n2', status());
     await pass(world, 60_000);
