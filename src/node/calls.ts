@@ -272,8 +272,8 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async transferLeadership(to: string, call: CallOptions): Promise<{ leader: string; term: number }> {
+    await this.someLeader(call);
     const { engine } = this.formed();
-    if (engine.leaderName === '') throw new GearmeshError('NO_LEADER');
     if (engine.leaderName !== this.name) {
       return (await this.atLeader('transfer', { to }, TRANSFER_MS * 2)) as { leader: string; term: number };
     }
@@ -297,8 +297,8 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async replaceNode(name: string, call: CallOptions, progress: (line: string) => void): Promise<void> {
+    await this.someLeader(call);
     const { booted, engine } = this.formed();
-    if (engine.leaderName === '') throw new GearmeshError('NO_LEADER');
     if (engine.leaderName !== this.name) {
       progress(`the leader ${engine.leaderName} does it`);
       await this.atLeader('replace', { name }, REPLACE_MS);
@@ -359,6 +359,13 @@ export abstract class NodeCalls implements NodeApi {
     } catch (error) {
       throw new GearmeshError('WRONG_STATE', { message: (error as Error).message, outcome: 'UNKNOWN' });
     }
+  }
+
+  /** Resolves while this node knows a leader. */
+  protected async someLeader(call: CallOptions): Promise<void> {
+    if (await this.until(() => this.formed().engine.leaderName !== '', Number.POSITIVE_INFINITY, call))
+      return;
+    throw new GearmeshError('NO_LEADER', { message: 'the deadline passed before there was a leader' });
   }
 
   protected async until(condition: () => boolean, timeoutMs: number, call: CallOptions): Promise<boolean> {

@@ -80,6 +80,7 @@ export class Engine {
       observer,
       pendingBytesMax: options.pendingBytesMax,
       deliver: (incarnation, seq, bytes) => this.#post.deliver(incarnation, seq, bytes),
+      leaderInReach: () => this.#post.leaderInReach,
       askTurn,
     });
     this.#presence = new Presence({

@@ -55,6 +55,7 @@ interface Batch {
   readonly calls: readonly Placed[];
   readonly answers: number;
   readonly bornMs: number;
+  /** When it was handed over last, monotonic milliseconds; -1: never, so that nobody but this node has seen it. */
   sentMs: number;
 }
 
@@ -67,6 +68,8 @@ export interface OriginParts {
   readonly pendingBytesMax: number;
   /** Hands a batch to the leader, near or far. False: it could not be taken now. */
   readonly deliver: (incarnation: number, seq: number, bytes: Uint8Array) => boolean;
+  /** False: nobody could take a batch now. */
+  readonly leaderInReach: () => boolean;
   readonly askTurn: () => void;
 }
 
@@ -136,6 +139,7 @@ export class Origin {
     this.#waitingBytes += proposal.bytes;
     this.#parts.askTurn();
     return () => {
+      this.#takeApart();
       const at = this.#waiting.indexOf(proposal);
       if (at < 0 || this.#doubtful.has(proposal)) {
         this.#givenUp.add(proposal);
@@ -147,11 +151,22 @@ export class Origin {
     };
   }
 
-  /** Encodes what waits and sends what can be sent. Without an incarnation everything waits. */
+  /**
+   * Encodes what waits and sends it. Without an incarnation or a leader everything waits as it is, so that its callers
+   * can be told that it did not happen.
+   */
   flush(): void {
     if (this.#incarnation === 0) return;
-    if (this.#waiting.length > 0 && this.#flight.length < WINDOW_BATCHES) this.#encode();
     this.#send();
+    while (
+      this.#waiting.length > 0 &&
+      this.#unsent === this.#flight.length &&
+      this.#flight.length < WINDOW_BATCHES &&
+      this.#parts.leaderInReach()
+    ) {
+      this.#encode();
+      this.#send();
+    }
   }
 
   /** Sends everything again from `seq` on: the leader changed, its connection came back, or it reported a gap. */
@@ -186,6 +201,7 @@ export class Origin {
    * under its number, or nobody saw it: calls that may be repeated wait for the next incarnation, others are unknown.
    */
   retire(applied: 'none' | 'unknown'): void {
+    this.#takeApart();
     const flight = this.#flight;
     this.#incarnation = 0;
     this.#flight = [];
@@ -206,6 +222,7 @@ export class Origin {
 
   /** The node stops: what was never sent did not happen, of the rest nobody knows. */
   close(): void {
+    this.#takeApart();
     this.#closed = new GearmeshError('SHUTTING_DOWN');
     const unknown = new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' });
     for (const proposal of this.#waiting) {
@@ -277,39 +294,50 @@ export class Origin {
     return calls[this.#applyingAt]!;
   }
 
+  /** Makes one batch of what waits, as far as it fits. */
   #encode(): void {
     const { builder, log } = this.#parts;
     const unsaid: Proposal[] = [];
+    const calls: Placed[] = [];
     let taken = 0;
-    while (taken < this.#waiting.length && this.#flight.length < WINDOW_BATCHES) {
-      const calls: Placed[] = [];
-      while (taken < this.#waiting.length) {
-        const proposal = this.#waiting[taken]!;
-        // One that is larger alone goes alone.
-        if (calls.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
-        const first = builder.positions;
-        this.#waitingBytes -= proposal.bytes;
-        taken += 1;
-        builder.mark();
-        try {
-          proposal.encode(builder);
-        } catch (error) {
-          builder.rewind();
-          log.error({ err: error }, 'a defect: a call could not be encoded, and fails alone');
-          unsaid.push(proposal);
-          continue;
-        }
-        calls.push({ proposal, first, end: builder.positions });
+    while (taken < this.#waiting.length) {
+      const proposal = this.#waiting[taken]!;
+      // One that is larger alone goes alone.
+      if (calls.length > 0 && builder.length + proposal.bytes > BATCH_BYTES) break;
+      const first = builder.positions;
+      this.#waitingBytes -= proposal.bytes;
+      taken += 1;
+      builder.mark();
+      try {
+        proposal.encode(builder);
+      } catch (error) {
+        builder.rewind();
+        log.error({ err: error }, 'a defect: a call could not be encoded, and fails alone');
+        unsaid.push(proposal);
+        continue;
       }
-      if (calls.length === 0) break;
+      calls.push({ proposal, first, end: builder.positions });
+    }
+    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
+    if (calls.length > 0) {
       const answers = builder.positions;
       const seq = this.#nextSeq++;
       const bytes = builder.finish(this.#incarnation, seq);
-      this.#flight.push({ seq, bytes, calls, answers, bornMs: this.#parts.clock.monotonicMs(), sentMs: 0 });
+      this.#flight.push({ seq, bytes, calls, answers, bornMs: this.#parts.clock.monotonicMs(), sentMs: -1 });
       this.#flightBytes += bytes.length;
     }
-    this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
     for (const proposal of unsaid) proposal.failed(this.#unsaid(proposal));
+  }
+
+  /** The calls of a batch that was never handed over wait again: they can be taken back, and its number is free. */
+  #takeApart(): void {
+    for (let last = this.#flight.at(-1); last?.sentMs === -1; last = this.#flight.at(-1)) {
+      this.#flight.pop();
+      this.#flightBytes -= last.bytes.length;
+      this.#nextSeq = last.seq;
+      for (const { proposal } of last.calls) this.#waitingBytes += proposal.bytes;
+      this.#waiting = last.calls.map((call) => call.proposal).concat(this.#waiting);
+    }
   }
 
   /** Of what could not be encoded: it was never sent, unless an earlier incarnation did. */

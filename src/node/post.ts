@@ -29,6 +29,13 @@ export class Post {
     this.#parts = parts;
   }
 
+  /** True while a batch handed over would get to a leader. */
+  get leaderInReach(): boolean {
+    const { transport, ownName, desk } = this.#parts;
+    const leader = this.#parts.leaderName();
+    return leader === ownName ? desk.isOpen : leader !== '' && transport.isConnected(leader);
+  }
+
   /** Hands a batch to the leader, near or far. False: it could not be taken now. */
   deliver(incarnation: number, seq: number, bytes: Uint8Array): boolean {
     const { transport, ownName, desk } = this.#parts;

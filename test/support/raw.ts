@@ -1,4 +1,11 @@
-import { credentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  Client,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { type CompleteJobRequest, WorkerServiceClient } from '../../proto/gen/gearmesh/v1/worker.js';
 import type { GearmeshError } from '../../src/client/index.js';
 import { errorOfCall } from '../../src/client/status.js';
@@ -23,6 +30,53 @@ export async function completeJob(
         if (error === null) resolve(answer!.revision);
         else reject(errorOfCall(error));
       });
+    });
+  } finally {
+    client.close();
+  }
+}
+
+/** Calls with a deadline, as any gRPC client would, once. Resolves with all answers; rejects with a GearmeshError. */
+export async function rawCall<Q, A>(
+  endpoint: string,
+  method: MethodDefinition<Q, A>,
+  request: Q,
+  deadlineMs: number,
+): Promise<A[]> {
+  const client = new Client(endpoint, credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize, responseStream } = method;
+  const options: CallOptions = { deadline: Date.now() + deadlineMs };
+  try {
+    return await new Promise<A[]>((resolve, reject) => {
+      if (!responseStream) {
+        const told = (error: ServiceError | null, answer?: A): void => {
+          if (error === null) resolve([answer!]);
+          else reject(errorOfCall(error));
+        };
+        client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          new Metadata(),
+          options,
+          told,
+        );
+        return;
+      }
+      const answers: A[] = [];
+      client
+        .makeServerStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          new Metadata(),
+          options,
+        )
+        .on('data', (answer: A) => answers.push(answer))
+        .on('error', (error: ServiceError) => reject(errorOfCall(error)))
+        .on('end', () => resolve(answers));
     });
   } finally {
     client.close();

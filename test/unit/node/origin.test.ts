@@ -12,6 +12,7 @@ describe('the batches of a node', () => {
   let origin: Origin;
   let sent: { incarnation: number; seq: number; bytes: Uint8Array }[];
   let takes: boolean;
+  let led: boolean;
   let told: string[];
   let logged: string[];
 
@@ -20,6 +21,7 @@ describe('the batches of a node', () => {
     machine = new Machine();
     sent = [];
     takes = true;
+    led = true;
     told = [];
     logged = [];
     origin = new Origin({
@@ -33,6 +35,7 @@ describe('the batches of a node', () => {
         if (takes) sent.push({ incarnation, seq, bytes });
         return takes;
       },
+      leaderInReach: () => led,
       askTurn: () => {},
     });
     machine.effects = {
@@ -169,6 +172,52 @@ describe('the batches of a node', () => {
     call('other');
     origin.close();
     expect(told).toEqual(['sent OUTCOME_UNKNOWN UNKNOWN', 'other SHUTTING_DOWN NOT_APPLIED']);
+  });
+
+  it('are not made without a leader: what waits can be taken back, and the rest is sent with the next one', () => {
+    origin.begin(machine.nodeUp('n1'));
+    call('early');
+    origin.flush();
+    led = false;
+    const takeBack = call('hasty');
+    call('patient');
+    origin.flush();
+    expect(takeBack()).toBe(true);
+    apply();
+    expect(told).toEqual(['early done']);
+    expect(sent).toEqual([]);
+    led = true;
+    origin.flush();
+    expect(sent.map((one) => one.seq)).toEqual([2]);
+    apply();
+    expect(told).toEqual(['early done', 'patient done']);
+    expect(origin.pendingBytes).toBe(0);
+  });
+
+  it('that nobody took are undone with the call that is taken back', () => {
+    origin.begin(machine.nodeUp('n1'));
+    takes = false;
+    const takeBack = call('hasty');
+    call('patient');
+    origin.flush();
+    call('later');
+    origin.flush();
+    expect(takeBack()).toBe(true);
+    takes = true;
+    origin.flush();
+    expect(sent.map((one) => one.seq)).toEqual([1]);
+    apply();
+    expect(told).toEqual(['patient done', 'later done']);
+    expect(origin.pendingBytes).toBe(0);
+  });
+
+  it('that nobody took did not happen when the node stops', () => {
+    origin.begin(machine.nodeUp('n1'));
+    takes = false;
+    call('a');
+    origin.flush();
+    origin.close();
+    expect(told).toEqual(['a SHUTTING_DOWN NOT_APPLIED']);
   });
 
   it('are refused above the limit, but for what nobody would say again', () => {
