@@ -193,6 +193,22 @@ describe('an apply is bounded', () => {
     expect(bed.core.session(session)!.held).toBe(400);
   });
 
+  it('rule: bounded apply - an entry does at most a few thousand steps unless set otherwise', () => {
+    const bed = new Bed();
+    expect(bed.core.settings.sweepSteps).toBeLessThanOrEqual(4_000);
+    const total = bed.core.settings.sweepSteps * 3;
+    for (let i = 0; i < total; i++) bed.submit({ delayMs: 100 });
+    bed.wall += 100;
+    let entries = 0;
+    do {
+      const done = bed.apply([]).of('job').length;
+      expect(done).toBeLessThanOrEqual(bed.core.settings.sweepSteps);
+      entries += 1;
+    } while (bed.core.nextDue().sweeping);
+    expect(entries).toBeGreaterThanOrEqual(3);
+    expect(bed.core.counts().waiting).toBe(total);
+  });
+
   it('rule: bounded apply - sweeps end even when only one step is allowed', () => {
     const bed = new Bed({ sweepSteps: 1 });
     const node = bed.incarnation;
@@ -325,4 +341,48 @@ describe('numbers', () => {
     }
     expect(last).toBe(20);
   });
+
+  it('rule: numbers - seqs and tokens carry restore epoch and partition, below 2^53', () => {
+    const BASE = (31 * 256 + 255) * 2 ** 40;
+    const first = new Bed();
+    first.submit();
+    // As a restore of the last epoch in the last partition would begin.
+    const restorer = first.core.beginRestore();
+    for (const { key, bytes } of pagesOf(new Bed())) {
+      if (key === 'meta') {
+        const at = bytes.indexOf('test') + 'test'.length;
+        bytes.writeDoubleLE(31, at + 8);
+        bytes.writeDoubleLE(255, at + 16);
+        bytes.writeDoubleLE(BASE, at + 40);
+        bytes.writeDoubleLE(BASE, at + 48);
+      }
+      restorer.page(key, bytes);
+    }
+    restorer.finish();
+    first.speakFor(1);
+    const session = first.open(2);
+    const [seq, next] = [first.submit(), first.submit()];
+    expect([seq, next]).toEqual([BASE + 1, BASE + 2]);
+    expect(first.token(next)).toBe(BASE + 2);
+    expect(Number.isSafeInteger(BASE + 2 ** 40 - 1)).toBe(true);
+    // They are the numbers by which everything is found, through a restore too.
+    const second = new Bed();
+    const again = second.core.beginRestore();
+    for (const { key, bytes } of pagesOf(first)) again.page(key, bytes);
+    again.finish();
+    second.speakFor(1);
+    expect(second.core.job(next)).toEqual(first.core.job(next));
+    expect(second.core.seqOfToken(BASE + 1)).toBe(seq);
+    expect(second.outcome(session, complete(seq, BASE + 1)).outcomes.get(0)!.refusal).toBeNull();
+    expect(second.submit()).toBe(BASE + 3);
+  });
 });
+
+function pagesOf(bed: Bed): { key: string; bytes: Buffer }[] {
+  const pages: { key: string; bytes: Buffer }[] = [];
+  const cursor = bed.core.beginSnapshot();
+  for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+    pages.push({ key: page.key, bytes: Buffer.from(page.bytes!) });
+  }
+  return pages;
+}

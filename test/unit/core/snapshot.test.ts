@@ -141,6 +141,18 @@ describe('snapshots', () => {
     }
   });
 
+  it('rule: replicated inputs - a snapshot of another form or of a higher feature level is refused', () => {
+    const pages = rest(busy().core.beginSnapshot());
+    for (const at of [8, 12]) {
+      const changed = pages.map(({ key, version, bytes }) => {
+        const copy = Buffer.from(bytes!);
+        if (key === 'meta') copy.writeUInt32LE(2, at);
+        return { key, version, bytes: copy };
+      });
+      expect(() => restored(changed)).toThrow(at === 8 ? 'snapshot format 2' : 'feature level 2');
+    }
+  });
+
   it('are refused when a page is missing, cut, unknown or of another cluster', () => {
     const pages = rest(busy().core.beginSnapshot());
     for (const key of ['meta', 'nodes', 'dedupe', 'functions/0', 'labels/0', 'sessions/0']) {

@@ -97,6 +97,19 @@ describe('data of a running job', () => {
     expect(told).toEqual(['accepted', 'started', 'data 1 0 ab']);
   });
 
+  it('rule: data chunks - what is kept for replay is bounded, and what is gone from it is a gap', () => {
+    both(running(1), 'started');
+    const chunk = 'x'.repeat(60 * 1024);
+    say(1, 0, ...Array.from({ length: 10 }, () => chunk));
+    client.watching.add(running(1), watcher);
+    const replayed = told.filter((one) => one.startsWith('data')).join().length;
+    expect(replayed).toBeGreaterThan(180 * 1024);
+    expect(replayed).toBeLessThan(257 * 1024);
+    expect(told.slice(0, 3)).toEqual(['accepted', 'started', 'gap 0-5']);
+    expect(told[3]).toMatch(/^data 1 6 x/);
+    expect(told).toHaveLength(4);
+  });
+
   it('waits for its attempt where that is applied later', () => {
     worker.become(running(1), 'started');
     client.watching.add(job({ seq: SEQ }), watcher);

@@ -39,7 +39,7 @@ describe('a linearizable read', () => {
     );
   }
 
-  it('waits until the index that a majority confirmed is applied here', async () => {
+  it('rule: fast failover - reads use the quorum: they wait until the index that a majority confirmed is applied here', async () => {
     read('a');
     reads.flush();
     reads.answered([{ context: asked[0]!, index: 7 }]);

@@ -337,7 +337,7 @@ describe('the end of a lease', () => {
 });
 
 describe('another node', () => {
-  test('resumes at the next endpoint with the tokens it holds; the outcome is accepted there', async () => {
+  test('rule: attach and detach - a worker attaches at the next endpoint with the tokens it holds; the outcome is accepted there', async () => {
     const worker = make({ concurrency: 4 });
     const hold = gate<string>();
     worker.handle('f', () => hold.promise);
