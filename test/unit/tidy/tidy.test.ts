@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importsOf, wrongImports } from './imports.js';
+import { ruleTitles } from './rule-titles.js';
 import { bannedCalls, changelogForm, longFiles, machineTraces, unfinished } from './rules.js';
 import type { Source } from './source.js';
 import { codeOf, ROOT, repository, show } from './source.js';
@@ -133,6 +134,40 @@ describe('files are of one sitting', () => {
   test('a longer one is found', () => {
     expect(longFiles([file('src/node/a.ts', 'a\n'.repeat(501))])).toHaveLength(1);
     expect(longFiles([file('src/node/a.ts', 'a\n'.repeat(500))])).toEqual([]);
+  });
+});
+
+describe('the rules that are easy to get wrong are shown by tests that name them', () => {
+  const table = (...rows: string[]): Source =>
+    file(
+      'docs/architecture.md',
+      [
+        '## Rules that are easy to get wrong',
+        '',
+        '| rule | what it says | shown in |',
+        ...rows,
+        '',
+        '## Next',
+      ].join('\n'),
+    );
+  const shown = file('test/unit/a.test.ts', "it('rule: first thing - it holds', () => {});");
+  const row = '| **first thing** | It holds | `unit/a.test.ts` |';
+
+  test('in this repository', () => {
+    expect(show(ruleTitles(all))).toEqual([]);
+  });
+  test('a good table is in order', () => {
+    expect(ruleTitles([table(row), shown])).toEqual([]);
+  });
+  test.each([
+    ['no table', [shown]],
+    ['a rule that no test shows', [table(row, '| **second** | It holds | `unit/b.test.ts` |'), shown]],
+    ['a test of a rule that is not there', [table(row), shown, file('test/b.ts', "it('rule: other - x')")]],
+    ['a title of another form', [table(row), shown, file('test/b.ts', "it('rule: first thing, it holds')")]],
+    ['a file that is not listed', [table(row), shown, file('test/b.ts', "it('rule: first thing - again')")]],
+    ['a file that shows nothing', [table(row.replace('` |', '`, `unit/c.test.ts` |')), shown]],
+  ])('%s is found', (_, sources) => {
+    expect(ruleTitles(sources)).toHaveLength(1);
   });
 });
 
