@@ -140,12 +140,16 @@ function explainRefusals(deps: Deps, called: (remote: string) => void): ServerIn
   return (method, call) => {
     called(call.getPeer());
     const send = call.sendStatus.bind(call);
+    let refused = false;
     call.sendStatus = (sent) => {
+      // After a refusal grpc-js goes on to find the message missing.
+      if (refused) return;
       const explained = sent.metadata != null && sent.metadata.get(DETAILS_TRAILER).length > 0;
       if (sent.code === status.OK || explained) {
         send(sent);
         return;
       }
+      refused = true;
       const made = explainLibraryStatus(sent.code as status, sent.details ?? '');
       deps.metrics?.error(made.reason);
       // No handler ran: it would have counted the call.

@@ -2,8 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
 export type Port = 'grpc' | 'peer' | 'http';
-export type Kind = 'random' | 'huge' | 'half' | 'slow';
-export const KINDS: readonly Kind[] = ['random', 'huge', 'half', 'slow'];
+export type Kind = 'random' | 'huge' | 'half' | 'slow' | 'huge-message' | 'half-message';
+const FRAMES: readonly Kind[] = ['random', 'huge', 'half', 'slow'];
+/** What is bad at each port: the frames that carry it, and at the gRPC port also messages inside of sound frames. */
+export const KINDS: { readonly [port in Port]: readonly Kind[] } = {
+  grpc: [...FRAMES, 'huge-message', 'half-message'],
+  peer: FRAMES,
+  http: FRAMES,
+};
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const RANDOM_BYTES = 4_096;
@@ -29,6 +35,33 @@ function h2Frame(
 const SETTINGS = h2Frame(0, 4, 0, 0);
 const PING = h2Frame(8, 6, 0, 0, Buffer.alloc(8, 1));
 
+/** A header field of HTTP/2 as plain text: neither indexed nor compressed. Name and value below 127 bytes. */
+function h2Header(name: string, value: string): Buffer {
+  const [first, second] = [Buffer.from(name), Buffer.from(value)];
+  return Buffer.concat([Buffer.of(0, first.length), first, Buffer.of(second.length), second]);
+}
+
+/** A call that a gRPC server takes, whose message announces `length` bytes and brings `body`; it never ends. */
+function grpcCall(method: string, length: number, body: Buffer): Buffer {
+  const headers = Buffer.concat([
+    h2Header(':method', 'POST'),
+    h2Header(':scheme', 'http'),
+    h2Header(':path', `/gearmesh.v1.JobService/${method}`),
+    h2Header(':authority', 'x'),
+    h2Header('content-type', 'application/grpc'),
+    h2Header('te', 'trailers'),
+  ]);
+  const message = Buffer.alloc(5 + body.length);
+  message.writeUInt32BE(length, 1);
+  body.copy(message, 5);
+  return Buffer.concat([
+    PREFACE,
+    SETTINGS,
+    h2Frame(headers.length, 1, 4, 1, headers),
+    h2Frame(message.length, 0, 0, 1, message),
+  ]);
+}
+
 const UPGRADE = Buffer.from(
   `GET /gearmesh/peer/v1/control HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
     `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
@@ -51,6 +84,8 @@ function words(port: Port, kind: Kind): Buffer {
       return Buffer.concat([PREFACE, SETTINGS, h2Frame(0xffffff, 0, 0, 1, randomBytes(RANDOM_BYTES))]);
     }
     if (kind === 'half') return Buffer.concat([PREFACE, SETTINGS, h2Frame(1_000, 1, 4, 1, randomBytes(10))]);
+    if (kind === 'huge-message') return grpcCall('SubmitJob', 0xffffffff, randomBytes(RANDOM_BYTES));
+    if (kind === 'half-message') return grpcCall('SubmitStream', 1_000, randomBytes(10));
     return Buffer.concat([PREFACE, SETTINGS, ...Array.from({ length: 2_000 }, () => PING)]);
   }
   if (port === 'peer') {

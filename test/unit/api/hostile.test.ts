@@ -13,6 +13,7 @@ import {
   type SubmitJobRequest,
 } from '../../../proto/gen/gearmesh/v1/job.js';
 import { GearmeshError } from '../../../src/core/errors.js';
+import { misbehave } from '../../support/bad-frames.js';
 import { JOB_ID } from './fake-node.js';
 import { Answers, type Bundle, refusal, startBundle, told, unary } from './harness.js';
 
@@ -92,6 +93,13 @@ test('a message over the limit is refused by its length, on calls and on streams
   expect(told(await answers.end).reason).toBe('PAYLOAD_TOO_LARGE');
   expect(b.node.submitted).toEqual([]);
   await submit({ function: 'f' });
+});
+
+test('a call that is refused by the length of its message is counted once', async () => {
+  await misbehave(b.server.address, 'grpc', 'huge-message');
+  // The connection's end has reached the server before another call comes in.
+  await submit({ function: 'f' });
+  expect(b.counted).toEqual(['error PAYLOAD_TOO_LARGE', 'SubmitJob RESOURCE_EXHAUSTED', 'SubmitJob OK']);
 });
 
 /** A client that sends what it is given instead of messages. */
