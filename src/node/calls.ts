@@ -307,6 +307,7 @@ export abstract class NodeCalls implements NodeApi {
     }
     await replaceMember(
       {
+        ownName: this.name,
         clock: this.options.clock,
         transport: this.options.transport,
         asking: this.asking,
