@@ -12,6 +12,7 @@ import {
   type Assignment as ProtoAssignment,
   LeaseLostReason as ProtoLost,
 } from '../../proto/gen/gearmesh/v1/worker.js';
+import { gearmanHandle } from '../base/gearman-handle.js';
 import type {
   Attempt,
   Disposition,
@@ -129,7 +130,7 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     resultContentType: job.resultContentType,
     error: toJobError(job.error, full),
     dataCount: job.dataCount,
-    gearmanHandle: `H:${cluster}:${job.seq}`,
+    gearmanHandle: gearmanHandle(cluster, job.seq),
     revision: toRevision(job.revision),
   };
 }

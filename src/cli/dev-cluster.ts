@@ -10,7 +10,7 @@ import { CliError } from './exit-codes.js';
 
 export interface DevClusterOptions {
   readonly nodes: number;
-  /** Node i listens on this port + 10·i (gRPC), + 1 (peers), + 2 (HTTP), + 3 (Gearman, once there is a gateway). */
+  /** Node i listens on this port + 10·i (gRPC), + 1 (peers), + 2 (HTTP), + 3 (Gearman). */
   readonly basePort: number;
   /** Node n1 has its data in n1 below it, and its log in n1.log. */
   readonly directory: string;
@@ -35,8 +35,7 @@ export interface DevNode {
   readonly grpc: string;
   readonly peer: string;
   readonly http: string;
-  /** Null until there is a gateway. */
-  readonly gearman: null;
+  readonly gearman: string;
   readonly data_dir: string;
   /** The whole argument vector that starts this node again, interpreter first. */
   readonly args: readonly string[];
@@ -115,7 +114,7 @@ export class DevCluster {
   async #start(): Promise<void> {
     const { nodes, basePort } = this.#options;
     for (let i = 0; i < nodes; i++) {
-      for (const port of [0, 1, 2]) await assertFree(basePort + 10 * i + port);
+      for (const port of [0, 1, 2, 3]) await assertFree(basePort + 10 * i + port);
     }
     mkdirSync(this.#options.directory, { recursive: true });
     for (let i = 0; i < nodes; i++) this.#running.push(this.#launch(this.#describe(i)));
@@ -131,6 +130,7 @@ export class DevCluster {
     const flags: string[] = [];
     flags.push('--id', id, '--data-dir', dataDirectory, '--cluster-name', clusterName);
     flags.push('--listen-grpc', at(i, 0), '--listen-peer', at(i, 1), '--listen-http', at(i, 2));
+    flags.push('--listen-gearman', at(i, 3));
     flags.push('--peers', peers, ...serverFlags);
     return {
       id,
@@ -138,7 +138,7 @@ export class DevCluster {
       grpc: at(i, 0),
       peer: at(i, 1),
       http: at(i, 2),
-      gearman: null,
+      gearman: at(i, 3),
       data_dir: dataDirectory,
       args: [process.execPath, ...process.execArgv, entry, 'server', ...flags],
     };

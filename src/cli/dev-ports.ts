@@ -22,7 +22,7 @@ export async function freeBasePort(nodes: number, from: number): Promise<number 
   for (let base = from; base + 10 * nodes < 32_768; base += 10 * nodes) {
     let free = true;
     for (let i = 0; i < nodes && free; i++) {
-      for (let offset = 0; offset < 3 && free; offset++) {
+      for (let offset = 0; offset < 4 && free; offset++) {
         free = (await whyNotFree(base + 10 * i + offset)) === null;
       }
     }

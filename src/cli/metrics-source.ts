@@ -11,6 +11,7 @@ export function metricsSource(
   node: GearmeshNode,
   transport: NetworkTransport,
   clock: Clock,
+  gearmanConnections: () => number,
 ): MetricsSource {
   return {
     node: config.id,
@@ -23,6 +24,7 @@ export function metricsSource(
     traffic: () => transport.traffic(),
     droppedConnections: () => transport.droppedConnections,
     refusedFrames: () => transport.refusedFrames,
+    gearmanConnections,
     limits: () => limits(config, node, transport),
   };
 }

@@ -32,6 +32,10 @@ export async function runServer(config: ServerConfig, context: CliContext): Prom
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
+  let shutDown: () => void = () => {};
+  const asked = new Promise<void>((resolve) => {
+    shutDown = resolve;
+  });
   const deps = {
     clock: systemClock,
     random: systemRandom,
@@ -39,10 +43,11 @@ export async function runServer(config: ServerConfig, context: CliContext): Prom
     log,
     version: version(),
     onFatal: (error: Error) => fail(error),
+    onShutdown: () => shutDown(),
   };
   try {
     const server = await startServer(config, deps);
-    const end = await Promise.race([aborted(context.signal), parentGone(context), failed]);
+    const end = await Promise.race([aborted(context.signal), parentGone(context), asked, failed]);
     if (end instanceof Error) {
       log.error({ err: end }, 'the node cannot go on and ends at once');
       return EXIT_CODES.FAILED.code;

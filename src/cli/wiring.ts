@@ -2,6 +2,7 @@ import { createGrpcServer } from '../api/index.js';
 import type { Clock } from '../base/clock.js';
 import type { Random } from '../base/random.js';
 import { type ServerConfig, showAddress } from '../config/index.js';
+import { createGearmanServer, type GearmanServer } from '../gearman/index.js';
 import { createHttpServer } from '../http/index.js';
 import { type GearmeshNode, type Log, startNode } from '../node/index.js';
 import { createMetrics, type NodeMetrics } from '../obs/index.js';
@@ -18,6 +19,8 @@ export interface ServerDeps {
   readonly version: string;
   /** The node cannot go on: the process must end. */
   readonly onFatal: (error: Error) => void;
+  /** Somebody who may asks for the end of this node. */
+  readonly onShutdown: () => void;
 }
 
 export interface RunningServer {
@@ -50,7 +53,8 @@ export async function startServer(config: ServerConfig, deps: ServerDeps): Promi
   try {
     const node = await wireNode(config, deps, transport, metrics);
     opened.push(() => node.halt());
-    metrics.attach(metricsSource(config, node, transport, clock));
+    const gearman = wireGearman(config, deps, node, metrics);
+    metrics.attach(metricsSource(config, node, transport, clock, () => gearman?.connections ?? 0));
     const http = createHttpServer({
       api: node,
       listen: values['listen-http'],
@@ -68,11 +72,15 @@ export async function startServer(config: ServerConfig, deps: ServerDeps): Promi
       clock,
     });
     await grpc.start();
+    opened.push(() => grpc.close());
+    await gearman?.listen();
     return {
       node,
       async stop() {
         grpc.drain('the node is stopping');
+        gearman?.drain();
         await node.stop();
+        await gearman?.close();
         await grpc.close();
         await http.close();
         metrics.close();
@@ -83,6 +91,27 @@ export async function startServer(config: ServerConfig, deps: ServerDeps): Promi
     metrics.close();
     throw error;
   }
+}
+
+function wireGearman(
+  config: ServerConfig,
+  deps: ServerDeps,
+  node: GearmeshNode,
+  metrics: NodeMetrics,
+): GearmanServer | null {
+  const { values } = config;
+  const listen = values['listen-gearman'];
+  if (listen === null) return null;
+  return createGearmanServer({
+    api: node,
+    host: listen.host,
+    port: listen.port,
+    log: deps.log,
+    clock: deps.clock,
+    metrics,
+    jobRetries: values['gearman-job-retries'],
+    ...(values['gearman-shutdown'] ? { shutdown: deps.onShutdown } : {}),
+  });
 }
 
 function wireNode(

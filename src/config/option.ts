@@ -11,6 +11,7 @@ export type Section =
   | 'Jobs'
   | 'Retries'
   | 'Workers'
+  | 'Gearman'
   | 'Limits';
 
 export type OptionType = 'text' | 'switch' | 'count' | 'bytes' | 'ms' | 'choice' | 'address' | 'peers';
@@ -276,11 +277,13 @@ export function address(fallback: string, o: Common): Option<Address> {
 }
 
 /** An address that may be left out: null, written as nothing. */
-export function optionalAddress(o: Common): Option<Address | null> {
+export function optionalAddress(o: Common, fallback = ''): Option<Address | null> {
+  const value = fallback === '' ? null : parseAddress(fallback);
+  if (value === undefined) throw new TypeError(`${fallback} is no address`);
   return {
     type: 'address',
     unit: '',
-    default: null,
+    default: value,
     expected: `${ADDRESS_EXPECTED}, or nothing`,
     help: o.help,
     section: o.section,

@@ -48,10 +48,13 @@ export const OPTIONS = {
     section: 'Addresses',
     help: 'Where /metrics, /livez, /readyz and /startupz are served.',
   }),
-  'listen-gearman': optionalAddress({
-    section: 'Addresses',
-    help: 'Where Gearman clients would connect. Accepted and kept, without effect: this version has no gateway.',
-  }),
+  'listen-gearman': optionalAddress(
+    {
+      section: 'Addresses',
+      help: "Where Gearman's clients, workers and administrators connect. Nothing: no Gearman gateway.",
+    },
+    '127.0.0.1:4730',
+  ),
   'advertise-grpc': optionalAddress({
     section: 'Addresses',
     help: 'Where clients and workers on other machines reach this node; by default the address it listens on.',
@@ -264,6 +267,17 @@ export const OPTIONS = {
     min: 100,
     max: 10 * MINUTE,
     help: 'A job that its worker has not acknowledged after this long goes back to the queue.',
+  }),
+
+  'gearman-job-retries': count(0, {
+    section: 'Gearman',
+    min: 0,
+    max: 10_000,
+    help: 'A job that was submitted by Gearman fails when its worker was lost (or too slow) this often and once more. 0: no limit.',
+  }),
+  'gearman-shutdown': onOff(false, {
+    section: 'Gearman',
+    help: "Lets whoever can connect stop this node by the command `shutdown` of Gearman's text protocol.",
   }),
 
   'limits.payload-bytes-max': bytes(seed.payloadBytesMax, {

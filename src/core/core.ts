@@ -1,6 +1,7 @@
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
 import { applyEntry, begin } from './apply.js';
 import { findJob } from './commands/job-id.js';
+import { uniqueHolder } from './commands/submit.js';
 import type { Core, JobPage, JobQuery, Restorer, SnapshotCursor } from './interface.js';
 import { withDefaults } from './settings.js';
 import { beginSnapshot } from './snapshot/cursor.js';
@@ -115,6 +116,15 @@ class StateMachine implements Core {
 
   seqOfToken(token: number): number {
     return this.#state.tokens.get(token);
+  }
+
+  seqOfUnique(namespace: string, uniqueKey: string): number {
+    for (const fn of this.#state.functions.all()) {
+      if (fn.namespace !== namespace || fn.live === 0) continue;
+      const seq = uniqueHolder(this.#state, fn, uniqueKey);
+      if (seq !== 0) return seq;
+    }
+    return 0;
   }
 
   stateOf(seq: number): JobState | null {

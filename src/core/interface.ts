@@ -170,6 +170,8 @@ export interface Core {
   ended(seq: number): { readonly id: string; readonly state: JobState; readonly revision: number } | null;
   /** Seq of the job, 0 when there is none: cheaper than `findJob`. */
   seqOf(namespace: string, id: string): number;
+  /** Seq of a job with this unique key that has not ended, of any function; 0: none. Looks at each function. */
+  seqOfUnique(namespace: string, uniqueKey: string): number;
   /** Seq of the running job that holds this lease, 0 when there is none. */
   seqOfToken(token: number): number;
   /** State of a job without building its view; null when its record is gone. */

@@ -13,6 +13,7 @@ import type {
   CallOptions,
   ChangeResult,
   ClusterView,
+  JobReference,
   JobWatcher,
   LeaseRequest,
   NodeApi,
@@ -121,6 +122,14 @@ export abstract class NodeCalls implements NodeApi {
     const job = booted.core.findJob(namespace, id);
     if (job === null) throw new GearmeshError('NOT_FOUND', { message: `there is no job ${id}` });
     return job;
+  }
+
+  async findJob(namespace: string, by: JobReference, read: ReadOptions): Promise<JobView | null> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    const { core } = booted;
+    const job = core.job('seq' in by ? by.seq : core.seqOfUnique(namespace, by.uniqueKey));
+    return job !== null && job.namespace === namespace ? job : null;
   }
 
   async listJobs(query: JobQuery, read: ReadOptions): Promise<JobPage> {

@@ -31,6 +31,8 @@ export interface NodeApi {
   submit(namespace: string, specs: readonly JobSpec[], options: SubmitOptions): Promise<SubmitResult[]>;
 
   getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView>;
+  /** Null: no job has this number, or none that has not ended has this unique key (of any function; the first found). */
+  findJob(namespace: string, by: JobReference, read: ReadOptions): Promise<JobView | null>;
   listJobs(query: JobQuery, read: ReadOptions): Promise<JobPage>;
   cancelJob(
     namespace: string,
@@ -86,6 +88,9 @@ export interface NodeApi {
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
+
+/** A job named otherwise than by its id. */
+export type JobReference = { readonly seq: number } | { readonly uniqueKey: string };
 
 export interface SubmitOptions extends CallOptions {
   readonly allOrNothing: boolean;

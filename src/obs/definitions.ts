@@ -314,8 +314,14 @@ const peers: readonly Pulled[] = [
   },
 ];
 
+const gearman: readonly Pulled[] = [
+  gauge('gearmesh_gearman_connections', 'Connections at the Gearman port of this node.', ({ source }) =>
+    source.gearmanConnections(),
+  ),
+];
+
 /** Everything that is read from the node at a scrape, in the order in which it is shown. */
-export const PULLED: readonly Pulled[] = [...about, ...jobs, ...raft, ...storage, ...peers];
+export const PULLED: readonly Pulled[] = [...about, ...jobs, ...raft, ...storage, ...peers, ...gearman];
 
 const SHORT_SECONDS = [
   0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -391,6 +397,16 @@ export const COUNTERS = {
     name: 'gearmesh_errors_total',
     help: 'Requests refused or failed, by the reason in the table of errors.',
     labels: ['reason'],
+  },
+  gearmanPackets: {
+    name: 'gearmesh_gearman_packets_total',
+    help: 'Requests at the Gearman port, by the name of the packet; `text` for text commands.',
+    labels: ['type'],
+  },
+  gearmanErrors: {
+    name: 'gearmesh_gearman_errors_total',
+    help: 'ERROR packets and ERR lines sent to Gearman clients and workers, by their code.',
+    labels: ['code'],
   },
 } as const satisfies Record<string, { name: string; help: string; labels: readonly string[] }>;
 

@@ -43,6 +43,8 @@ export interface NodeMetrics {
   snapshotFailed(): void;
   rpc(method: string, code: string): void;
   error(reason: string): void;
+  gearmanPacket(type: string): void;
+  gearmanError(code: string): void;
 }
 
 export function createMetrics(
@@ -70,6 +72,8 @@ class Metrics implements NodeMetrics {
   readonly #snapshotsFailed = new Counter();
   readonly #rpc: LabelledCounter;
   readonly #errors: LabelledCounter;
+  readonly #gearmanPackets: LabelledCounter;
+  readonly #gearmanErrors: LabelledCounter;
   #source: MetricsSource | null;
   #scrape: Scrape | null = null;
   #term = 0;
@@ -80,6 +84,8 @@ class Metrics implements NodeMetrics {
     this.#fold = new FunctionFold(options.functionsMax ?? FUNCTIONS_MAX);
     this.#rpc = new LabelledCounter(COUNTERS.rpc.labels, seriesMax);
     this.#errors = new LabelledCounter(COUNTERS.errors.labels, seriesMax);
+    this.#gearmanPackets = new LabelledCounter(COUNTERS.gearmanPackets.labels, seriesMax);
+    this.#gearmanErrors = new LabelledCounter(COUNTERS.gearmanErrors.labels, seriesMax);
     for (const pulled of PULLED) {
       this.#show(pulled, () => (this.#scrape === null ? [] : pulled.read(this.#scrape)));
     }
@@ -96,6 +102,8 @@ class Metrics implements NodeMetrics {
     this.#showCounter(COUNTERS.snapshotsFailed, this.#snapshotsFailed);
     this.#showCounter(COUNTERS.rpc, this.#rpc);
     this.#showCounter(COUNTERS.errors, this.#errors);
+    this.#showCounter(COUNTERS.gearmanPackets, this.#gearmanPackets);
+    this.#showCounter(COUNTERS.gearmanErrors, this.#gearmanErrors);
     this.#show(EVENT_LOOP, () => this.#loopSamples());
     collectDefaultMetrics({ register: this.#registry });
     this.#loop.enable();
@@ -192,6 +200,14 @@ class Metrics implements NodeMetrics {
 
   error(reason: string): void {
     this.#errors.inc(reason);
+  }
+
+  gearmanPacket(type: string): void {
+    this.#gearmanPackets.inc(type);
+  }
+
+  gearmanError(code: string): void {
+    this.#gearmanErrors.inc(code);
   }
 
   /** The registry asks a metric for no more than its name, help, type and `get`. */

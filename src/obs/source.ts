@@ -17,6 +17,8 @@ export interface MetricsSource {
   traffic(): readonly TrafficReading[];
   droppedConnections(): number;
   refusedFrames(): number;
+  /** Open connections at the Gearman port. */
+  gearmanConnections(): number;
   limits(): readonly LimitReading[];
 }
 

@@ -23,7 +23,7 @@ interface DevLine {
     readonly grpc: string;
     readonly peer: string;
     readonly http: string;
-    readonly gearman: null;
+    readonly gearman: string;
     readonly data_dir: string;
     readonly args: readonly string[];
   }[];
@@ -71,7 +71,7 @@ describe('gearmesh dev --json', () => {
         grpc: `127.0.0.1:${port}`,
         peer: `127.0.0.1:${port + 1}`,
         http: `127.0.0.1:${port + 2}`,
-        gearman: null,
+        gearman: `127.0.0.1:${port + 3}`,
         data_dir: join(directory, node.id),
       });
       expect(() => process.kill(node.pid, 0)).not.toThrow();

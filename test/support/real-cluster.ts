@@ -28,6 +28,7 @@ export class RealNode {
   readonly grpc: string;
   readonly peer: string;
   readonly http: string;
+  readonly gearman: string;
   readonly directory: string;
   readonly logFile: string;
   readonly #command: readonly string[];
@@ -39,6 +40,7 @@ export class RealNode {
     grpc: string;
     peer: string;
     http: string;
+    gearman: string;
     directory: string;
     logFile: string;
     command: readonly string[];
@@ -48,6 +50,7 @@ export class RealNode {
     this.grpc = o.grpc;
     this.peer = o.peer;
     this.http = o.http;
+    this.gearman = o.gearman;
     this.directory = o.directory;
     this.logFile = o.logFile;
     this.#command = o.command;
@@ -152,15 +155,25 @@ export class RealCluster {
   static async prepare(options: RealClusterOptions = {}): Promise<RealCluster> {
     const count = options.nodes ?? 3;
     const directory = mkdtempSync(join(tmpdir(), 'gearmesh-test-'));
-    const ports = await freePorts(count * 3);
+    const ports = await freePorts(count * 4);
     const at = (i: number): string => `127.0.0.1:${ports[i]}`;
-    const peers = Array.from({ length: count }, (_, i) => `n${i + 1}=${at(i * 3 + 1)}`).join(',');
+    const peers = Array.from({ length: count }, (_, i) => `n${i + 1}=${at(i * 4 + 1)}`).join(',');
     const nodes = Array.from({ length: count }, (_, i) => {
       const name = `n${i + 1}`;
-      const [grpc, peer, http] = [at(i * 3), at(i * 3 + 1), at(i * 3 + 2)];
+      const [grpc, peer, http, gearman] = [at(i * 4), at(i * 4 + 1), at(i * 4 + 2), at(i * 4 + 3)];
       const data = join(directory, name);
       const flags = ['--id', name, '--data-dir', data, '--cluster-name', 'test'];
-      flags.push('--listen-grpc', grpc, '--listen-peer', peer, '--listen-http', http, '--peers', peers);
+      flags.push(
+        '--listen-grpc',
+        grpc,
+        '--listen-peer',
+        peer,
+        '--listen-http',
+        http,
+        '--listen-gearman',
+        gearman,
+      );
+      flags.push('--peers', peers);
       const command = [
         ...(options.wrap?.(name, directory) ?? []),
         process.execPath,
@@ -174,6 +187,7 @@ export class RealCluster {
         grpc,
         peer,
         http,
+        gearman,
         directory: data,
         logFile: join(directory, `${name}.log`),
         command: [...command, ...(options.flags ?? [])],

@@ -234,6 +234,10 @@ export class FakeNode implements NodeApi {
     this.note('getJob', namespace, id, read.consistency, read.minRevision);
     return this.job(id);
   }
+  async findJob(namespace: string, by: Parameters<NodeApi['findJob']>[1]) {
+    this.note('findJob', namespace, by);
+    return this.jobs[0] ?? null;
+  }
   jobs = [jobView()];
   nextSeq = 0;
   async listJobs(query: Parameters<NodeApi['listJobs']>[0]) {

@@ -92,7 +92,7 @@ test('each node is a process of its own with its ports, its data and the words t
     grpc: `127.0.0.1:${base}`,
     peer: `127.0.0.1:${base + 1}`,
     http: `127.0.0.1:${base + 2}`,
-    gearman: null,
+    gearman: `127.0.0.1:${base + 3}`,
     data_dir: join(directory, 'n1'),
   });
   expect(second!.grpc).toBe(`127.0.0.1:${base + 10}`);

@@ -89,6 +89,7 @@ export function sourceOf(state: () => StateReading | null): MetricsSource {
     ],
     droppedConnections: () => 5,
     refusedFrames: () => 6,
+    gearmanConnections: () => 7,
     limits: () => [
       { name: 'jobsMax', value: 20_000_000, used: 1 },
       { name: 'payloadBytesMax', value: 262_144, used: null },

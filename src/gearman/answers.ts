@@ -1,0 +1,69 @@
+interface Place {
+  bytes: Buffer | null;
+  /** Called once the place is the first: whatever was asked before has been answered. */
+  begin: ((answer: Answer) => void) | null;
+  sent: (() => void) | null;
+}
+
+/** Fills a place; `sent` is called when the bytes have been handed to the socket. The second call does nothing. */
+export type Answer = (bytes: Buffer, sent?: () => void) => void;
+
+/** Answers of one connection leave in the order of their requests, whatever each of them waits for. */
+export class Answers {
+  readonly #write: (bytes: Buffer) => void;
+  #places: Place[] = [];
+  #flushing = false;
+
+  constructor(write: (bytes: Buffer) => void) {
+    this.#write = write;
+  }
+
+  get waiting(): number {
+    return this.#places.length;
+  }
+
+  /** A place for an answer that is being worked on already. */
+  next(): Answer {
+    return this.#place(null);
+  }
+
+  /** An answer that is only looked for when all earlier ones have left. */
+  inTurn(begin: (answer: Answer) => void): void {
+    this.#place(begin);
+    this.#flush();
+  }
+
+  #place(begin: Place['begin']): Answer {
+    const place: Place = { bytes: null, begin, sent: null };
+    this.#places.push(place);
+    return this.#filler(place);
+  }
+
+  #filler(place: Place): Answer {
+    return (bytes, sent) => {
+      if (place.bytes !== null) return;
+      place.bytes = bytes;
+      place.sent = sent ?? null;
+      this.#flush();
+    };
+  }
+
+  #flush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    let done = 0;
+    for (; done < this.#places.length; done++) {
+      const place = this.#places[done]!;
+      const { begin } = place;
+      if (begin !== null) {
+        place.begin = null;
+        begin(this.#filler(place));
+      }
+      if (place.bytes === null) break;
+      this.#write(place.bytes);
+      place.sent?.();
+    }
+    this.#places = done === this.#places.length ? [] : this.#places.slice(done);
+    this.#flushing = false;
+  }
+}

@@ -1,0 +1,2 @@
+export type { GearmanServer } from './server.js';
+export { createGearmanServer } from './server.js';

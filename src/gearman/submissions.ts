@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto';
+import type { JobSpec, PriorityRank } from '../core/types.js';
+import type { Deps } from './deps.js';
+import type { WireError } from './errors.js';
+import { ATTEMPTS_MAX, FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
+import { argumentsOf, type PacketType, TYPE } from './packets.js';
+import { wireText } from './text.js';
+
+/** How a packet submits: what follows function and unique id, and what becomes of the job. */
+interface Form {
+  readonly priority: PriorityRank;
+  readonly foreground: boolean;
+  readonly extra: 'none' | 'epoch' | 'reducer';
+}
+
+const form = (priority: PriorityRank, foreground: boolean, extra: Form['extra'] = 'none'): Form => ({
+  priority,
+  foreground,
+  extra,
+});
+
+export const FORMS: ReadonlyMap<number, Form> = new Map<PacketType, Form>([
+  [TYPE.SUBMIT_JOB_HIGH, form(0, true)],
+  [TYPE.SUBMIT_JOB, form(1, true)],
+  [TYPE.SUBMIT_JOB_LOW, form(2, true)],
+  [TYPE.SUBMIT_JOB_HIGH_BG, form(0, false)],
+  [TYPE.SUBMIT_JOB_BG, form(1, false)],
+  [TYPE.SUBMIT_JOB_LOW_BG, form(2, false)],
+  [TYPE.SUBMIT_JOB_EPOCH, form(1, false, 'epoch')],
+  [TYPE.SUBMIT_REDUCE_JOB, form(1, true, 'reducer')],
+  [TYPE.SUBMIT_REDUCE_JOB_BACKGROUND, form(1, false, 'reducer')],
+]);
+
+const NO_METADATA: readonly (readonly [string, string])[] = [];
+/** Keys of a job's metadata that carry what only Gearman knows. */
+export const REDUCER = 'gearman-reducer';
+/** A time after which dates are no dates any more, seconds. */
+const EPOCH_MAX = 8.64e12;
+
+const refuse = (code: WireError['code'], text: string): WireError => ({ code, text });
+
+/** One submission in the core's form, or why it cannot be one. The payload stays a view of the body. */
+export function jobSpec(
+  deps: Deps,
+  { priority, foreground, extra }: Form,
+  body: Buffer,
+): JobSpec | WireError {
+  const args = argumentsOf(body, extra === 'none' ? 3 : extra === 'epoch' ? 4 : 5);
+  if (args === null) return refuse('INVALID_PACKET', 'arguments are missing');
+  const [name, unique, third, fourth] = args as [Buffer, Buffer, Buffer, Buffer];
+  const payload = args.at(-1)!;
+  const settings = deps.api.settings();
+  if (unique.length > UNIQUE_BYTES_MAX) {
+    return refuse(
+      'ARGUMENT_TOO_LARGE',
+      `the unique id has ${unique.length} bytes, the limit is ${UNIQUE_BYTES_MAX}`,
+    );
+  }
+  if (payload.length > settings.payloadBytesMax) {
+    return refuse(
+      'ARGUMENT_TOO_LARGE',
+      `the payload has ${payload.length} bytes, the limit is ${settings.payloadBytesMax}`,
+    );
+  }
+  const fn = functionName(name);
+  if (typeof fn !== 'string') return fn;
+  const uniqueKey = uniqueKeyOf(unique, payload);
+  if (uniqueKey === null) return refuse('INVALID_ARGUMENT', 'the unique id is not UTF-8');
+  let runAtWall = 0;
+  let metadata = NO_METADATA;
+  if (extra === 'epoch') {
+    const seconds = Number(third.toString('latin1').trim());
+    if (!Number.isFinite(seconds) || seconds < 0 || seconds > EPOCH_MAX) {
+      return refuse('INVALID_ARGUMENT', 'the time is not a number of seconds since 1970');
+    }
+    runAtWall = Math.floor(seconds) * 1_000;
+  } else if (extra === 'reducer') {
+    if (fourth.length > 0) return refuse('INVALID_ARGUMENT', 'the argument after the reducer must be empty');
+    const reducer = functionName(third);
+    if (typeof reducer !== 'string') return reducer;
+    metadata = [[REDUCER, reducer]];
+  }
+  return {
+    id: deps.api.newJobId(),
+    function: fn,
+    payload,
+    contentType: '',
+    metadata,
+    priority,
+    runAtWall,
+    delayMs: 0,
+    uniqueKey,
+    retry: {
+      maxAttempts: deps.jobRetries === 0 ? ATTEMPTS_MAX : deps.jobRetries + 1,
+      initialBackoffMs: 0,
+      maxBackoffMs: 0,
+      multiplierPermille: 1_000,
+      jitterPermille: 0,
+    },
+    runTimeoutMs: 0,
+    startDeadlineWall: 0,
+    retentionMs:
+      foreground && settings.retentionMs < FOLLOWED_RETENTION_MS_MIN ? FOLLOWED_RETENTION_MS_MIN : -1,
+    traceparent: '',
+    foreground,
+    seed: deps.api.u32(),
+  };
+}
+
+/** A function's name as the rest of the cluster knows it, or what is wrong with it. */
+export function functionName(bytes: Buffer): string | WireError {
+  if (bytes.length > FUNCTION_BYTES_MAX) {
+    return refuse(
+      'ARGUMENT_TOO_LARGE',
+      `the function's name has ${bytes.length} bytes, the limit is ${FUNCTION_BYTES_MAX}`,
+    );
+  }
+  const name = wireText(bytes);
+  if (name === null || name === '') {
+    return refuse('INVALID_ARGUMENT', "the function's name is empty, not UTF-8 or has control characters");
+  }
+  return name;
+}
+
+const BY_PAYLOAD = '-';
+
+/**
+ * The key by which the core coalesces. `-` stands for the payload: its digest, which is longer than any unique id that
+ * a client may choose, so that the two never meet.
+ */
+function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
+  if (unique.length === 1 && unique[0] === BY_PAYLOAD.charCodeAt(0)) {
+    return BY_PAYLOAD + createHash('sha256').update(payload).digest('hex');
+  }
+  return wireText(unique);
+}
+
+/** The unique id as its client said it. */
+export function uniqueShown(uniqueKey: string): string {
+  return uniqueKey.length > UNIQUE_BYTES_MAX && uniqueKey.startsWith(BY_PAYLOAD) ? BY_PAYLOAD : uniqueKey;
+}

@@ -1,0 +1,433 @@
+import type { Timer } from '../base/clock.js';
+import { gearmanHandle } from '../base/gearman-handle.js';
+import type { GearmeshError } from '../core/errors.js';
+import type { FunctionSpec, JobError, LeaseLostReason } from '../core/types.js';
+import type { Assignment, OutcomeBySession, SessionPort, WorkerSession } from '../node/interface.js';
+import type { Answer } from './answers.js';
+import type { Deps } from './deps.js';
+import type { WireError } from './errors.js';
+import { wireError } from './errors.js';
+import { NAMESPACE, WARNING_BYTES_MAX } from './limits.js';
+import { response, TYPE } from './packets.js';
+import { REDUCER, uniqueShown } from './submissions.js';
+
+/** How a worker asks for a job: it decides in which packet the job comes. */
+export type Grab = 'plain' | 'unique' | 'all';
+
+/** What a worker needs of its connection. */
+export interface WorkerPort {
+  readonly clientId: string;
+  readonly address: string;
+  send(bytes: Buffer): void;
+  error(error: WireError): void;
+  /** Ends the connection: the worker has to go to another node, or to start anew. */
+  close(why: string): void;
+}
+
+interface Held {
+  readonly handle: string;
+  readonly token: number;
+  readonly jobId: string;
+  readonly function: string;
+  readonly unique: string;
+  readonly reducer: string;
+  /** A copy: a view would not outlive the turn. Dropped when it has gone out. */
+  payload: Buffer;
+  /** Number of its next chunk of data. */
+  next: number;
+  numerator: number;
+  denominator: number;
+}
+
+const NOTHING = Buffer.alloc(0);
+/** Handles of jobs that ended by an exception; workers say WORK_FAIL as well, a moment later. */
+const EXCEPTED_MAX = 64;
+const NO_JOB = response(TYPE.NO_JOB);
+const NOOP = response(TYPE.NOOP);
+
+/**
+ * The worker behind one connection: a session that cannot be resumed. It has at most one credit that stands, given by
+ * a GRAB_JOB, kept while the worker sleeps, and renewed with an outcome; so a job is assigned before the worker asks.
+ *
+ *     no credit ──GRAB_JOB, PRE_SLEEP, outcome──▶ credit ──assigned──▶ reserved ──GRAB_JOB──▶ held ──outcome──▶ …
+ *         ▲                                                               │
+ *         └────────────────── not grabbed within a moment: back ──────────┘
+ *
+ * While the credit stands and no job came, there is none: NO_JOB needs no question to the cluster.
+ */
+export class GearmanWorker implements SessionPort {
+  readonly #deps: Deps;
+  readonly #port: WorkerPort;
+  /** Run timeouts in milliseconds by function, 0: none. */
+  readonly #functions = new Map<string, number>();
+  #changed = false;
+  #session: WorkerSession | null = null;
+  #opening = false;
+  #early: ((session: WorkerSession) => void)[] = [];
+  #granted = 0;
+  #standing = false;
+  #asleep = false;
+  #reserved: Held | null = null;
+  #reserveEnd: Timer | null = null;
+  readonly #held = new Map<string, Held>();
+  readonly #excepted = new Set<string>();
+  #grabs: { readonly kind: Grab; readonly answer: Answer }[] = [];
+  #grabEnd: Timer | null = null;
+  #draining = false;
+  #over = false;
+
+  constructor(deps: Deps, port: WorkerPort) {
+    this.#deps = deps;
+    this.#port = port;
+  }
+
+  get functions(): Iterable<string> {
+    return this.#functions.keys();
+  }
+
+  canDo(name: string, timeoutMs: number): void {
+    if (this.#functions.get(name) === timeoutMs) return;
+    this.#functions.set(name, timeoutMs);
+    this.#changed = true;
+  }
+
+  cantDo(name: string): void {
+    if (this.#functions.delete(name)) this.#changed = true;
+  }
+
+  reset(): void {
+    if (this.#functions.size > 0) this.#changed = true;
+    this.#functions.clear();
+  }
+
+  /** Tells the cluster what has changed; called before what depends on it and at the end of what was read. */
+  settleFunctions(): void {
+    if (!this.#changed || this.#over) return;
+    this.#changed = false;
+    const functions = Array.from(
+      this.#functions,
+      ([name, runTimeoutMs]): FunctionSpec => ({ name, concurrency: 0, runTimeoutMs }),
+    );
+    if (this.#session === null && !this.#opening) {
+      if (functions.length > 0) this.#open(functions);
+      return;
+    }
+    this.#with((session) => {
+      session.changeFunctions(functions).catch((error: unknown) => this.#refused(error));
+    });
+    const reserved = this.#reserved;
+    if (reserved !== null && !this.#functions.has(reserved.function))
+      this.#giveBack('the worker cannot do it');
+  }
+
+  grab(kind: Grab, answer: Answer): void {
+    this.#asleep = false;
+    this.settleFunctions();
+    this.#grabs.push({ kind, answer });
+    if (this.#grabs.length === 1) this.#nextGrab();
+  }
+
+  sleep(): void {
+    this.settleFunctions();
+    if (this.#reserved !== null) {
+      this.#port.send(NOOP);
+      this.#reserve(this.#reserved);
+      return;
+    }
+    this.#asleep = true;
+    if (this.#standing || this.#functions.size === 0 || this.#draining) return;
+    const total = this.#grant();
+    this.#with((session) => session.credit(total));
+  }
+
+  data(handle: string, chunk: Buffer): void {
+    const held = this.#find(handle);
+    if (held !== null) this.#session!.data(held.token, held.next++, [chunk]);
+  }
+
+  warning(handle: string, text: Buffer): void {
+    const held = this.#find(handle);
+    if (held === null) return;
+    this.#progress(held, text.toString('utf8', 0, WARNING_BYTES_MAX).replaceAll('\ufffd', '?'));
+  }
+
+  status(handle: string, numerator: number, denominator: number): void {
+    const held = this.#find(handle);
+    if (held === null) return;
+    held.numerator = numerator;
+    held.denominator = denominator;
+    this.#progress(held, '');
+  }
+
+  complete(handle: string, result: Buffer): void {
+    const held = this.#find(handle);
+    if (held === null) return;
+    const { token, jobId, next } = held;
+    this.#settle(held, { kind: 'complete', token, jobId, result, resultContentType: '', dataCount: next });
+  }
+
+  fail(handle: string): void {
+    if (this.#excepted.delete(handle)) return;
+    const held = this.#find(handle);
+    if (held !== null)
+      this.#fail(held, { code: 'WORK_FAIL', message: 'the worker failed', details: NOTHING });
+  }
+
+  exception(handle: string, details: Buffer): void {
+    const held = this.#find(handle);
+    if (held === null) return;
+    if (this.#excepted.size >= EXCEPTED_MAX) this.#excepted.delete(this.#excepted.values().next().value!);
+    this.#excepted.add(handle);
+    this.#fail(held, { code: 'WORK_EXCEPTION', message: 'the worker raised an exception', details });
+  }
+
+  /** The worker's result, or its exception, is larger than the limit: without it the job has failed. */
+  tooLarge(handle: string, size: number, limit: number): void {
+    const held = this.#held.get(handle);
+    if (held === undefined) return;
+    const message = `the result has about ${size} bytes, the limit is ${limit}`;
+    this.#fail(held, { code: 'RESULT_TOO_LARGE', message, details: NOTHING });
+  }
+
+  /** The connection is gone: what the worker holds goes back. */
+  end(): void {
+    if (this.#over) return;
+    this.#giveBack('the worker is gone');
+    this.#over = true;
+    this.#reserveEnd?.cancel();
+    this.#grabEnd?.cancel();
+    this.#grabs = [];
+    this.#held.clear();
+    this.#session?.detach();
+  }
+
+  // What the node says.
+
+  assigned(jobs: readonly Assignment[]): void {
+    for (const job of jobs) {
+      this.#standing = false;
+      const held = this.#take(job);
+      if (this.#over) continue;
+      this.#held.set(held.handle, held);
+      if (this.#grabs.length > 0) this.#give(held);
+      else if (this.#reserved === null) this.#reserve(held);
+      else this.#release(held, 'the worker takes one job at a time');
+      if (this.#asleep) {
+        this.#asleep = false;
+        this.#port.send(NOOP);
+      }
+    }
+  }
+
+  leasesLost(lost: readonly { readonly token: number; readonly reason: LeaseLostReason }[]): void {
+    for (const { token } of lost) {
+      for (const held of this.#held.values()) if (held.token === token) this.#forget(held);
+    }
+    this.#leaveIfIdle();
+  }
+
+  /** Gearman cannot ask a worker to stop: the job goes on until its grace is over. */
+  cancelRequested(): void {}
+
+  redirect(_endpoints: readonly string[], reason: string): void {
+    this.#drainNow(reason);
+  }
+
+  drain(reason: string): void {
+    this.#drainNow(reason);
+  }
+
+  closed(error: GearmeshError | null): void {
+    this.#over = true;
+    this.#port.close(error?.message ?? 'the session is over');
+  }
+
+  #open(functions: readonly FunctionSpec[]): void {
+    this.#opening = true;
+    const { clientId, address } = this.#port;
+    const name = clientId === '' ? `gearman-${address}` : clientId;
+    this.#deps.api
+      .openSession({ namespace: NAMESPACE, name, functions, resumable: false, credit: 0 }, this)
+      .then(
+        (session) => {
+          this.#opening = false;
+          this.#session = session;
+          if (this.#over) {
+            session.detach();
+            return;
+          }
+          const early = this.#early;
+          this.#early = [];
+          for (const say of early) say(session);
+        },
+        (error: unknown) => {
+          this.#opening = false;
+          this.#refused(error);
+        },
+      );
+  }
+
+  /** The cluster does not take this worker, or not with these functions: it may try again on a new connection. */
+  #refused(error: unknown): void {
+    if (this.#over) return;
+    const told = wireError(error);
+    this.#port.error(told);
+    this.#port.close(told.text);
+  }
+
+  #with(say: (session: WorkerSession) => void): void {
+    if (this.#session !== null) say(this.#session);
+    else if (this.#opening) this.#early.push(say);
+  }
+
+  #grant(): number {
+    this.#standing = true;
+    return ++this.#granted;
+  }
+
+  #nextGrab(): void {
+    if (this.#grabs.length === 0 || this.#over) return;
+    const { clock, limits } = this.#deps;
+    if (this.#reserved !== null) {
+      this.#give(this.#reserved);
+    } else if (this.#functions.size === 0 || this.#draining || (this.#session === null && !this.#opening)) {
+      this.#noJob();
+    } else if (this.#standing) {
+      this.#noJob();
+    } else {
+      const asked = this.#grabs[0];
+      const total = this.#grant();
+      const none = (): void => {
+        // The jobs of a turn are told after its answers.
+        clock.defer(() => {
+          if (this.#grabs[0] === asked) this.#noJob();
+        });
+      };
+      this.#with((session) => session.settle([], total).then(none, none));
+      this.#grabEnd = clock.setTimer(limits.grabAnswerMs, none);
+    }
+  }
+
+  #noJob(): void {
+    this.#answer(NO_JOB);
+  }
+
+  #answer(bytes: Buffer): void {
+    this.#grabEnd?.cancel();
+    this.#grabEnd = null;
+    const { answer } = this.#grabs.shift()!;
+    answer(bytes);
+    this.#nextGrab();
+  }
+
+  #take({ token, job }: Assignment): Held {
+    return {
+      handle: gearmanHandle(this.#deps.api.clusterName, job.seq),
+      token,
+      jobId: job.id,
+      function: job.function,
+      unique: uniqueShown(job.uniqueKey),
+      reducer: job.metadata.find(([key]) => key === REDUCER)?.[1] ?? '',
+      payload: Buffer.from(job.payload),
+      next: 0,
+      numerator: 0,
+      denominator: 0,
+    };
+  }
+
+  #give(held: Held): void {
+    this.#reserveEnd?.cancel();
+    this.#reserved = null;
+    const { kind } = this.#grabs[0]!;
+    const { handle, unique, reducer, payload } = held;
+    held.payload = NOTHING;
+    this.#session!.ack([held.token]);
+    if (kind === 'all' && reducer !== '') {
+      this.#answer(response(TYPE.JOB_ASSIGN_ALL, [handle, held.function, unique, reducer, payload]));
+    } else if (kind === 'plain') {
+      this.#answer(response(TYPE.JOB_ASSIGN, [handle, held.function, payload]));
+    } else {
+      this.#answer(response(TYPE.JOB_ASSIGN_UNIQ, [handle, held.function, unique, payload]));
+    }
+  }
+
+  #reserve(held: Held): void {
+    this.#reserved = held;
+    this.#reserveEnd?.cancel();
+    this.#reserveEnd = this.#deps.clock.setTimer(this.#deps.limits.reserveMs, () =>
+      this.#giveBack('the worker did not grab it'),
+    );
+  }
+
+  #giveBack(reason: string): void {
+    const held = this.#reserved;
+    if (held !== null) this.#release(held, reason);
+    this.#leaveIfIdle();
+  }
+
+  #release(held: Held, reason: string): void {
+    this.#forget(held);
+    const { token, jobId } = held;
+    this.#session?.settle([{ kind: 'release', token, jobId, reason }], 0).catch(nothing);
+  }
+
+  #forget(held: Held): void {
+    this.#held.delete(held.handle);
+    if (this.#reserved !== held) return;
+    this.#reserved = null;
+    this.#reserveEnd?.cancel();
+  }
+
+  /** A job that the worker has; else it is told that there is none. */
+  #find(handle: string): Held | null {
+    const held = this.#held.get(handle);
+    if (held !== undefined && held !== this.#reserved) return held;
+    this.#port.error({ code: 'JOB_NOT_FOUND', text: 'this connection holds no such job' });
+    return null;
+  }
+
+  #progress({ token, numerator, denominator }: Held, message: string): void {
+    // Each goes into the log, so that a status asked at any node is exact.
+    this.#deps.api.reportProgress(token, numerator, denominator, message).catch(nothing);
+  }
+
+  #fail(held: Held, error: JobError): void {
+    const { token, jobId, next } = held;
+    this.#settle(held, {
+      kind: 'fail',
+      token,
+      jobId,
+      error,
+      retryable: false,
+      retryAfterMs: 0,
+      dataCount: next,
+    });
+  }
+
+  #settle(held: Held, outcome: OutcomeBySession): void {
+    this.#forget(held);
+    // The worker will ask for its next job: it may be assigned with the end of this one.
+    const again = !this.#standing && this.#reserved === null && this.#grabs.length === 0 && !this.#draining;
+    this.#session!.settle([outcome], again ? this.#grant() : 0).then(
+      ([result]) => {
+        if (result!.error !== null) this.#port.error(wireError(result!.error));
+        this.#leaveIfIdle();
+      },
+      (error: unknown) => this.#port.error(wireError(error)),
+    );
+  }
+
+  /** No new jobs; the connection ends once nothing is held, so that the worker goes to another node. */
+  #drainNow(reason: string): void {
+    this.#draining = true;
+    if (this.#reserved !== null) this.#giveBack(reason);
+    this.#leaveIfIdle();
+  }
+
+  #leaveIfIdle(): void {
+    if (!this.#draining || this.#over || this.#held.size > 0) return;
+    this.#port.close('the node is stopping');
+  }
+}
+
+function nothing(): void {}
