@@ -104,6 +104,7 @@ test('each node is a process of its own with its ports, its data and the words t
   expect(words).toBe(
     `server --id n1 --data-dir ${join(directory, 'n1')} --cluster-name test --listen-grpc 127.0.0.1:${base} ` +
       `--listen-peer 127.0.0.1:${base + 1} --listen-http 127.0.0.1:${base + 2} ` +
+      `--listen-gearman 127.0.0.1:${base + 3} ` +
       `--peers n1=127.0.0.1:${base + 1},n2=127.0.0.1:${base + 11} --log-level warn`,
   );
   expect(readFileSync(join(directory, 'n1.log'), 'utf8')).toContain(words);

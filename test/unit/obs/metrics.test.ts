@@ -86,6 +86,8 @@ describe('the table', () => {
     const metrics = metricsOf(READY);
     metrics.rpc('m', 'OK');
     metrics.error('NOT_FOUND');
+    metrics.gearmanPacket('SUBMIT_JOB');
+    metrics.gearmanError('JOB_NOT_FOUND');
     const { types, helps, samples } = parse(await metrics.text());
     const table = metrics.table();
     expect(table.map((row) => row.name).sort()).toEqual([...types.keys()].sort());
