@@ -130,8 +130,8 @@ export class GearmanWorker implements SessionPort {
   sleep(): void {
     this.settleFunctions();
     if (this.#reserved !== null) {
+      // It is kept no longer for that: a worker may say so again and again while it works for another node.
       this.#port.send(NOOP);
-      this.#reserve(this.#reserved);
       return;
     }
     this.#asleep = true;
