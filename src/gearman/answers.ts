@@ -11,11 +11,14 @@ export type Answer = (bytes: Buffer, sent?: () => void) => void;
 /** Answers of one connection leave in the order of their requests, whatever each of them waits for. */
 export class Answers {
   readonly #write: (bytes: Buffer) => void;
+  readonly #left: () => void;
   #places: Place[] = [];
   #flushing = false;
 
-  constructor(write: (bytes: Buffer) => void) {
+  /** `left` is called when answers have left and others may wait in their stead. */
+  constructor(write: (bytes: Buffer) => void, left: () => void) {
     this.#write = write;
+    this.#left = left;
   }
 
   get waiting(): number {
@@ -65,5 +68,6 @@ export class Answers {
     }
     this.#places = done === this.#places.length ? [] : this.#places.slice(done);
     this.#flushing = false;
+    if (done > 0) this.#left();
   }
 }

@@ -52,7 +52,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     this.address = socket.remoteAddress ?? '-';
     this.#socket = socket;
     this.#events = events;
-    this.answers = new Answers((bytes) => this.send(bytes));
+    this.answers = new Answers(
+      (bytes) => this.send(bytes),
+      () => this.#pace(),
+    );
     this.#decoder = new Decoder(this, {
       lineBytesMax: deps.limits.lineBytesMax,
       bodyBytesMax: deps.api.settings().payloadBytesMax + ARGUMENTS_BYTES_MAX,
