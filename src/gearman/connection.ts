@@ -173,6 +173,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   }
 
   #read(bytes: Buffer): void {
+    if (this.#over) return;
     this.#decoder.push(bytes);
     this.#worker?.settleFunctions();
     this.#sendGathered();
@@ -286,6 +287,8 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   #finish(): void {
     if (this.#over) return;
     this.#socket.end();
+    // Read on, so that the client's own end is noticed.
+    this.#socket.resume();
     // Whoever does not read its last answer cannot hold the connection.
     this.#slow?.cancel();
     this.#slow = this.deps.clock.setTimer(this.deps.limits.slowReaderMs, () => this.#socket.destroy());

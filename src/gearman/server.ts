@@ -32,6 +32,8 @@ export interface GearmanServer {
 }
 
 const KEEP_ALIVE_MS = 60_000;
+/** At the end of the node: how long clients have to take what was sent to them. */
+const LAST_WORDS_MS = 500;
 
 /** The Gearman listener of a node: clients, workers and administrators on one port. */
 export function createGearmanServer(options: GearmanServerOptions): GearmanServer {
@@ -96,8 +98,11 @@ export function createGearmanServer(options: GearmanServerOptions): GearmanServe
         else server.once('close', () => resolve());
       });
       for (const connection of connections) connection.close('the node is stopping');
-      for (const connection of connections) connection.destroy();
+      const late = clock.setTimer(LAST_WORDS_MS, () => {
+        for (const connection of connections) connection.destroy();
+      });
       await closed;
+      late.cancel();
     },
   };
 }
