@@ -81,7 +81,7 @@ async function expectSetAsideAndReplaced(
   const worker = await startWorker(cluster, 'reverse');
   await expectAllDone(cluster, ids);
   await worker.stop();
-  await cluster.agreedHash();
+  await cluster.agreedHash({ damaged: broken });
 }
 
 describe('the log of a node comes back other than it was written', () => {
