@@ -15,6 +15,7 @@ import { Post } from './post.js';
 import { Presence } from './presence.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
+import { restoreNewest } from './restoring.js';
 import { ROUND_MS, Rounds } from './rounds.js';
 import { Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
@@ -436,9 +437,8 @@ export class Engine {
   async #install(output: Output): Promise<void> {
     const { core, consensus, wal, store, options } = this.#parts;
     const mark = output.snapshot!;
-    const restorer = core.beginRestore();
-    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
-    restorer.finish();
+    // Damage here ends the node; at its next start it finds the same and sets the disk aside.
+    await restoreNewest(core, store);
     const { term, vote, commit } = consensus.status();
     await wal.reset(mark, output.hardState ?? { term, vote, commit });
     await this.#parts.installed();

@@ -2,7 +2,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { Hello, PeerFrame } from '../peer/types.js';
 import { type DataDirectory, openDataDirectory } from '../storage/index.js';
 import { Asking } from './asking.js';
-import { type Booted, boot, DamagedDiskError, FORMATION_NOTE } from './boot.js';
+import { type Booted, boot, FORMATION_NOTE } from './boot.js';
 import { NodeCalls, type Running } from './calls.js';
 import { Engine } from './engine.js';
 import { FormationDesk, judgeHello, type Promised } from './formation.js';
@@ -10,6 +10,7 @@ import type { NodeApi } from './interface.js';
 import { type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
+import { DamagedDiskError } from './restoring.js';
 import { Returning } from './returning.js';
 import { Stopping } from './stopping.js';
 
