@@ -3,4 +3,5 @@ export { encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from '.
 export { createCore } from './core.js';
 export * from './errors.js';
 export type * from './interface.js';
+export { FEATURE_LEVEL } from './state.js';
 export * from './types.js';

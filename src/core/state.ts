@@ -19,7 +19,7 @@ import type { Effects, PayloadStore, Settings } from './types.js';
 /** Form of snapshot pages. */
 const FORMAT = 1;
 /** What the cluster has agreed to use. New behaviour follows a higher level, raised by a command. */
-const FEATURE_LEVEL = 1;
+export const FEATURE_LEVEL = 1;
 
 /**
  * Numbers of jobs and leases start above (partition, restore epoch), so that they stay distinct and ascending

@@ -1,5 +1,6 @@
 import { GearmeshError } from '../core/errors.js';
-import type { Hello, PeerFrame } from '../peer/types.js';
+import { FEATURE_LEVEL } from '../core/index.js';
+import { type Hello, type PeerFrame, PROTOCOL } from '../peer/types.js';
 import { type DataDirectory, openDataDirectory } from '../storage/index.js';
 import { Asking } from './asking.js';
 import { type Booted, boot, FORMATION_NOTE } from './boot.js';
@@ -289,8 +290,8 @@ export class GearmeshNode extends NodeCalls {
   #sayHello(): void {
     const { options, directory } = { options: this.options, directory: this.#directory };
     const hello: Hello = {
-      protocol: 1,
-      featureLevel: 1,
+      protocol: PROTOCOL,
+      featureLevel: FEATURE_LEVEL,
       name: options.name,
       diskId: directory.identity.diskId,
       clusterId: directory.identity.cluster?.id ?? null,
@@ -306,6 +307,7 @@ export class GearmeshNode extends NodeCalls {
   #judge(theirs: Hello): string | null {
     return judgeHello(
       {
+        name: this.name,
         clusterName: this.clusterName,
         clusterId: this.#directory.identity.cluster?.id ?? null,
         members: this.running?.engine.members ?? null,

@@ -2,7 +2,7 @@ import { Packr } from 'msgpackr';
 import { messageFromWire, messageToWire } from '../consensus/index.js';
 import type { RaftMessage } from '../consensus/types.js';
 import { checkMsgpack } from './msgpack-check.js';
-import { CHANNELS, type Channel, type Hello, type PeerFrame } from './types.js';
+import { CHANNELS, type Channel, type Hello, type PeerFrame, PROTOCOL } from './types.js';
 
 /**
  * What travels between nodes: one MessagePack list per websocket message, its first element the kind. Kinds below
@@ -132,9 +132,17 @@ export function decodeFrame(bytes: Uint8Array, limits: DecodeLimits): WireFrame 
 function fromList(f: Fields): WireFrame {
   const kind = f.whole('kind');
   switch (kind) {
-    case KIND.hello:
+    case KIND.hello: {
+      // Up to the version a hello has one form for good; what follows may differ in another one.
+      const channel = f.channel();
+      const token = f.text('token');
+      const protocol = f.whole('protocol');
+      if (protocol !== PROTOCOL) {
+        throw new MalformedFrameError(`peer protocol ${protocol} is not ${PROTOCOL}, which this node speaks`);
+      }
       f.count(13);
-      return { type: 'hello', channel: f.channel(), token: f.text('token'), hello: helloFrom(f) };
+      return { type: 'hello', channel, token, hello: helloFrom(f, protocol) };
+    }
     case KIND.join:
       f.count(3);
       return { type: 'join', channel: f.channel(), token: f.text('token') };
@@ -200,9 +208,9 @@ function fromList(f: Fields): WireFrame {
   }
 }
 
-function helloFrom(f: Fields): Hello {
+function helloFrom(f: Fields, protocol: number): Hello {
   return {
-    protocol: f.whole('protocol'),
+    protocol,
     featureLevel: f.whole('featureLevel'),
     name: f.text('name'),
     diskId: f.text('diskId'),

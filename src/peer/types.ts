@@ -7,9 +7,16 @@ export interface PeerAddress {
   readonly port: number;
 }
 
-/** First frame of each side. A node of another cluster, or one whose disk is not the expected one, is refused. */
+/** Version of the frames and of the handshake. Two nodes talk in the same one or not at all. */
+export const PROTOCOL = 1;
+
+/**
+ * First frame of each side. A node of another cluster, or one whose disk is not the expected one, is refused. The
+ * incarnation is not in it: the log gives it, which takes connections, and each batch names it.
+ */
 export interface Hello {
   readonly protocol: number;
+  /** Of the commands and snapshots that the node writes: one that knows less cannot apply them, and refuses. */
   readonly featureLevel: number;
   readonly name: string;
   readonly diskId: string;

@@ -228,11 +228,18 @@ describe('an empty disk', () => {
 
 describe('a hello', () => {
   const members = [{ name: 'n2', diskId: diskOf('n2'), raftId: 2, peer: 'n2:7731' }];
-  const own = { clusterName: 'c', clusterId: 'id', members };
+  const own = { name: 'n1', clusterName: 'c', clusterId: 'id', members };
 
   it('stays for members and for empty disks', () => {
     expect(judgeHello(own, hello('n2', 'id'))).toBeNull();
     expect(judgeHello(own, hello('n2', null, diskOf('n2', 1)))).toBeNull();
+  });
+
+  it('is refused by a node that knows less than the other one writes', () => {
+    expect(judgeHello(own, { ...hello('n2', 'id'), featureLevel: 2 })).toBe(
+      'feature level 2 is above 1, the highest that n1 knows: update it',
+    );
+    expect(judgeHello(own, { ...hello('n2', 'id'), featureLevel: 0 })).toBeNull();
   });
 
   it('is refused for another cluster, another name of it, and a disk that was replaced', () => {

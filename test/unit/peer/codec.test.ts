@@ -92,6 +92,13 @@ describe('frames round trip', () => {
   });
 });
 
+describe('a hello of another protocol version', () => {
+  it('is named as such, whatever follows the version in it', () => {
+    const later = packr.pack([0, 0, 'token', 2, { some: 'later' }, 'form']);
+    expect(() => decodeFrame(later, LIMITS)).toThrow('peer protocol 2 is not 1, which this node speaks');
+  });
+});
+
 describe('bytes from outside', () => {
   const refused = (bytes: Uint8Array) =>
     expect(() => decodeFrame(bytes, LIMITS)).toThrow(MalformedFrameError);
