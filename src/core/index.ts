@@ -1,5 +1,5 @@
 export { createBatchBuilder } from './batch-builder.js';
-export { encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
+export { checkBatch, encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
 export { createCore } from './core.js';
 export * from './errors.js';
 export type * from './interface.js';

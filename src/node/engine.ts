@@ -288,7 +288,12 @@ export class Engine {
 
   readonly askTurn = (): void => this.#turn.ask();
 
+  /**
+   * Work is taken from members alone: a disk that is still empty may be connected under any name, and answers questions.
+   * Throws MalformedBytesError.
+   */
   frame(from: string, frame: PeerFrame): void {
+    if (!this.#members.some((member) => member.name === from)) return;
     switch (frame.type) {
       case 'raft':
         this.step(frame.messages);

@@ -373,9 +373,10 @@ export function judgeHello(
   if (theirs.featureLevel > FEATURE_LEVEL) {
     return `feature level ${theirs.featureLevel} is above ${FEATURE_LEVEL}, the highest that ${own.name} knows: update it`;
   }
+  const member = own.members?.find((one) => one.name === theirs.name);
+  if (own.members !== null && member === undefined) return `the cluster has no node ${theirs.name}`;
   if (own.clusterId === null || theirs.clusterId === null) return null;
   if (theirs.clusterId !== own.clusterId) return `cluster id ${theirs.clusterId} is not ${own.clusterId}`;
-  const member = own.members?.find((one) => one.name === theirs.name);
   if (member !== undefined && member.diskId !== theirs.diskId) {
     return `disk ${theirs.diskId} was replaced: the cluster knows ${theirs.name} by disk ${member.diskId}`;
   }

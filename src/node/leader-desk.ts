@@ -1,6 +1,7 @@
+import { MalformedBytesError } from '../base/bytes.js';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Consensus } from '../consensus/types.js';
-import { encodeEntry } from '../core/index.js';
+import { checkBatch, encodeEntry } from '../core/index.js';
 import type { Core } from '../core/interface.js';
 import type { Clocks } from './clocks.js';
 
@@ -77,9 +78,14 @@ export class LeaderDesk {
     return Math.max(this.#parts.core.elapsedUs, this.#baseElapsedUs + Math.max(0, passed));
   }
 
-  /** Returns the number to send again from, or null when the batch was taken or is already in the log. 0: unknown incarnation. */
-  accept(incarnation: number, seq: number, bytes: Uint8Array): number | null {
+  /**
+   * Takes a batch of the node `from`. Returns the number to send again from, or null when the batch was taken or is
+   * already in the log; 0: unknown incarnation. Throws MalformedBytesError for what no replica could apply.
+   */
+  accept(from: string, incarnation: number, seq: number, bytes: Uint8Array): number | null {
+    const name = checkBatch(bytes, incarnation, seq);
     if (incarnation === 0) {
+      if (name !== from) throw new MalformedBytesError(`a NodeUp of ${name}`);
       // Its node says it again until it was applied.
       if (this.#held.length < HELD_MAX) this.#hold(bytes);
       return null;

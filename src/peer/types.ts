@@ -76,6 +76,7 @@ export interface PeerHandler {
   connected(name: string, hello: Hello): void;
   /** The control connection is gone, or an attempt to make it failed (`refused`: nobody listens there). */
   lost(name: string, reason: LostReason): void;
+  /** Throws MalformedBytesError where what the frame carries cannot be read; that ends the connection. */
   frame(from: string, frame: PeerFrame): void;
 }
 

@@ -245,6 +245,10 @@ describe('a hello', () => {
   it('is refused for another cluster, another name of it, and a disk that was replaced', () => {
     expect(judgeHello(own, { ...hello('n2', null), clusterName: 'x' })).toContain('cluster name');
     expect(judgeHello(own, hello('n2', 'other'))).toContain('cluster id');
+    for (const cluster of [null, 'id']) {
+      expect(judgeHello(own, hello('n9', cluster))).toBe('the cluster has no node n9');
+    }
+    expect(judgeHello({ ...own, members: null }, hello('n9', null))).toBeNull();
     expect(judgeHello(own, hello('n2', 'id', diskOf('n2', 1)))).toContain('replaced');
   });
 });
