@@ -106,10 +106,7 @@ export class LeaderDesk {
   flush(): void {
     if (!this.#open) return;
     if (this.#held.length === 0) {
-      if (this.#tickWanted) {
-        this.#tickWanted = false;
-        this.#parts.consensus.propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
-      }
+      if (this.#tickWanted) this.#propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
       return;
     }
     const elapsedUs = this.elapsedUs();
@@ -127,8 +124,15 @@ export class LeaderDesk {
       bytes += batch.length;
     }
     entries.push(encodeEntry(elapsedUs, wall, batches));
+    this.#propose(entries);
+  }
+
+  /**
+   * Dropped: too much is uncommitted, or the leadership is being handed over, which may come to nothing. Batches and the
+   * wish for a Tick stay, and go out in a later turn: there is one after each apply and with each heartbeat.
+   */
+  #propose(entries: readonly Uint8Array[]): void {
     const proposed = this.#parts.consensus.propose(entries);
-    // Dropped: too much is uncommitted. The batches stay here and go out after the next apply.
     if (proposed === 'accepted') {
       this.#held = [];
       this.#tickWanted = false;

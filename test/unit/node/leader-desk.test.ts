@@ -185,6 +185,13 @@ describe('the leader takes batches', () => {
     desk.flush();
     expect(proposed).toEqual([]);
     await pass(world, 200);
+    // One that is not taken now is proposed again, although nothing is applied meanwhile.
+    answer = 'dropped';
+    desk.flush();
+    expect(proposed).toEqual([]);
+    answer = 'accepted';
+    desk.flush();
+    expect(proposed).toHaveLength(1);
     desk.flush();
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);
