@@ -5,6 +5,7 @@ import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '.
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
+import { CallTimes } from './call-times.js';
 import { clusterView } from './cluster-view.js';
 import type { Engine } from './engine.js';
 import type {
@@ -51,6 +52,7 @@ export abstract class NodeCalls implements NodeApi {
   protected readonly options: NodeOptions;
   protected readonly ulids: UlidSource;
   protected readonly listeners = new Set<() => void>();
+  readonly #times: CallTimes;
   protected abstract readonly asking: Asking;
   /** Null before the node belongs to a cluster. */
   protected abstract readonly running: Running | null;
@@ -60,6 +62,7 @@ export abstract class NodeCalls implements NodeApi {
   constructor(options: NodeOptions) {
     this.options = options;
     this.ulids = new UlidSource(options.random);
+    this.#times = new CallTimes(options.observer);
   }
 
   /** For reads and the ends of running work: allowed while draining. */
@@ -237,7 +240,10 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async leaseJobs(o: LeaseRequest, call: CallOptions): Promise<readonly Assignment[]> {
-    return this.open().polls.lease(o, call);
+    const { polls, booted } = this.open();
+    const jobs = await polls.lease(o, call);
+    this.#times.leased(booted.core, jobs);
+    return jobs;
   }
 
   async extendLeases(
@@ -256,7 +262,8 @@ export abstract class NodeCalls implements NodeApi {
     call: CallOptions,
   ): Promise<OutcomeResult> {
     const { booted, engine } = this.formed();
-    return settleOne(engine.origin, booted.core, namespace, jobId, outcome, call);
+    const answer = settleOne(engine.origin, booted.core, namespace, jobId, outcome, call);
+    return this.#times.settled(booted.core, outcome, answer);
   }
 
   async reportProgress(

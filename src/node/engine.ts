@@ -10,7 +10,7 @@ import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
 import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
-import { Origin } from './origin.js';
+import { Origin, order } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
 import { Reads } from './reads.js';
@@ -176,8 +176,9 @@ export class Engine {
       timings: options.timings,
       board: this.board,
       ownName: options.name,
-      nodeDown: (incarnation) => this.#order((builder) => builder.nodeDown(incarnation)),
-      nodeStalled: (incarnation, stalled) => this.#order((one) => one.nodeStalled(incarnation, stalled)),
+      nodeDown: (incarnation) => order(this.origin, (one) => one.nodeDown(incarnation)),
+      nodeStalled: (incarnation, stalled) =>
+        order(this.origin, (one) => one.nodeStalled(incarnation, stalled)),
     });
     this.#failover = new Failover({
       ownName: options.name,
@@ -431,10 +432,11 @@ export class Engine {
     this.#standing = standing;
     if (standing.role !== 'leader' || standing.term !== before.term) this.#desk.close();
     this.#contact.look();
-    if (standing.leader === 0 || standing.leader === before.leader) return;
+    if (standing.leader === before.leader) return;
     const leader = this.leaderName;
-    log.info({ leader, term: standing.term }, 'leader known');
     observer.leaderChanged(leader, standing.term);
+    if (standing.leader === 0) return;
+    log.info({ leader, term: standing.term }, 'leader known');
     this.origin.resendFrom(0);
     this.#presence.proposeIfMissing();
   }
@@ -466,17 +468,6 @@ export class Engine {
     );
     this.#parts.reborn();
     this.#presence.renew();
-  }
-
-  #order(encode: Parameters<Origin['propose']>[0]['encode']): void {
-    this.origin.propose({
-      bytes: 32,
-      repeatable: false,
-      awaited: false,
-      encode,
-      done: () => {},
-      failed: () => {},
-    });
   }
 
   #hasLeader(): boolean {

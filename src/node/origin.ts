@@ -355,3 +355,15 @@ export class Origin {
     }
   }
 }
+
+/** A small command that nobody waits for, and that whoever gave it gives again if it is still needed. */
+export function order(origin: Origin, encode: Parameters<Origin['propose']>[0]['encode']): void {
+  origin.propose({
+    bytes: 32,
+    repeatable: false,
+    awaited: false,
+    encode,
+    done: () => {},
+    failed: () => {},
+  });
+}

@@ -22,6 +22,8 @@ export interface SimClusterOptions {
   readonly maxSyncMs?: number;
   /** Longest wait of an orderly stop for what is under way; default 1,000. */
   readonly drainMs?: number;
+  /** Hears what nodes tell their metrics, by name. */
+  readonly observer?: (name: string) => Partial<NodeObserver>;
   /** Free bytes below which a disk counts as nearly full; default 0, never. */
   readonly diskReserveBytes?: number;
 }
@@ -100,7 +102,7 @@ export class SimNode {
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
       log,
-      observer: { ...silent, applied: () => this.#cluster.compare(this) },
+      observer: { ...silent, ...options.observer?.(this.name), applied: () => this.#cluster.compare(this) },
       onFatal: (error) => {
         if (this.starts === life) this.die(error);
       },

@@ -55,7 +55,7 @@ export interface Queue {
   cancelled: number;
   /** Ended jobs that are still kept: expired. */
   expired: number;
-  /** When the oldest waiting job was accepted; absent when none waits. */
+  /** When the job that waits longest came into its queue; absent when none waits. */
   oldestWaitingSince:
     | Timestamp
     | undefined;
