@@ -161,6 +161,8 @@ class MetaPage extends PlainPage {
       writer.f64(sweep.subject);
       writer.f64(sweep.detail);
       writer.f64(sweep.cursor);
+      writer.u32(sweep.tokens.length);
+      for (const token of sweep.tokens) writer.f64(token);
     }
   }
 
@@ -199,6 +201,7 @@ class MetaPage extends PlainPage {
         subject: reader.f64(),
         detail: reader.f64(),
         cursor: reader.f64(),
+        tokens: Array.from({ length: reader.u32() }, () => reader.f64()),
       });
     }
   }
