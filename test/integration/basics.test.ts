@@ -65,6 +65,19 @@ async function eventsOf(run: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
 const reverse: Handler = (job) => [...job.text()].reverse().join('');
 
 describe('submitting', () => {
+  it('logs no line per job', async () => {
+    await work('quiet', reverse, { concurrency: 16 });
+    const lines = () => cluster.nodes.map((node) => node.log().split('\n').length);
+    const before = lines();
+    for (let round = 0; round < 5; round++) {
+      const jobs = Array.from({ length: JOBS_PER_FUNCTION }, (_, i) => n1.run('quiet', `${i}`, KEPT).result);
+      await Promise.all(jobs);
+    }
+    const more = lines().map((count, i) => count - before[i]!);
+    // Five hundred jobs; now and then a node has something of its own to say, e.g. about a snapshot.
+    for (const count of more) expect(count).toBeLessThan(10);
+  });
+
   it('runs a job at another node and keeps its result', async () => {
     await work('reverse', reverse);
     const result = await n1.run('reverse', 'Hello World!', { ...KEPT, metadata: { shop: 'a' } }).result;

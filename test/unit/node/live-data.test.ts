@@ -110,6 +110,17 @@ describe('data of a running job', () => {
     expect(told).toHaveLength(4);
   });
 
+  it('rule: data chunks - those that are empty count as well', () => {
+    both(running(1), 'started');
+    for (let first = 0; first < 100_000; first += 1_000) {
+      say(1, first, ...Array.from({ length: 1_000 }, () => ''));
+    }
+    client.watching.add(running(1), watcher);
+    const gap = Number(/^gap 0-(\d+)$/.exec(told[2]!)![1]);
+    expect(100_000 - 1 - gap).toBeLessThanOrEqual(4_096);
+    expect(told).toHaveLength(4);
+  });
+
   it('waits for its attempt where that is applied later', () => {
     worker.become(running(1), 'started');
     client.watching.add(job({ seq: SEQ }), watcher);
