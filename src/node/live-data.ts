@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter } from '../base/bytes.js';
 import type { Clock } from '../base/clock.js';
 
 /** What a chunk costs beside its bytes, so that empty ones cost something as well. */
-export const CHUNK_COST_BYTES = 64;
+const CHUNK_COST_BYTES = 64;
 /** Bytes of data, and cost of its chunks, kept per lease, so that a watcher that comes late or anew gets what was said before. */
 const REPLAY_BYTES_MAX = 256 * 1024;
 /** How long they are kept after the job ended. */
