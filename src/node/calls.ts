@@ -26,7 +26,7 @@ import type {
   Watch,
   WorkerSession,
 } from './interface.js';
-import { change, readable, submit } from './job-calls.js';
+import { type CallParts, change, readable, submit } from './job-calls.js';
 import { extendLeases, reportProgress, sendData, settleOne } from './lease-calls.js';
 import { replaceMember } from './membership.js';
 import type { NodeOptions } from './options.js';
@@ -44,6 +44,10 @@ export interface Running {
   readonly booted: Booted;
   readonly engine: Engine;
   readonly polls: Polls;
+}
+
+function callParts(booted: Booted, engine: Engine): CallParts {
+  return { core: booted.core, origin: engine.origin, reads: engine.reads };
 }
 
 /** The calls of the edges, each of them one step: read the state, or propose a command and wait for its answer. */
@@ -108,12 +112,7 @@ export abstract class NodeCalls implements NodeApi {
         retryAfterMs: 5_000,
       });
     }
-    return submit(
-      { core: booted.core, origin: engine.origin, reads: engine.reads },
-      namespace,
-      specs,
-      options,
-    );
+    return submit(callParts(booted, engine), namespace, specs, options);
   }
 
   async getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView> {
@@ -237,7 +236,9 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async leaseJobs(o: LeaseRequest, call: CallOptions): Promise<readonly Assignment[]> {
-    return this.open().polls.lease(o, call);
+    const { polls } = this.open();
+    // A name that nobody else says: a caller that gave none takes other jobs each time.
+    return polls.lease(o.requestId === '' ? { ...o, requestId: this.newJobId() } : o, call);
   }
 
   async extendLeases(
@@ -256,7 +257,7 @@ export abstract class NodeCalls implements NodeApi {
     call: CallOptions,
   ): Promise<OutcomeResult> {
     const { booted, engine } = this.formed();
-    return settleOne(engine.origin, booted.core, namespace, jobId, outcome, call);
+    return settleOne(callParts(booted, engine), namespace, jobId, outcome, call);
   }
 
   async reportProgress(
@@ -264,14 +265,20 @@ export abstract class NodeCalls implements NodeApi {
     numerator: number,
     denominator: number,
     message: string,
+    call: CallOptions,
   ): Promise<void> {
     const { booted, engine } = this.formed();
-    reportProgress(engine, booted.core, token, numerator, denominator, message);
+    return reportProgress(engine, booted.core, token, numerator, denominator, message, call);
   }
 
-  async sendData(token: number, firstNumber: number, chunks: readonly Uint8Array[]): Promise<void> {
+  async sendData(
+    token: number,
+    firstNumber: number,
+    chunks: readonly Uint8Array[],
+    call: CallOptions,
+  ): Promise<void> {
     const { booted, engine } = this.formed();
-    sendData(engine, booted.core, token, firstNumber, chunks);
+    return sendData(engine, booted.core, token, firstNumber, chunks, call);
   }
 
   async cluster(read: ReadOptions): Promise<ClusterView> {

@@ -74,8 +74,20 @@ export interface NodeApi {
   ): Promise<(number | GearmeshError)[]>;
   /** An outcome from a caller without a stream. `jobId` '' or the job's: needed to recognise a repeated outcome. */
   settle(namespace: string, jobId: string, outcome: Outcome, call: CallOptions): Promise<OutcomeResult>;
-  reportProgress(token: number, numerator: number, denominator: number, message: string): Promise<void>;
-  sendData(token: number, firstNumber: number, chunks: readonly Uint8Array[]): Promise<void>;
+  /** Chunks and progress of a lease that is unknown here wait until this node has caught up: it may be newer. */
+  reportProgress(
+    token: number,
+    numerator: number,
+    denominator: number,
+    message: string,
+    call: CallOptions,
+  ): Promise<void>;
+  sendData(
+    token: number,
+    firstNumber: number,
+    chunks: readonly Uint8Array[],
+    call: CallOptions,
+  ): Promise<void>;
 
   cluster(read: ReadOptions): Promise<ClusterView>;
   /** '' lets the leader choose. */

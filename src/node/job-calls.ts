@@ -208,16 +208,18 @@ function existing(core: Core, seq: number): { id: string; state: JobState; revis
   return core.job(seq) ?? core.ended(seq);
 }
 
-/** One command with one answer. */
+/** One command with one answer. `unheard` gets the value of one that was carried out after its caller gave up. */
 export function change(
   origin: Origin,
   bytes: number,
   encode: (builder: BatchBuilder) => void,
   call: CallOptions,
   repeatable = false,
+  unheard: (value: number) => void = () => {},
 ): Promise<ChangeResult & { readonly epoch: number; readonly seq: number }> {
   return new Promise((resolve, reject) => {
     let answer: CommandResult | null = null;
+    let gaveUp = false;
     propose(
       origin,
       {
@@ -232,9 +234,13 @@ export function change(
             reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
           else if (answer.refusal !== null) {
             reject(refusalError(answer.refusal, answer.limit, answer.limitValue));
-          } else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
+          } else if (gaveUp) unheard(answer.value);
+          else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
         },
-        failed: reject,
+        failed: (error) => {
+          gaveUp = true;
+          reject(error);
+        },
       },
       call.signal,
     );

@@ -310,8 +310,11 @@ export class FakeNode implements NodeApi {
     this.note();
     return session;
   }
-  async leaseJobs(o: Parameters<NodeApi['leaseJobs']>[0]) {
+  leasing: ((signal: AbortSignal | undefined) => Promise<void>) | null = null;
+  async leaseJobs(o: Parameters<NodeApi['leaseJobs']>[0], call: Parameters<NodeApi['leaseJobs']>[1]) {
     this.note('leaseJobs', o);
+    await this.leasing?.(call.signal);
+    if (this.leasing !== null) this.note('leased');
     return [assignment(11)];
   }
   async extendLeases(tokens: readonly number[], durationMs: number) {
@@ -323,8 +326,8 @@ export class FakeNode implements NodeApi {
     this.note('settle', namespace, jobId, outcome);
     return this.settleAnswer;
   }
-  async reportProgress(...what: [number, number, number, string]) {
-    this.note('reportProgress', ...what);
+  async reportProgress(token: number, numerator: number, denominator: number, message: string) {
+    this.note('reportProgress', token, numerator, denominator, message);
   }
   async sendData(token: number, first: number, chunks: readonly Uint8Array[]) {
     this.note('sendData', token, first, chunks.map(String));

@@ -300,6 +300,27 @@ test('the unary twins of a worker', async () => {
   expect(b.node.calls.at(-1)).toEqual(['sendData', 11, 4, ['c']]);
 });
 
+test('leases of a caller that went away are given back where nobody can ask for them again', async () => {
+  b.node.leasing = (signal) => new Promise((given) => signal?.addEventListener('abort', () => given()));
+  const before = b.node.calls.length;
+  for (const requestId of ['r', '']) {
+    const asked = b.node.calls.length;
+    const call = b.worker.leaseJobs(
+      LeaseJobsRequest.create({ workerName: 'w', functions: ['f'], requestId }),
+      () => {},
+    );
+    await b.node.until(() => b.node.calls.length > asked);
+    call.cancel();
+    const last = requestId === '' ? 'settle' : 'leased';
+    await b.node.until(() => b.node.calls.at(-1)?.[0] === last);
+  }
+  const settled = b.node.calls.slice(before).filter(([call]) => call === 'settle');
+  expect(settled.map((call) => call.slice(1))).toEqual([
+    ['default', JOB_ID, { kind: 'release', seq: 0, token: 11, reason: 'the caller went away' }],
+  ]);
+  b.node.leasing = null;
+});
+
 test('a stale lease is FAILED_PRECONDITION, LEASE_LOST', async () => {
   b.node.settleAnswer = { token: 11, revision: 0, error: new GearmeshError('LEASE_LOST') };
   const request = CompleteJobRequest.create({ jobId: JOB_ID, leaseToken: 11 });
