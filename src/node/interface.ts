@@ -91,9 +91,13 @@ export interface NodeApi {
 
   cluster(read: ReadOptions): Promise<ClusterView>;
   /** '' lets the leader choose. */
-  transferLeadership(to: string, call: CallOptions): Promise<{ leader: string; term: number }>;
+  transferLeadership(to: string, call: CallOptions): Promise<LeadershipResult>;
   /** Brings a wiped or broken node back under its name: removed, added as learner, promoted when caught up. */
-  replaceNode(name: string, call: CallOptions, progress: (line: string) => void): Promise<void>;
+  replaceNode(
+    name: string,
+    call: CallOptions,
+    progress: (line: string) => void,
+  ): Promise<{ readonly revision: number }>;
   changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult>;
 }
 
@@ -127,6 +131,12 @@ export interface SubmitResult {
 export interface ChangeResult {
   readonly revision: number;
   readonly value: number;
+}
+
+export interface LeadershipResult {
+  readonly leader: string;
+  readonly term: number;
+  readonly revision: number;
 }
 
 /** Told about one job in order; exactly one `ended` or `failed` comes last. */

@@ -337,11 +337,12 @@ export class FakeNode implements NodeApi {
   }
   async transferLeadership(to: string) {
     this.note('transferLeadership', to);
-    return { leader: 'n2', term: 4 };
+    return { leader: 'n2', term: 4, revision: 108 };
   }
   async replaceNode(name: string, _call: object, progress: (line: string) => void) {
     progress(`removed ${name}`);
     progress(`added ${name}`);
+    return { revision: 109 };
   }
   async changeSettings(changes: object) {
     this.note('changeSettings', changes);
