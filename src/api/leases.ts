@@ -77,7 +77,11 @@ async function leaseJobs(deps: Deps, request: LeaseJobsRequest, call: Call): Pro
   );
   // Nobody will hear of these leases, and without a request id nobody can ask for them again.
   if (call.over && requestId === '') await giveBack(deps, assignments);
-  return { assignments: assignments.map(toAssignment), serverTime: toTimestamp(deps.api.wallMs()) };
+  return {
+    assignments: assignments.map(toAssignment),
+    serverTime: toTimestamp(deps.api.wallMs()),
+    revision: assignments.length === 0 ? '' : toRevision(Math.max(...assignments.map((a) => a.job.revision))),
+  };
 }
 
 async function giveBack(deps: Deps, assignments: readonly Assignment[]): Promise<void> {
@@ -99,14 +103,15 @@ async function extendLeases(
   if (tokens.length > LEASES_MAX) checker.add('lease_tokens', `has more than ${LEASES_MAX} elements`);
   const durationMs = leaseMs(checker, request.leaseDuration);
   checker.done();
-  const ends = await deps.api.extendLeases(tokens, durationMs, { signal: call.signal });
+  const { ends, revision } = await deps.api.extendLeases(tokens, durationMs, { signal: call.signal });
   const extensions = tokens.map((leaseToken, i): LeaseExtension => {
     const end = ends[i]!;
     return end instanceof GearmeshError
       ? { leaseToken, deadline: undefined, error: toldStatus(deps, end) }
       : { leaseToken, deadline: toTimestamp(end), error: undefined };
   });
-  return { extensions };
+  const changed = extensions.some(({ error }) => error === undefined);
+  return { extensions, revision: changed ? toRevision(revision) : '' };
 }
 
 interface Settled {

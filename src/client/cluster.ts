@@ -31,27 +31,32 @@ export class Cluster {
   transferLeadership(
     node = '',
     options: CallOptions = {},
-  ): Promise<{ readonly leader: string; readonly term: number }> {
+  ): Promise<{ readonly leader: string; readonly term: number; readonly revision: string }> {
     return unary(this.#calls, ClusterServiceService.transferLeadership, { node }, options, 'once');
   }
 
   /**
    * Brings a node back whose disk was lost or damaged: removed, added as a learner, a voter again once it has caught
-   * up. Resolves when that is done, which may take as long as copying the state. Not repeated.
+   * up. Resolves when that is done, which may take as long as copying the state, with the revision at which any node
+   * shows it. Not repeated.
    */
-  async replace(node: string, options: ReplaceOptions = {}): Promise<void> {
+  async replace(node: string, options: ReplaceOptions = {}): Promise<{ readonly revision: string }> {
     const { signal, onProgress } = options;
     const until = performance.now() + (options.timeoutMs ?? this.#calls.timeoutMs);
     const { client } = await this.#calls.cursor.open(until, 0, signal);
-    await new Promise<void>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       const stream = serverStream(client, ClusterServiceService.replaceNode, { node });
       const onAbort = (): void => stream.cancel();
       signal?.addEventListener('abort', onAbort, { once: true });
-      stream.on('data', (progress: ReplaceNodeProgress) => onProgress?.(progress.line));
+      let revision = '';
+      stream.on('data', (progress: ReplaceNodeProgress) => {
+        revision = progress.revision;
+        if (progress.line !== '') onProgress?.(progress.line);
+      });
       stream.on('error', () => {}); // 'status' says the same and comes always
       stream.on('status', (status: CallStatus) => {
         signal?.removeEventListener('abort', onAbort);
-        if (status.code === 0) resolve();
+        if (status.code === 0) resolve({ revision });
         else reject(signal?.aborted ? new AbortedError(signal, 'UNKNOWN') : errorOfCall(status));
       });
     });

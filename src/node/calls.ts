@@ -13,6 +13,7 @@ import type {
   CallOptions,
   ChangeResult,
   ClusterView,
+  ExtendResult,
   JobReference,
   JobWatcher,
   LeadershipResult,
@@ -250,7 +251,7 @@ export abstract class NodeCalls implements NodeApi {
     tokens: readonly number[],
     durationMs: number,
     call: CallOptions,
-  ): Promise<(number | GearmeshError)[]> {
+  ): Promise<ExtendResult> {
     const { booted, engine } = this.formed();
     return extendLeases(engine.origin, booted.core, tokens, durationMs, call);
   }
@@ -306,6 +307,12 @@ export abstract class NodeCalls implements NodeApi {
 
   async changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult> {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
+  }
+
+  async readSettings(read: ReadOptions): Promise<Settings> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.settings;
   }
 
   protected bestSuccessor(): string | null {

@@ -66,12 +66,7 @@ export interface NodeApi {
 
   /** The unary twins. Resolves with at least one job, or with none after `waitMs`. */
   leaseJobs(o: LeaseRequest, call: CallOptions): Promise<readonly Assignment[]>;
-  /** Wall ms at which each lease now ends; a lost one is an error at its position. */
-  extendLeases(
-    tokens: readonly number[],
-    durationMs: number,
-    call: CallOptions,
-  ): Promise<(number | GearmeshError)[]>;
+  extendLeases(tokens: readonly number[], durationMs: number, call: CallOptions): Promise<ExtendResult>;
   /** An outcome from a caller without a stream. `jobId` '' or the job's: needed to recognise a repeated outcome. */
   settle(namespace: string, jobId: string, outcome: Outcome, call: CallOptions): Promise<OutcomeResult>;
   /** Chunks and progress of a lease that is unknown here wait until this node has caught up: it may be newer. */
@@ -99,6 +94,8 @@ export interface NodeApi {
     progress: (line: string) => void,
   ): Promise<{ readonly revision: number }>;
   changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult>;
+  /** `settings` as new as the reader wants. */
+  readSettings(read: ReadOptions): Promise<Settings>;
 }
 
 export interface CallOptions {
@@ -131,6 +128,12 @@ export interface SubmitResult {
 export interface ChangeResult {
   readonly revision: number;
   readonly value: number;
+}
+
+export interface ExtendResult {
+  /** By position, wall ms at which the lease now ends; of a lost one its error. */
+  readonly ends: readonly (number | GearmeshError)[];
+  readonly revision: number;
 }
 
 export interface LeadershipResult {

@@ -3,7 +3,7 @@ import type { Core } from '../core/interface.js';
 import type { Outcome } from '../core/types.js';
 import { refusalError } from './answers.js';
 import type { Engine } from './engine.js';
-import type { CallOptions, OutcomeResult } from './interface.js';
+import type { CallOptions, ExtendResult, OutcomeResult } from './interface.js';
 import { type CallParts, propose } from './job-calls.js';
 import type { Origin } from './origin.js';
 import { leaseError, outcomeBytes } from './sessions.js';
@@ -57,16 +57,15 @@ export async function settleOne(
   });
 }
 
-/** Wall ms at which each lease now ends, or why it does not live. */
 export function extendLeases(
   origin: Origin,
   core: Core,
   tokens: readonly number[],
   durationMs: number,
   call: CallOptions,
-): Promise<(number | GearmeshError)[]> {
+): Promise<ExtendResult> {
   return new Promise((resolve, reject) => {
-    const results = new Array<number | GearmeshError>(tokens.length);
+    const ends = new Array<number | GearmeshError>(tokens.length);
     propose(
       origin,
       {
@@ -76,12 +75,12 @@ export function extendLeases(
           builder.leaseExtend(tokens, durationMs);
         },
         command: (position, result) => {
-          results[position] =
+          ends[position] =
             result.refusal === null
               ? core.wall + durationMs
               : refusalError(result.refusal, result.limit, result.limitValue);
         },
-        done: () => resolve(results),
+        done: (revision) => resolve({ ends, revision }),
         failed: reject,
       },
       call.signal,

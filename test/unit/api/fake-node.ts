@@ -266,8 +266,8 @@ export class FakeNode implements NodeApi {
       },
     };
   }
-  async listQueues(namespace: string | null) {
-    this.note('listQueues', namespace);
+  async listQueues(namespace: string | null, read: { consistency: string; minRevision: number }) {
+    this.note('listQueues', namespace, read.consistency, read.minRevision);
     return this.queues;
   }
   async getQueue(namespace: string, fn: string) {
@@ -319,7 +319,8 @@ export class FakeNode implements NodeApi {
   }
   async extendLeases(tokens: readonly number[], durationMs: number) {
     this.note('extendLeases', [...tokens], durationMs);
-    return tokens.map((token) => (token === 1 ? 1_700_000_009_000 : new GearmeshError('LEASE_LOST')));
+    const ends = tokens.map((token) => (token === 1 ? 1_700_000_009_000 : new GearmeshError('LEASE_LOST')));
+    return { ends, revision: 110 };
   }
   settleAnswer: OutcomeResult = { token: 11, revision: 106, error: null };
   async settle(namespace: string, jobId: string, outcome: Parameters<NodeApi['settle']>[2]) {
@@ -347,5 +348,9 @@ export class FakeNode implements NodeApi {
   async changeSettings(changes: object) {
     this.note('changeSettings', changes);
     return { revision: 107, value: 0 };
+  }
+  async readSettings(read: { consistency: string; minRevision: number }) {
+    this.note('readSettings', read.consistency, read.minRevision);
+    return this.settingsNow;
   }
 }
