@@ -150,7 +150,7 @@ function explainRefusals(deps: Deps, called: (remote: string) => void): ServerIn
         return;
       }
       refused = true;
-      const made = explainLibraryStatus(sent.code as status, sent.details ?? '');
+      const made = explainLibraryStatus(sent.code as status, sent.details ?? '', deps.limits.messageBytesMax);
       deps.metrics?.error(made.reason);
       // No handler ran: it would have counted the call.
       if (!method.requestStream) deps.metrics?.rpc(method.path.slice(1), status[made.code]);

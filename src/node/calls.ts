@@ -1,6 +1,7 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
 import type { JobPage, JobQuery } from '../core/interface.js';
+import { limitReached } from '../core/limits.js';
 import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
@@ -112,11 +113,9 @@ export abstract class NodeCalls implements NodeApi {
   ): Promise<SubmitResult[]> {
     const { booted, engine } = this.open();
     if (engine.diskLow) {
-      throw new GearmeshError('LIMIT_REACHED', {
-        message: 'the disk of this node or of the leader is nearly full',
-        metadata: { limit: 'disk-reserve-bytes', value: String(this.options.diskReserveBytes) },
-        retryAfterMs: 5_000,
-      });
+      const { diskReserveBytes } = this.options;
+      const message = 'the disk of this node or of the leader is nearly full';
+      throw limitReached('diskReserveBytes', diskReserveBytes, message, 5_000);
     }
     return submit(callParts(booted, engine), namespace, specs, options);
   }

@@ -1,12 +1,12 @@
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { Outcome } from '../core/types.js';
-import { refusalError } from './answers.js';
+import { leaseError, refusalError } from './answers.js';
 import type { Engine } from './engine.js';
 import type { CallOptions, ExtendResult, OutcomeResult } from './interface.js';
 import { type CallParts, propose } from './job-calls.js';
 import type { Origin } from './origin.js';
-import { leaseError, outcomeBytes } from './sessions.js';
+import { outcomeBytes } from './sessions.js';
 
 /**
  * An outcome from a caller that has no stream: its session is found by the lease, and a job whose lease is over by its
@@ -43,7 +43,7 @@ export async function settleOne(
           builder.outcomes(session, epoch, 0, [{ ...outcome, seq }]);
         },
         outcome: (_, token, refusal, revision) => {
-          answer = { token, revision, error: refusal === null ? null : leaseError(refusal) };
+          answer = { token, revision, error: refusal === null ? null : leaseError(refusal, core.settings) };
         },
         done: () => {
           if (answer === null)

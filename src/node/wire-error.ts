@@ -13,7 +13,7 @@ export function errorToWire(error: unknown): WireError {
   const { code, outcome, metadata, violations, retryAfterMs } = error;
   return {
     reason: error.message,
-    body: { code, outcome, metadata, violations, retryAfterMs: retryAfterMs ?? null },
+    body: { code, outcome, metadata, violations, retryAfterMs },
   };
 }
 
@@ -29,8 +29,12 @@ export function errorFromWire(reason: string, body: unknown): GearmeshError {
     outcome: outcome === 'NOT_APPLIED' ? 'NOT_APPLIED' : 'UNKNOWN',
     metadata: textsOf(said.metadata),
     violations: violationsOf(said.violations),
-    ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? { retryAfterMs } : {}),
+    ...(isDelay(retryAfterMs) ? { retryAfterMs } : {}),
   });
+}
+
+function isDelay(value: unknown): value is number | null {
+  return value === null || (typeof value === 'number' && value >= 0);
 }
 
 function textsOf(value: unknown): Readonly<Record<string, string>> {

@@ -37,9 +37,9 @@ test('fields and limits are named', () => {
   });
   expect(cliError(fields).hint).toBe('job.function: is empty');
   const limit = new GearmeshError('RESOURCE_EXHAUSTED', 'LIMIT_REACHED', 'text', {
-    metadata: { limit: 'jobs-max', value: '5' },
+    metadata: { limit: 'limits.jobs-max', value: '5' },
   });
-  expect(cliError(limit).hint).toBe('limit jobs-max = 5');
+  expect(cliError(limit).hint).toBe('limit limits.jobs-max = 5');
 });
 
 describe('command lines', () => {

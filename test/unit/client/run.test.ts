@@ -125,7 +125,7 @@ describe('one stream', () => {
     const run = client.run('f');
     const events = all(run);
     const { fail } = await a.runs.next();
-    fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', { metadata: { limit: 'jobs_max' } }));
+    fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', { metadata: { limit: 'limits.jobs-max' } }));
     await expect(run.result).rejects.toMatchObject({ reason: 'LIMIT_REACHED', outcome: 'NOT_APPLIED' });
     await expect(events).rejects.toBeInstanceOf(GearmeshError);
   });

@@ -171,8 +171,8 @@ export interface SubmitJobsRequest {
   /** Where. Empty: `default`. */
   namespace: string;
   /**
-   * 1 to 10,000 jobs. All payloads together must fit one message, and with `all_or_nothing` one entry of the log (1
-   * MiB).
+   * 1 to 10,000 jobs. All together must fit one message (4 MiB), and with `all_or_nothing` one entry of the log: 768
+   * KiB, counting payloads, texts, and 160 bytes for each job and 8 for each pair of metadata.
    */
   jobs: JobSpec[];
   /**
