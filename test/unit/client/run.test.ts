@@ -152,6 +152,24 @@ describe('one stream', () => {
   });
 });
 
+test('the failures of a job that is older than its watch come before the attempt that runs', async () => {
+  const events = all(client.watch('j'));
+  const { send } = await a.watches.next();
+  const [error, state] = [{ code: 'E', message: '', details: bytes('') }, JobState.QUEUED];
+  send({ kind: Kind.ACCEPTED, jobId: 'j', state: JobState.RUNNING, attempt: 3, worker: 'w3' });
+  send({ kind: Kind.ATTEMPT_FAILED, jobId: 'j', attempt: 1, worker: 'w1', error, state });
+  send({ kind: Kind.ATTEMPT_FAILED, jobId: 'j', attempt: 2, worker: 'w2', error, state });
+  send({ kind: Kind.STARTED, jobId: 'j', attempt: 3, worker: 'w3' });
+  send({ ...ended, jobId: 'j', attempt: 3 });
+  expect((await events).map(({ type }) => type)).toEqual([
+    'accepted',
+    'attempt-failed',
+    'attempt-failed',
+    'started',
+    'ended',
+  ]);
+});
+
 describe('through another node', () => {
   test('goes on by WatchJob: nothing twice, lost chunks as a gap, one result', async () => {
     const run = client.run('f');

@@ -63,7 +63,10 @@ export enum JobEventKind {
   DATA = 5,
   /** DATA_GAP - Data chunks that this watch will never get. */
   DATA_GAP = 6,
-  /** ATTEMPT_FAILED - An attempt failed and there will be another. */
+  /**
+   * ATTEMPT_FAILED - An attempt failed and there will be another. Of a job that is older than its watch, after ACCEPTED, for each that its
+   * record remembers.
+   */
   ATTEMPT_FAILED = 7,
   /** CANCELLING - Somebody asked to cancel it; the worker has been told. */
   CANCELLING = 8,
