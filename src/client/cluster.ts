@@ -1,13 +1,16 @@
 import { ClusterServiceService, type ReplaceNodeProgress } from '../../proto/gen/gearmesh/v1/cluster.js';
 import { type Calls, serverStream, unary } from './calls.js';
 import { fromCluster, toConsistency } from './convert.js';
-import { AbortedError } from './errors.js';
+import { AbortedError, timedOut } from './errors.js';
 import { type CallStatus, errorOfCall } from './status.js';
 import type { CallOptions, ClusterInfo, ReadOptions } from './types.js';
 
 export interface ReplaceOptions {
   readonly signal?: AbortSignal;
-  /** How long to look for a node that can be reached. Default: the client's `timeoutMs`. */
+  /**
+   * Gives up after this long. Default: as long as it takes, once a node was reached within the client's `timeoutMs`.
+   * What was begun may go on for a moment, and said again it goes on where it stopped.
+   */
   readonly timeoutMs?: number;
   /** Told each step, as a line for people. */
   readonly onProgress?: (line: string) => void;
@@ -47,6 +50,8 @@ export class Cluster {
     return new Promise((resolve, reject) => {
       const stream = serverStream(client, ClusterServiceService.replaceNode, { node });
       const onAbort = (): void => stream.cancel();
+      const late =
+        options.timeoutMs === undefined ? undefined : setTimeout(onAbort, until - performance.now());
       signal?.addEventListener('abort', onAbort, { once: true });
       let revision = '';
       stream.on('data', (progress: ReplaceNodeProgress) => {
@@ -56,8 +61,12 @@ export class Cluster {
       stream.on('error', () => {}); // 'status' says the same and comes always
       stream.on('status', (status: CallStatus) => {
         signal?.removeEventListener('abort', onAbort);
+        clearTimeout(late);
         if (status.code === 0) resolve({ revision });
-        else reject(signal?.aborted ? new AbortedError(signal, 'UNKNOWN') : errorOfCall(status));
+        else if (signal?.aborted) reject(new AbortedError(signal, 'UNKNOWN'));
+        else if (late !== undefined && performance.now() >= until - 1)
+          reject(timedOut('the call', 'UNKNOWN'));
+        else reject(errorOfCall(status));
       });
     });
   }

@@ -89,7 +89,9 @@ function replaceCommand(context: CliContext): CliCommand {
     '<node>',
     'Its name.',
   );
-  return asks(replace, { namespace: false })
+  const timeout =
+    'Give up after this long, e.g. 10min; said again, it goes on. By default it takes as long as it takes.';
+  return asks(replace, { namespace: false, timeout })
     .note(REPLACE_NOTES)
     .example('gearmesh cluster replace n3', 'After n3 was started with an empty data directory')
     .action((node: string, flags: AskFlags) =>

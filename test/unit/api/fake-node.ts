@@ -333,14 +333,14 @@ export class FakeNode implements NodeApi {
   async sendData(token: number, first: number, chunks: readonly Uint8Array[]) {
     this.note('sendData', token, first, chunks.map(String));
   }
-  async cluster() {
+  async cluster(_read: Parameters<NodeApi['cluster']>[0]) {
     return this.clusterNow;
   }
   async transferLeadership(to: string) {
     this.note('transferLeadership', to);
     return { leader: 'n2', term: 4, revision: 108 };
   }
-  async replaceNode(name: string, _call: object, progress: (line: string) => void) {
+  async replaceNode(name: string, _call: { signal?: AbortSignal }, progress: (line: string) => void) {
     progress(`removed ${name}`);
     progress(`added ${name}`);
     return { revision: 109 };
