@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { getChannelzServiceDefinition, type ServiceError, status } from '@grpc/grpc-js';
@@ -7,7 +9,9 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
 } from '../../../proto/gen/grpc/health/v1/health.js';
 import type { ServerReflectionRequest } from '../../../proto/gen/grpc/reflection/v1/reflection.js';
+import { DEFAULT_API_LIMITS } from '../../../src/api/limits.js';
 import { errorOfCall } from '../../../src/client/status.js';
+import { ROOT } from '../../support/root.js';
 import { HandClock } from './hand-clock.js';
 import { Answers, type Bundle, refusal, startBundle, unary } from './harness.js';
 
@@ -129,4 +133,10 @@ test('a method that the server does not have is refused by the library alone', a
   expect((error as ServiceError).metadata.get('grpc-status-details-bin')).toEqual([]);
   const seen = errorOfCall(error as ServiceError);
   expect(seen).toMatchObject({ code: 'UNIMPLEMENTED', outcome: 'NOT_APPLIED' });
+});
+
+test('docs/operations.md says after which time without a leader health turns', () => {
+  const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+  const [, seconds] = /`NOT_SERVING`\s+after (\d+) s/.exec(page)!;
+  expect(Number(seconds) * 1_000).toBe(DEFAULT_API_LIMITS.leaderlessMs);
 });

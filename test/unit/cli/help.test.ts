@@ -129,3 +129,9 @@ test('completion for fish asks for values, and for files where a file is meant',
   expect(flag('unique')).toContain(' -l unique -r -f -d ');
   expect(flag('wait')).toContain(' -l wait -d ');
 });
+
+test('help of "dev" names every port of a node', async () => {
+  expect((await gearmesh(['dev', '--help'])).out).toMatch(
+    /\+ 10·i \(gRPC\), \+ 1 \(peers\),\s+\+ 2 \(HTTP\) and \+ 3 \(Gearman\)/,
+  );
+});

@@ -18,6 +18,13 @@ describe('what apply reads', () => {
     expect(bed.core(follower).settings).toMatchObject({ maxAttempts: 7, sessionGraceMs: 4_321 });
   });
 
+  it('says of a purge that nobody has used the function by 0 jobs', async () => {
+    const bed = await SimBed.started(3);
+    const purged = await bed.settled(bed.follower.node!.purgeQueue('default', 'nobody', ['queued'], {}));
+    expect(purged.value).toBe(0);
+    expect(purged.revision).toBeGreaterThan(0);
+  });
+
   it('is shown by any node as it was changed', async () => {
     const bed = await SimBed.started(3);
     const { leader, follower } = bed;
