@@ -371,7 +371,7 @@ export interface LeaseJobsRequest {
     | undefined;
   /**
    * Chosen by the caller, e.g. a UUID. The same id answers with the same leases, so that repeating is safe. Up to 255
-   * bytes; empty: repeating takes other jobs.
+   * bytes; empty: repeating takes other jobs, and those of a caller that went away before the answer are given back.
    */
   requestId: string;
 }
