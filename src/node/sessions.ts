@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
-import type { FunctionSpec, LeaseLostReason, Outcome, Refusal } from '../core/types.js';
-import { refusalError } from './answers.js';
+import type { FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
+import { leaseError, refusalError } from './answers.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
@@ -136,7 +136,8 @@ class LocalSession implements WorkerSession {
           builder.outcomes(this.id, this.epoch, credit, placed);
         },
         outcome: (position, token, refusal, revision) => {
-          results[position] = { token, revision, error: refusal === null ? null : leaseError(refusal) };
+          const error = refusal === null ? null : leaseError(refusal, this.#parts.core.settings);
+          results[position] = { token, revision, error };
         },
         done: () => {
           // Only now do the jobs have the states that the outcomes gave them.
@@ -440,10 +441,6 @@ function nothing(): void {}
 
 export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): number {
   return job.runTimeoutMs > 0 ? job.startedWall + job.runTimeoutMs : 0;
-}
-
-export function leaseError(refusal: Refusal): GearmeshError {
-  return new GearmeshError(refusal === 'NOT_FOUND' ? 'LEASE_LOST' : refusal);
 }
 
 export function outcomeBytes(outcome: OutcomeBySession | Outcome): number {

@@ -44,6 +44,8 @@ const KIND = {
   refuse: 22,
   piece: 23,
   'piece-taken': 24,
+  told: 30,
+  unask: 31,
 } as const satisfies Record<WireFrame['type'], number>;
 
 const TEXT_MAX = 1_024;
@@ -97,9 +99,12 @@ function toList(frame: WireFrame): unknown[] {
     case 'ask':
       return [kind, frame.id, frame.topic, frame.body];
     case 'answer':
+    case 'told':
       return [kind, frame.id, frame.body];
     case 'refuse':
-      return [kind, frame.id, frame.reason.slice(0, TEXT_MAX)];
+      return [kind, frame.id, frame.reason.slice(0, TEXT_MAX), frame.body];
+    case 'unask':
+      return [kind, frame.id];
     case 'piece':
       return [kind, frame.transfer, frame.seq, frame.last, frame.body];
     case 'piece-taken':
@@ -184,8 +189,14 @@ function fromList(f: Fields): WireFrame {
       f.count(3);
       return { type: 'answer', id: f.whole('id'), body: f.any() };
     case KIND.refuse:
+      f.count(4);
+      return { type: 'refuse', id: f.whole('id'), reason: f.text('reason'), body: f.any() };
+    case KIND.told:
       f.count(3);
-      return { type: 'refuse', id: f.whole('id'), reason: f.text('reason') };
+      return { type: 'told', id: f.whole('id'), body: f.any() };
+    case KIND.unask:
+      f.count(2);
+      return { type: 'unask', id: f.whole('id') };
     case KIND.piece:
       f.count(5);
       return {

@@ -36,7 +36,8 @@ export type Channel = (typeof CHANNELS)[number];
 
 /**
  * What travels between nodes. Entries and batches are opaque bytes, encoded once by their origin.
- * `raft` carries consensus messages; `ask`/`answer`/`refuse` are one request and its reply by number.
+ * `raft` carries consensus messages; `ask`/`answer`/`refuse` are one request and its reply by number, `told` what is
+ * said of it meanwhile, and `unask` that the asker waits no longer.
  */
 export type PeerFrame =
   | { readonly type: 'raft'; readonly messages: readonly RaftMessage[] }
@@ -50,7 +51,9 @@ export type PeerFrame =
   | { readonly type: 'events'; readonly bytes: Uint8Array }
   | { readonly type: 'ask'; readonly id: number; readonly topic: string; readonly body: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly body: unknown }
-  | { readonly type: 'refuse'; readonly id: number; readonly reason: string }
+  | { readonly type: 'refuse'; readonly id: number; readonly reason: string; readonly body: unknown }
+  | { readonly type: 'told'; readonly id: number; readonly body: unknown }
+  | { readonly type: 'unask'; readonly id: number }
   /** All pieces up to `seq` are written; or, with a `refusal`, the transfer was given up. */
   | {
       readonly type: 'piece-taken';

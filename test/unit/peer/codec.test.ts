@@ -57,7 +57,9 @@ describe('frames round trip', () => {
       body: { a: [1, -2.5, 2 ** 50, null, 'text', true], b: { c: {} } },
     },
     { type: 'answer', id: 1, body: undefined },
-    { type: 'refuse', id: 1, reason: 'unknown topic' },
+    { type: 'refuse', id: 1, reason: 'unknown topic', body: null },
+    { type: 'told', id: 1, body: 'half of it' },
+    { type: 'unask', id: 1 },
     { type: 'piece-taken', transfer: 3, seq: 7, refusal: 'the disk is full' },
     { type: 'piece', transfer: 3, seq: 0, last: true, body: { bytes: Buffer.from('page') } },
   ];
