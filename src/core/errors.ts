@@ -101,6 +101,11 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+/** A limit as operators know it: the name of its setting, e.g. `limits.jobs-max` for `jobsMax`. */
+export function limitName(key: string): string {
+  return `limits.${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 /** What became of a call that could have changed something. */
 export type CallOutcome = 'NOT_APPLIED' | 'UNKNOWN';
 

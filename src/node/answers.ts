@@ -1,13 +1,12 @@
 import type { ErrorCode } from '../core/errors.js';
-import { GearmeshError } from '../core/errors.js';
+import { GearmeshError, limitName } from '../core/errors.js';
 import type { Refusal } from '../core/types.js';
 
 /** The error that a caller sees for what apply refused. */
 export function refusalError(refusal: Refusal, limit: string, limitValue: number): GearmeshError {
   const code: ErrorCode = refusal;
   if (refusal === 'LIMIT_REACHED') {
-    // As operators know it: the name of its setting, e.g. limits.jobs-max.
-    const name = `limits.${limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const name = limitName(limit);
     return new GearmeshError(code, {
       message: `the limit ${name} = ${limitValue} is reached`,
       metadata: { limit: name, value: String(limitValue) },

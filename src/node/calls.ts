@@ -1,7 +1,16 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery } from '../core/interface.js';
-import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
+import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
+import type {
+  JobSpec,
+  JobState,
+  JobView,
+  Outcome,
+  QueueView,
+  ScheduleSpec,
+  ScheduleView,
+  Settings,
+} from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
@@ -20,6 +29,7 @@ import type {
   OpenSession,
   OutcomeResult,
   ReadOptions,
+  ScheduleResult,
   SessionPort,
   SubmitOptions,
   SubmitResult,
@@ -31,6 +41,7 @@ import { extendLeases, reportProgress, sendData, settleOne } from './lease-calls
 import { replaceMember } from './membership.js';
 import type { NodeOptions } from './options.js';
 import type { Polls } from './polls.js';
+import { createSchedule } from './schedule-calls.js';
 import { attachSession, openSession } from './session-calls.js';
 import type { KnownStatus } from './status.js';
 
@@ -100,14 +111,7 @@ export abstract class NodeCalls implements NodeApi {
     specs: readonly JobSpec[],
     options: SubmitOptions,
   ): Promise<SubmitResult[]> {
-    const { booted, engine } = this.open();
-    if (engine.diskLow) {
-      throw new GearmeshError('LIMIT_REACHED', {
-        message: 'the disk of this node or of the leader is nearly full',
-        metadata: { limit: 'disk-reserve-bytes', value: String(this.options.diskReserveBytes) },
-        retryAfterMs: 5_000,
-      });
-    }
+    const { booted, engine } = this.withRoom();
     return submit(
       { core: booted.core, origin: engine.origin, reads: engine.reads },
       namespace,
@@ -335,6 +339,52 @@ export abstract class NodeCalls implements NodeApi {
 
   async changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult> {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
+  }
+
+  async createSchedule(namespace: string, spec: ScheduleSpec, call: CallOptions): Promise<ScheduleResult> {
+    const { booted, engine } = this.withRoom();
+    return createSchedule(engine.origin, booted.core, namespace, spec, call);
+  }
+
+  async getSchedule(namespace: string, id: string, read: ReadOptions): Promise<ScheduleView> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    const schedule = booted.core.findSchedule(namespace, id);
+    if (schedule === null) throw new GearmeshError('NOT_FOUND', { message: `there is no schedule ${id}` });
+    return schedule;
+  }
+
+  async findSchedule(namespace: string, seq: number, read: ReadOptions): Promise<ScheduleView | null> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    const schedule = booted.core.schedule(seq);
+    return schedule?.namespace === namespace ? schedule : null;
+  }
+
+  async listSchedules(query: ScheduleQuery, read: ReadOptions): Promise<SchedulePage> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.listSchedules({ ...query, budget: Math.min(query.budget, LIST_BUDGET) });
+  }
+
+  async deleteSchedule(namespace: string, id: string, call: CallOptions): Promise<ChangeResult> {
+    return change(
+      this.open().engine.origin,
+      128 + namespace.length * 3,
+      (builder) => builder.scheduleDelete(namespace, id),
+      call,
+    );
+  }
+
+  /** For what adds to the state: refused while the disk is nearly full. */
+  private withRoom(): Running {
+    const running = this.open();
+    if (!running.engine.diskLow) return running;
+    throw new GearmeshError('LIMIT_REACHED', {
+      message: 'the disk of this node or of the leader is nearly full',
+      metadata: { limit: 'disk-reserve-bytes', value: String(this.options.diskReserveBytes) },
+      retryAfterMs: 5_000,
+    });
   }
 
   /** The connected voter whose log is the newest; one that stops itself only where all others do. */

@@ -1,5 +1,5 @@
 import type { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery } from '../core/interface.js';
+import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import type {
   Disposition,
   FunctionSpec,
@@ -10,6 +10,8 @@ import type {
   NodeView,
   Outcome,
   QueueView,
+  ScheduleSpec,
+  ScheduleView,
   Settings,
 } from '../core/types.js';
 
@@ -83,6 +85,14 @@ export interface NodeApi {
   /** Brings a wiped or broken node back under its name: removed, added as learner, promoted when caught up. */
   replaceNode(name: string, call: CallOptions, progress: (line: string) => void): Promise<void>;
   changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult>;
+
+  /** The spec's id makes saying it again safe. */
+  createSchedule(namespace: string, spec: ScheduleSpec, call: CallOptions): Promise<ScheduleResult>;
+  getSchedule(namespace: string, id: string, read: ReadOptions): Promise<ScheduleView>;
+  /** Null: no schedule has this number. */
+  findSchedule(namespace: string, seq: number, read: ReadOptions): Promise<ScheduleView | null>;
+  listSchedules(query: ScheduleQuery, read: ReadOptions): Promise<SchedulePage>;
+  deleteSchedule(namespace: string, id: string, call: CallOptions): Promise<ChangeResult>;
 }
 
 export interface CallOptions {
@@ -115,6 +125,14 @@ export interface SubmitResult {
 export interface ChangeResult {
   readonly revision: number;
   readonly value: number;
+}
+
+export interface ScheduleResult {
+  /** The schedule's own id: another one than asked for when coalesced. */
+  readonly id: string;
+  readonly seq: number;
+  readonly disposition: Disposition;
+  readonly revision: number;
 }
 
 /** Told about one job in order; exactly one `ended` or `failed` comes last. */

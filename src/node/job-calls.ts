@@ -18,7 +18,7 @@ export interface CallParts {
 }
 
 /** Upper bound of a submission's encoded size. */
-function specBytes(namespace: string, spec: JobSpec): number {
+export function specBytes(namespace: string, spec: JobSpec): number {
   let bytes =
     160 +
     (namespace.length + spec.function.length + spec.uniqueKey.length) * 3 +
