@@ -85,6 +85,7 @@ test('reflection lists the services and gives whole files', async () => {
     'gearmesh.v1.ClusterService',
     'gearmesh.v1.JobService',
     'gearmesh.v1.QueueService',
+    'gearmesh.v1.ScheduleService',
     'gearmesh.v1.WorkerService',
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
