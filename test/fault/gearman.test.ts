@@ -117,6 +117,7 @@ describe('the Gearman port', () => {
       packet(REQUEST_MAGIC, TYPE.OPTION_REQ, ['exceptions']),
       packet(REQUEST_MAGIC, TYPE.ECHO_REQ, ['echo']),
       packet(REQUEST_MAGIC, TYPE.SUBMIT_JOB_EPOCH, ['', '', 'x', '']),
+      packet(REQUEST_MAGIC, TYPE.SUBMIT_JOB_SCHED, ['', '', '61', '', '', '', '', 'x']),
       Buffer.from('show jobs\n'),
       Buffer.from('workers\r\n'),
     ];
