@@ -28,7 +28,7 @@ export function scheduleCreate(state: State, reader: ByteReader): void {
   const digest = digestWith(spec.digest, calendar);
   if (known(state, digest)) return;
   const { settings } = state;
-  const refusal = refusedId(state, spec);
+  const refusal = state.schedules.likeId(spec) === null ? refusedId(state, spec) : 'ID_REUSED';
   const next = nextAt(calendar, state.wall);
   if (refusal !== null || next === 0) {
     refuse(state, refusal ?? 'INVALID_FIELD');

@@ -158,7 +158,7 @@ export class ScheduleTable {
   readonly #pages: Pages;
   readonly #payloads: PayloadStore;
   readonly #bySeq = new Map<number, Schedule>();
-  readonly #byId = new Map<string, Schedule>();
+  readonly #byTail = new Map<string, Schedule>();
   readonly #byUnique = new Map<string, Schedule>();
   readonly #schedulePages = new Map<number, SchedulePage>();
   /** Payloads that came before the records of their schedules, while the state is restored. */
@@ -181,7 +181,13 @@ export class ScheduleTable {
 
   /** By its id, of whatever namespace. */
   byId(id: JobId): Schedule | null {
-    return this.#byId.get(idKey(id)) ?? null;
+    const found = this.likeId(id);
+    return found !== null && found.content.a === id.a && found.content.b === id.b ? found : null;
+  }
+
+  /** The schedule whose id is the same but for its time: the jobs of two such would have the same ids. */
+  likeId(id: JobId): Schedule | null {
+    return this.#byTail.get(tailKey(id)) ?? null;
   }
 
   /** The schedule of this function with this key; null for a key of ''. */
@@ -242,7 +248,7 @@ export class ScheduleTable {
       this.#payloads.release(payload.handle);
     }
     this.#bySeq.delete(content.seq);
-    this.#byId.delete(idKey(content));
+    this.#byTail.delete(tailKey(content));
     if (content.uniqueKey !== '') {
       this.#byUnique.delete(uniqueKeyOf(content.namespace, content.function, content.uniqueKey));
     }
@@ -297,7 +303,7 @@ export class ScheduleTable {
     const { content } = schedule;
     schedule.page.schedules.push(schedule);
     this.#bySeq.set(content.seq, schedule);
-    this.#byId.set(idKey(content), schedule);
+    this.#byTail.set(tailKey(content), schedule);
     this.#order.push(content.seq);
     if (content.uniqueKey !== '') {
       this.#byUnique.set(uniqueKeyOf(content.namespace, content.function, content.uniqueKey), schedule);
@@ -306,8 +312,9 @@ export class ScheduleTable {
   }
 }
 
-function idKey({ a, b, c, d }: JobId): string {
-  return `${a}/${b}/${c}/${d}`;
+/** What follows the time in an id: half of its second word, and the last two. */
+function tailKey({ b, c, d }: JobId): string {
+  return `${b >>> 16}/${c}/${d}`;
 }
 
 /** Names hold no control characters; a key may, and stands last. */

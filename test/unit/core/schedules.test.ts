@@ -235,6 +235,9 @@ describe('creating a schedule', () => {
     ] as const) {
       expect(bed.trySchedule(calendar, changes).refusal).toBe('ID_REUSED');
     }
+    // Another one with the same random part: the jobs of both would have the same ids.
+    const twin = bed.id(START_WALL - 1).slice(0, 10) + id.slice(10);
+    expect(bed.trySchedule({ minute: '2' }, { id: twin }).refusal).toBe('ID_REUSED');
     expect(schedules(bed.core)).toHaveLength(1);
   });
 

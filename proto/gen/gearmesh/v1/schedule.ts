@@ -96,7 +96,10 @@ export interface Schedule {
 export interface CreateScheduleRequest {
   /** Where. Empty: `default`. */
   namespace: string;
-  /** ULID chosen by the caller, so that saying it again is safe. Empty: the server makes one. */
+  /**
+   * ULID chosen by the caller, so that saying it again is safe. Its last 16 characters must be those of no other
+   * schedule. Empty: the server makes one.
+   */
   scheduleId: string;
   /** When. Absent: every minute. */
   calendar:
