@@ -16,7 +16,7 @@ export interface ScheduleContent extends JobId {
   readonly namespace: string;
   readonly function: string;
   readonly calendar: Calendar;
-  /** Of the submissions that it makes, without their times. */
+  /** Of all that was said when it was made; its jobs have it too. */
   readonly digest: number;
   readonly seed: number;
   readonly priority: number;
