@@ -4,7 +4,7 @@ import { writePage } from './page.mjs';
 
 /** Sections by the beginning of the name, in the order of the page; the last one takes the rest. */
 const SECTIONS = [
-  ['Jobs and queues', /^gearmesh_(jobs?|queue|functions|leases|attempts|dedupe|payload)(_|$)/],
+  ['Jobs and queues', /^gearmesh_(jobs?|queue|functions|leases|attempts|dedupe|payload|schedules?)(_|$)/],
   ['Workers', /^gearmesh_(node_)?(sessions|credits)$/],
   ['Replication', /^gearmesh_(raft|state_hash|proposal|batch|entries)_/],
   ['Disk', /^gearmesh_(wal|snapshot|disk)_/],
@@ -20,7 +20,7 @@ Every node serves these at \`http://HOST:7732/metrics\` (\`--listen-http\`), in 
 when to wake somebody: [operations.md](operations.md#watching). \`deploy/grafana\` has a dashboard, \`deploy/prometheus.yml\` a
 scrape configuration.
 
-Metrics of the replicated state (queues, jobs, sessions) are the cluster's and the same on every node that is up to
+Metrics of the replicated state (queues, jobs, schedules, sessions) are the cluster's and the same on every node that is up to
 date: take the \`max\` over the nodes, not the \`sum\`. The others are the node's own. The number of series is bounded: past
 200 functions the rest is summed under the function \`(other)\`.
 

@@ -3,6 +3,7 @@ import {
   Priority,
   type Attempt as ProtoAttempt,
   type JobError as ProtoJobError,
+  type RetryPolicy as ProtoRetry,
   JobState as ProtoState,
   JobView as ViewKind,
 } from '../../proto/gen/gearmesh/v1/common.js';
@@ -21,6 +22,7 @@ import type {
   JobView,
   LeaseLostReason,
   QueueView,
+  RetryPolicy,
 } from '../core/types.js';
 import type { Assignment } from '../node/interface.js';
 import { toRevision } from './revision.js';
@@ -50,7 +52,7 @@ export const DISPOSITIONS: { readonly [disposition in Disposition]: ProtoDisposi
   coalesced: ProtoDisposition.COALESCED,
 };
 
-const PRIORITIES = [Priority.HIGH, Priority.NORMAL, Priority.LOW] as const;
+export const PRIORITIES = [Priority.HIGH, Priority.NORMAL, Priority.LOW] as const;
 
 export const LOST_REASONS: { readonly [reason in LeaseLostReason]: ProtoLost } = {
   timeout: ProtoLost.TIMEOUT,
@@ -61,7 +63,7 @@ export const LOST_REASONS: { readonly [reason in LeaseLostReason]: ProtoLost } =
   deleted: ProtoLost.DELETED,
 };
 
-function toMetadata(pairs: readonly (readonly [string, string])[]): { [key: string]: string } {
+export function toMetadata(pairs: readonly (readonly [string, string])[]): { [key: string]: string } {
   const map: { [key: string]: string } = {};
   for (const [key, value] of pairs) {
     // A key named __proto__ is a key like any other.
@@ -87,6 +89,16 @@ function toAttempt(attempt: Attempt, full: boolean): ProtoAttempt {
   };
 }
 
+export function toRetry(retry: RetryPolicy): ProtoRetry {
+  return {
+    maxAttempts: retry.maxAttempts,
+    initialBackoff: toDuration(retry.initialBackoffMs),
+    maxBackoff: toDuration(retry.maxBackoffMs),
+    multiplier: retry.multiplierPermille / 1000,
+    jitter: retry.jitterPermille / 1000,
+  };
+}
+
 export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
   const full = view === ViewKind.FULL;
   const p = job.progress;
@@ -103,13 +115,7 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     traceparent: job.traceparent,
     uniqueKey: job.uniqueKey,
     foreground: job.foreground,
-    retry: {
-      maxAttempts: job.retry.maxAttempts,
-      initialBackoff: toDuration(job.retry.initialBackoffMs),
-      maxBackoff: toDuration(job.retry.maxBackoffMs),
-      multiplier: job.retry.multiplierPermille / 1000,
-      jitter: job.retry.jitterPermille / 1000,
-    },
+    retry: toRetry(job.retry),
     runTimeout: toDurationIfSet(job.runTimeoutMs),
     startDeadline: toTimestampIfSet(job.startDeadlineWall),
     resultRetention: job.retentionMs < 0 ? undefined : toDuration(job.retentionMs),

@@ -44,7 +44,7 @@ export const jobVerbs: Verbs<typeof JobServiceService> = {
   deleteJob,
 };
 
-function viewOf(checker: Checker, view: ViewKind): ViewKind {
+export function viewOf(checker: Checker, view: ViewKind): ViewKind {
   if (ViewKind[view] === undefined) checker.add('view', 'is not a known view');
   return view;
 }

@@ -11,6 +11,7 @@ import {
 import { ClusterServiceService } from '../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceService } from '../../proto/gen/gearmesh/v1/job.js';
 import { QueueServiceService } from '../../proto/gen/gearmesh/v1/queue.js';
+import { ScheduleServiceService } from '../../proto/gen/gearmesh/v1/schedule.js';
 import { WorkerServiceService } from '../../proto/gen/gearmesh/v1/worker.js';
 import { HealthService } from '../../proto/gen/grpc/health/v1/health.js';
 import { ServerReflectionService } from '../../proto/gen/grpc/reflection/v1/reflection.js';
@@ -28,6 +29,7 @@ import { type ApiLimits, DEFAULT_API_LIMITS } from './limits.js';
 import { Listener } from './listener.js';
 import { queueVerbs } from './queues.js';
 import { Reflection } from './reflection.js';
+import { scheduleVerbs } from './schedules.js';
 import { addVerbs } from './table.js';
 
 export interface GrpcServerOptions {
@@ -77,6 +79,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   addVerbs(server, deps, QueueServiceService, queueVerbs);
   addVerbs(server, deps, ClusterServiceService, clusterVerbs);
   const channelz = getChannelzServiceDefinition();
+  addVerbs(server, deps, ScheduleServiceService, scheduleVerbs);
   const health = new Health(deps);
   // These answer while the node drains, too.
   const always: Deps = { ...deps, draining: new AbortController().signal };
@@ -127,6 +130,7 @@ const OFFERED = [
   WorkerServiceService,
   QueueServiceService,
   ClusterServiceService,
+  ScheduleServiceService,
   HealthService,
   ServerReflectionService,
   ServerReflectionServiceAlpha,

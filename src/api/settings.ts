@@ -67,6 +67,7 @@ const NUMBERS: { readonly [K in NumberKey]: NumberSetting } = {
   functionsPerSessionMax: number('functionsPerSessionMax', 'functions_per_session_max', 1, 1_000_000),
   creditsPerSessionMax: number('creditsPerSessionMax', 'credits_per_session_max', 1, 1_000_000),
   sweepSteps: number('sweepSteps', 'sweep_steps', 100, 100_000),
+  schedulesMax: number('schedulesMax', 'schedules_max', 1, 1_000_000),
 };
 
 const DURATION_KEYS = Object.keys(DURATIONS) as DurationKey[];

@@ -53,3 +53,14 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     )
     .join('\n');
 }
+
+/** One line for each field that says something. */
+export function fieldsText(shape: object): string {
+  const fields = Object.entries(shape).filter(([, value]) => value !== null && value !== '');
+  const width = Math.max(...fields.map(([key]) => key.length));
+  return fields
+    .map(
+      ([key, value]) => `${key.padEnd(width)}  ${typeof value === 'object' ? JSON.stringify(value) : value}`,
+    )
+    .join('\n');
+}

@@ -3,7 +3,7 @@ export const EXIT_CODES = {
   OK: { code: 0, meaning: 'done' },
   FAILED: { code: 1, meaning: 'the job failed, was cancelled or expired; or something else went wrong' },
   USAGE: { code: 2, meaning: 'the command line, a setting or a field of the request is not valid' },
-  NOT_FOUND: { code: 3, meaning: 'there is no such job, queue or node, or no longer' },
+  NOT_FOUND: { code: 3, meaning: 'there is no such job, queue, schedule or node, or no longer' },
   UNAVAILABLE: {
     code: 4,
     meaning: 'no node could be reached, or the cluster has no leader; nothing was changed',

@@ -1,4 +1,4 @@
-import type { ClusterInfo, JobErrorInfo, JobInfo, QueueInfo } from '../client/index.js';
+import type { ClusterInfo, JobErrorInfo, JobInfo, QueueInfo, ScheduleInfo } from '../client/index.js';
 
 /** What `--json` prints. Part of the interface: fields are added, never renamed or taken away. Times are ISO 8601. */
 
@@ -97,6 +97,39 @@ export function queueJson(queue: QueueInfo): object {
       expired: totals.expired,
       leases_lost: totals.leasesLost,
     },
+  };
+}
+
+/** `full`: with the payload, which the schedule must have been read with. */
+export function scheduleJson(schedule: ScheduleInfo, full: boolean): object {
+  const { calendar } = schedule;
+  return {
+    id: schedule.id,
+    namespace: schedule.namespace,
+    function: schedule.function,
+    calendar: {
+      minute: calendar.minute,
+      hour: calendar.hour,
+      day_of_month: calendar.dayOfMonth,
+      month: calendar.month,
+      day_of_week: calendar.dayOfWeek,
+    },
+    priority: schedule.priority,
+    unique_key: schedule.uniqueKey,
+    max_attempts: schedule.retry?.maxAttempts ?? null,
+    created_at: iso(schedule.createdAt),
+    next_at: iso(schedule.nextAt),
+    last_at: iso(schedule.lastAt),
+    fired: schedule.fired,
+    coalesced: schedule.coalesced,
+    skipped: schedule.skipped,
+    skipped_by: schedule.skippedBy,
+    metadata: schedule.metadata,
+    content_type: schedule.contentType,
+    payload_size: schedule.payloadSize,
+    ...(full ? contentJson('payload', schedule.payload) : {}),
+    gearman_handle: schedule.gearmanHandle,
+    revision: schedule.revision,
   };
 }
 

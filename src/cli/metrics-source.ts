@@ -91,6 +91,7 @@ function limits(config: ServerConfig, node: GearmeshNode, transport: NetworkTran
     functionsMax: counts?.functions,
     sessionsMax: counts?.sessions,
     dedupeEntriesMax: counts?.dedupeEntries,
+    schedulesMax: counts?.schedules,
   };
   const replicated = Object.entries(SEEDS)
     .filter(([, key]) => key.startsWith('limits.') && key !== 'limits.sweep-steps')

@@ -7,6 +7,7 @@ import { demoCommand } from './commands/demo.js';
 import { devCommand } from './commands/dev.js';
 import { jobsCommand } from './commands/jobs.js';
 import { queuesCommand } from './commands/queues.js';
+import { schedulesCommand } from './commands/schedules.js';
 import { serverCommand } from './commands/server.js';
 import { statusCommand } from './commands/status.js';
 import { submitCommand } from './commands/submit.js';
@@ -32,6 +33,7 @@ export function program(context: CliContext): CliCommand {
   root.addCommand(statusCommand(context));
   root.addCommand(jobsCommand(context));
   root.addCommand(queuesCommand(context));
+  root.addCommand(schedulesCommand(context));
   root.addCommand(clusterCommand(context));
   root.addCommand(benchCommand(context));
   root.addCommand(completionCommand(context, () => root));

@@ -11,6 +11,7 @@ import type { PayloadInput } from './payload.js';
 import { Group, Member, type Pending, Single } from './pending.js';
 import { Queues } from './queues.js';
 import { Run, type RunHost } from './run.js';
+import { Schedules } from './schedules.js';
 import { Submitter } from './submitter.js';
 import type {
   CallOptions,
@@ -79,6 +80,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 export class Client {
   readonly namespace: string;
   readonly queues: Queues;
+  readonly schedules: Schedules;
   readonly cluster: Cluster;
   readonly #pool: EndpointPool;
   readonly #calls: Calls;
@@ -107,6 +109,7 @@ export class Client {
       (_, lane) => new Submitter(new Cursor(this.#pool, lane, first + lane), this.#ids, this.namespace),
     );
     this.queues = new Queues(this.#calls, this.namespace);
+    this.schedules = new Schedules(this.#calls, this.#ids, this.namespace);
     this.cluster = new Cluster(this.#calls);
   }
 

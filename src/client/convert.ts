@@ -7,16 +7,17 @@ import {
   type RetryPolicy as WireRetry,
   type JobState as WireState,
 } from '../../proto/gen/gearmesh/v1/common.js';
-import {
-  Disposition,
-  type JobSpec,
-  type SubmitResult as WireResult,
-} from '../../proto/gen/gearmesh/v1/job.js';
+import { Disposition, JobSpec, type SubmitResult as WireResult } from '../../proto/gen/gearmesh/v1/job.js';
 import type { Queue as WireQueue } from '../../proto/gen/gearmesh/v1/queue.js';
+import type {
+  Calendar as WireCalendar,
+  Schedule as WireSchedule,
+} from '../../proto/gen/gearmesh/v1/schedule.js';
 import type { Duration } from '../../proto/gen/google/protobuf/duration.js';
 import type { Timestamp } from '../../proto/gen/google/protobuf/timestamp.js';
 import { encodePayload, type PayloadInput } from './payload.js';
 import type {
+  Calendar,
   ClusterInfo,
   JobErrorInfo,
   JobInfo,
@@ -27,6 +28,7 @@ import type {
   QueueInfo,
   ReadOptions,
   RetryPolicy,
+  ScheduleInfo,
   SubmitResult,
 } from './types.js';
 
@@ -175,18 +177,22 @@ export function fromJobError(error: WireJobError | undefined): JobErrorInfo | un
     : { code: error.code, message: error.message, details: error.details };
 }
 
+function fromRetry(retry: WireRetry | undefined): RetryPolicy {
+  return {
+    maxAttempts: retry?.maxAttempts,
+    initialBackoffMs: fromDuration(retry?.initialBackoff),
+    maxBackoffMs: fromDuration(retry?.maxBackoff),
+    multiplier: retry?.multiplier,
+    jitter: retry?.jitter,
+  };
+}
+
 export function fromJob(job: WireJob): JobInfo {
   return {
     ...job,
     state: fromState(job.state),
     priority: fromPriority(job.priority),
-    retry: {
-      maxAttempts: job.retry?.maxAttempts,
-      initialBackoffMs: fromDuration(job.retry?.initialBackoff),
-      maxBackoffMs: fromDuration(job.retry?.maxBackoff),
-      multiplier: job.retry?.multiplier,
-      jitter: job.retry?.jitter,
-    },
+    retry: fromRetry(job.retry),
     runTimeoutMs: fromDuration(job.runTimeout),
     startDeadline: fromTimestamp(job.startDeadline),
     resultRetentionMs: fromDuration(job.resultRetention),
@@ -237,6 +243,48 @@ export function fromQueue(queue: WireQueue): QueueInfo {
     credits: queue.credits,
     paused: queue.paused,
     totals: queue.totals ?? NO_TOTALS,
+  };
+}
+
+/** The server says what is wrong with a field. */
+export function toCalendar(calendar: Calendar): WireCalendar {
+  return {
+    minute: String(calendar.minute ?? ''),
+    hour: String(calendar.hour ?? ''),
+    dayOfMonth: String(calendar.dayOfMonth ?? ''),
+    month: String(calendar.month ?? ''),
+    dayOfWeek: String(calendar.dayOfWeek ?? ''),
+  };
+}
+
+const NO_CALENDAR: WireCalendar = { minute: '', hour: '', dayOfMonth: '', month: '', dayOfWeek: '' };
+
+export function fromSchedule(schedule: WireSchedule): ScheduleInfo {
+  const job = schedule.job ?? JobSpec.create();
+  return {
+    id: schedule.id,
+    namespace: schedule.namespace,
+    calendar: schedule.calendar ?? NO_CALENDAR,
+    function: job.function,
+    priority: fromPriority(job.priority),
+    payload: job.payload,
+    payloadSize: schedule.payloadSize,
+    contentType: job.contentType,
+    metadata: job.metadata,
+    traceparent: job.traceparent,
+    uniqueKey: job.uniqueKey,
+    retry: job.retry === undefined ? undefined : fromRetry(job.retry),
+    runTimeoutMs: fromDuration(job.runTimeout),
+    resultRetentionMs: fromDuration(job.resultRetention),
+    createdAt: fromTimestamp(schedule.createdAt),
+    nextAt: fromTimestamp(schedule.nextAt),
+    lastAt: fromTimestamp(schedule.lastAt),
+    fired: schedule.fired,
+    coalesced: schedule.coalesced,
+    skipped: schedule.skipped,
+    skippedBy: schedule.skippedBy,
+    gearmanHandle: schedule.gearmanHandle,
+    revision: schedule.revision,
   };
 }
 

@@ -53,4 +53,5 @@ export {
 export type { ListQueuesOptions, Queues } from './queues.js';
 export type { JobResult, Run } from './run.js';
 export type { RunEvent } from './run-events.js';
+export type { GetScheduleOptions, ListSchedulesOptions, Schedules } from './schedules.js';
 export type * from './types.js';

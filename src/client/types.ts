@@ -194,6 +194,69 @@ export interface QueueInfo {
   };
 }
 
+/** Minutes in UTC: those that match every field. A field is a number; what is absent, or `*`, matches any. */
+export interface Calendar {
+  /** 0 to 59. */
+  readonly minute?: number | string;
+  /** 0 to 23. */
+  readonly hour?: number | string;
+  /** 1 to 31. */
+  readonly dayOfMonth?: number | string;
+  /** 1 to 12. */
+  readonly month?: number | string;
+  /** 0 (Monday) to 6 (Sunday). With `dayOfMonth`, both must match. */
+  readonly dayOfWeek?: number | string;
+}
+
+/** How the jobs of a schedule are to be done. `id` is the schedule's. */
+export interface ScheduleOptions
+  extends Omit<JobOptions, 'runAt' | 'delayMs' | 'startDeadline'>,
+    CallOptions {}
+
+export interface ScheduleResult {
+  /** Another id than asked for when the schedule was coalesced. */
+  readonly scheduleId: string;
+  /** `same-id`: it had been accepted already. `coalesced`: another one of the function has its unique key. */
+  readonly disposition: 'created' | 'same-id' | 'coalesced';
+  readonly gearmanHandle: string;
+  /** Where in the log that was; opaque, good for `minRevision`. */
+  readonly revision: string;
+}
+
+/** A schedule as it stood at `revision`. */
+export interface ScheduleInfo {
+  readonly id: string;
+  readonly namespace: string;
+  readonly calendar: Readonly<Record<keyof Calendar, string>>;
+  readonly function: string;
+  readonly priority: Priority;
+  /** Empty unless the full view was asked for. */
+  readonly payload: Uint8Array;
+  readonly payloadSize: number;
+  readonly contentType: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly traceparent: string;
+  readonly uniqueKey: string;
+  /** Absent: the cluster's defaults. */
+  readonly retry: RetryPolicy | undefined;
+  readonly runTimeoutMs: number | undefined;
+  readonly resultRetentionMs: number | undefined;
+  readonly createdAt: Date | undefined;
+  readonly nextAt: Date | undefined;
+  /** The minute of the last submission, accepted or not. */
+  readonly lastAt: Date | undefined;
+  /** Jobs made. */
+  readonly fired: number;
+  /** Submissions that joined a job with the same unique key. */
+  readonly coalesced: number;
+  /** Submissions that the cluster refused; none is said again. */
+  readonly skipped: number;
+  /** Why the last of those was refused; '' while there was none. */
+  readonly skippedBy: string;
+  readonly gearmanHandle: string;
+  readonly revision: string;
+}
+
 export interface NodeInfo {
   readonly name: string;
   readonly diskId: string;

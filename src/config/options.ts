@@ -340,6 +340,12 @@ export const OPTIONS = {
     max: 100_000,
     help: 'Steps of a large operation (a purge, the loss of a node) that one log entry carries out; the rest follows.',
   }),
+  'limits.schedules-max': count(seed.schedulesMax, {
+    section: 'Limits',
+    min: 1,
+    max: 1_000_000,
+    help: 'Schedules in the cluster.',
+  }),
 } as const satisfies Readonly<Record<string, Option<unknown>>>;
 
 export type OptionKey = keyof typeof OPTIONS;
@@ -376,6 +382,7 @@ export const SEEDS = {
   functionsPerSessionMax: 'limits.functions-per-session-max',
   creditsPerSessionMax: 'limits.credits-per-session-max',
   sweepSteps: 'limits.sweep-steps',
+  schedulesMax: 'limits.schedules-max',
 } as const satisfies { readonly [K in keyof Settings]: OptionKey };
 
 const SEED_KEYS: ReadonlySet<string> = new Set(Object.values(SEEDS));

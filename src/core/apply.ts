@@ -23,6 +23,8 @@ import { pause } from './commands/pause.js';
 import { progress } from './commands/progress.js';
 import { purge } from './commands/purge.js';
 import { retry } from './commands/retry.js';
+import { scheduleCreate } from './commands/schedule-create.js';
+import { scheduleDelete } from './commands/schedule-delete.js';
 import { sessionAttach } from './commands/session-attach.js';
 import { sessionClose } from './commands/session-close.js';
 import { sessionDetach } from './commands/session-detach.js';
@@ -65,6 +67,8 @@ const COMMANDS: readonly (Command | undefined)[] = table({
   settings: changeSettings,
   nodeDown,
   nodeStalled,
+  scheduleCreate,
+  scheduleDelete,
 });
 
 function table(commands: Readonly<Record<keyof typeof COMMAND, Command>>): (Command | undefined)[] {

@@ -3,7 +3,15 @@ import { ByteWriter } from '../base/bytes.js';
 import { invariant } from '../base/invariant.js';
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
 import { writeResult, writeSubmission } from './blobs.js';
-import { BATCH_HEAD_BYTES, BATCH_SEQUENCED, BATCH_VERSION, COMMAND, OUTCOME, SPEC_FLAG } from './codec.js';
+import {
+  BATCH_HEAD_BYTES,
+  BATCH_SEQUENCED,
+  BATCH_VERSION,
+  COMMAND,
+  OUTCOME,
+  SPEC_FLAG,
+  writeCalendar,
+} from './codec.js';
 import type { BatchBuilder } from './interface.js';
 import { SETTING_KEYS } from './settings.js';
 import {
@@ -12,6 +20,7 @@ import {
   type JobSpec,
   type JobState,
   type Outcome,
+  type ScheduleSpec,
   type Settings,
 } from './types.js';
 
@@ -252,6 +261,21 @@ class Builder implements BatchBuilder {
     this.#out.u8(stalled ? 1 : 0);
   }
 
+  scheduleCreate(namespace: string, spec: ScheduleSpec): number {
+    this.#begin(COMMAND.scheduleCreate);
+    this.#out.string(namespace);
+    this.#out.string(spec.job.function);
+    writeCalendar(this.#out, spec.calendar);
+    this.#spec(namespace, spec.job);
+    return this.#owe(1);
+  }
+
+  scheduleDelete(namespace: string, scheduleId: string): number {
+    this.#begin(COMMAND.scheduleDelete);
+    this.#job(namespace, scheduleId);
+    return this.#owe(1);
+  }
+
   mark(): void {
     const marked = this.#marked;
     marked.length = this.#out.length;
@@ -411,7 +435,7 @@ class Builder implements BatchBuilder {
     this.#out.raw(digest);
   }
 
-  /** Text that is no ULID becomes an id that no job has. */
+  /** Text that is no ULID becomes an id that nobody has. */
   #job(namespace: string, jobId: string): void {
     this.#out.string(namespace);
     if (isUlid(jobId)) ulidToBytes(jobId, id);

@@ -1,4 +1,5 @@
 import { ByteReader, ByteWriter, MalformedBytesError } from '../base/bytes.js';
+import type { Calendar } from '../base/calendar.js';
 import type { BatchHead, NodeUp } from './interface.js';
 
 /**
@@ -43,6 +44,8 @@ export const COMMAND = {
   settings: 20,
   nodeDown: 21,
   nodeStalled: 22,
+  scheduleCreate: 23,
+  scheduleDelete: 24,
 } as const;
 
 /** Bits of a submission's flags: which optional parts follow. */
@@ -156,4 +159,24 @@ export function readCount(reader: ByteReader): number {
     throw new MalformedBytesError(`${value} is no whole number from 0`);
   }
   return value;
+}
+
+export function writeCalendar(writer: ByteWriter, calendar: Calendar): void {
+  writer.u32(calendar.minutesLow);
+  writer.u32(calendar.minutesHigh);
+  writer.u32(calendar.hours);
+  writer.u32(calendar.daysOfMonth);
+  writer.u32(calendar.months);
+  writer.u32(calendar.daysOfWeek);
+}
+
+export function readCalendar(reader: ByteReader): Calendar {
+  return {
+    minutesLow: reader.u32(),
+    minutesHigh: reader.u32(),
+    hours: reader.u32(),
+    daysOfMonth: reader.u32(),
+    months: reader.u32(),
+    daysOfWeek: reader.u32(),
+  };
 }

@@ -2,11 +2,20 @@ import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
 import { applyEntry, begin } from './apply.js';
 import { findJob } from './commands/job-id.js';
 import { uniqueHolder } from './commands/submit.js';
-import type { Core, JobPage, JobQuery, Restorer, SnapshotCursor } from './interface.js';
+import type {
+  Core,
+  JobPage,
+  JobQuery,
+  Restorer,
+  SchedulePage,
+  ScheduleQuery,
+  SnapshotCursor,
+} from './interface.js';
+import { listSchedules, scheduleView } from './schedules/views.js';
 import { withDefaults } from './settings.js';
 import { beginSnapshot } from './snapshot/cursor.js';
 import { beginRestore } from './snapshot/restore.js';
-import { State } from './state.js';
+import { type JobId, State } from './state.js';
 import { nextDue } from './timers.js';
 import type {
   Effects,
@@ -15,6 +24,7 @@ import type {
   NodeView,
   PayloadStore,
   QueueView,
+  ScheduleView,
   SessionView,
   Settings,
 } from './types.js';
@@ -39,6 +49,16 @@ export interface CoreOptions {
 }
 
 const idBytes = Buffer.alloc(ULID_BYTES);
+
+function jobId(ulid: string): JobId {
+  ulidToBytes(ulid, idBytes);
+  return {
+    a: idBytes.readUInt32LE(0),
+    b: idBytes.readUInt32LE(4),
+    c: idBytes.readUInt32LE(8),
+    d: idBytes.readUInt32LE(12),
+  };
+}
 
 class StateMachine implements Core {
   readonly #options: CoreOptions;
@@ -105,14 +125,7 @@ class StateMachine implements Core {
   }
 
   seqOf(namespace: string, id: string): number {
-    if (!isUlid(id)) return 0;
-    ulidToBytes(id, idBytes);
-    return findJob(this.#state, namespace, {
-      a: idBytes.readUInt32LE(0),
-      b: idBytes.readUInt32LE(4),
-      c: idBytes.readUInt32LE(8),
-      d: idBytes.readUInt32LE(12),
-    });
+    return isUlid(id) ? findJob(this.#state, namespace, jobId(id)) : 0;
   }
 
   seqOfToken(token: number): number {
@@ -156,6 +169,20 @@ class StateMachine implements Core {
     return queueViews(this.#state, namespace);
   }
 
+  schedule(seq: number): ScheduleView | null {
+    const schedule = this.#state.schedules.get(seq);
+    return schedule === null ? null : scheduleView(this.#state, schedule);
+  }
+
+  findSchedule(namespace: string, id: string): ScheduleView | null {
+    const schedule = isUlid(id) ? this.#state.schedules.byId(jobId(id)) : null;
+    return schedule?.content.namespace === namespace ? scheduleView(this.#state, schedule) : null;
+  }
+
+  listSchedules(query: ScheduleQuery): SchedulePage {
+    return listSchedules(this.#state, query);
+  }
+
   session(id: number): SessionView | null {
     const session = this.#state.sessions.get(id);
     return session === null ? null : sessionView(session);
@@ -195,6 +222,12 @@ class StateMachine implements Core {
       functions: state.functions.size,
       dedupeEntries: state.dedupe.count,
       payloadBytes: state.payloads.bytes,
+      schedules: state.schedules.size,
+      firings: {
+        created: state.firingsCreated,
+        coalesced: state.firingsCoalesced,
+        skipped: state.firingsSkipped,
+      },
     };
   }
 
@@ -215,6 +248,7 @@ class StateMachine implements Core {
     this.#snapshot?.cancel();
     this.#snapshot = null;
     this.#state.jobs.releaseAll();
+    this.#state.schedules.releaseAll();
     const state = this.#fresh();
     // Until the restorer is done there is no state to look at.
     this.#state = this.#fresh();

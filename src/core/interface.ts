@@ -7,6 +7,8 @@ import type {
   NodeView,
   Outcome,
   QueueView,
+  ScheduleSpec,
+  ScheduleView,
   SessionView,
   Settings,
 } from './types.js';
@@ -83,6 +85,9 @@ export interface BatchBuilder {
   settings(changes: Partial<Settings>): number;
   nodeDown(incarnation: number): void;
   nodeStalled(incarnation: number, stalled: boolean): void;
+  /** value: 0 created, 1 there already under this id, 2 coalesced; seq: the schedule's. INVALID_FIELD: it never comes. */
+  scheduleCreate(namespace: string, spec: ScheduleSpec): number;
+  scheduleDelete(namespace: string, id: string): number;
   /** Remembers this place, in the stead of an earlier one. */
   mark(): void;
   /** Goes back to the place that `mark` remembered: what was said since, whole or in part, is void. */
@@ -144,6 +149,23 @@ export interface JobPage {
   readonly next: number;
 }
 
+export interface ScheduleQuery {
+  /** Null: of all namespaces. */
+  readonly namespace: string | null;
+  readonly pageSize: number;
+  /** Schedule seq to go on behind; 0: from the start. */
+  readonly after: number;
+  /** Records looked at in this call at most. */
+  readonly budget: number;
+}
+
+export interface SchedulePage {
+  /** Ascending by seq. */
+  readonly schedules: readonly ScheduleView[];
+  /** Seq to go on behind, 0 at the end. */
+  readonly next: number;
+}
+
 /** The pure state machine. `createCore` makes one; every node's is the same at the same index. */
 export interface Core {
   readonly appliedIndex: number;
@@ -184,6 +206,9 @@ export interface Core {
   queue(namespace: string, fn: string): QueueView | null;
   /** Ascending by namespace and function. */
   queues(namespace: string | null): readonly QueueView[];
+  schedule(seq: number): ScheduleView | null;
+  findSchedule(namespace: string, id: string): ScheduleView | null;
+  listSchedules(query: ScheduleQuery): SchedulePage;
   session(id: number): SessionView | null;
   /** Tokens held by the session, ascending. */
   heldTokens(id: number): readonly number[];
@@ -196,6 +221,9 @@ export interface Core {
     readonly functions: number;
     readonly dedupeEntries: number;
     readonly payloadBytes: number;
+    readonly schedules: number;
+    /** Since the cluster formed, of schedules that are gone too. */
+    readonly firings: { readonly created: number; readonly coalesced: number; readonly skipped: number };
   };
 
   /** Hex, equal on all replicas at the same index. Incremental: costs what changed since the last call. */

@@ -6,6 +6,7 @@ import { JobList, JobTable } from './jobs/table.js';
 import { LabelTable } from './labels.js';
 import type { SessionClass } from './matching/class.js';
 import { type NodeState, NodeTable } from './nodes.js';
+import { ScheduleTable } from './schedules/table.js';
 import { type Session, SessionTable } from './sessions.js';
 import { SETTING_KEYS } from './settings.js';
 import { Pages, PlainPage } from './snapshot/page.js';
@@ -46,11 +47,16 @@ export class State {
   lastSession = 0;
   lastIncarnation = 0;
   lastLabel = 0;
+  /** Firings of schedules: that made a job, that joined one, that were refused. */
+  firingsCreated = 0;
+  firingsCoalesced = 0;
+  firingsSkipped = 0;
   members: Buffer = Buffer.alloc(0);
   sweeps: Sweep[] = [];
 
   // Tables with pages of their own.
   readonly jobs: JobTable;
+  readonly schedules: ScheduleTable;
   readonly functions = new FunctionTable(this.pages);
   readonly sessions = new SessionTable(this.pages);
   readonly nodes = new NodeTable(this.pages);
@@ -89,6 +95,7 @@ export class State {
     readonly clusterName: string,
   ) {
     this.jobs = new JobTable(this.pages, payloads);
+    this.schedules = new ScheduleTable(this.pages, payloads);
     this.meta = new MetaPage(this);
   }
 
@@ -149,6 +156,9 @@ class MetaPage extends PlainPage {
       state.lastSession,
       state.lastIncarnation,
       state.lastLabel,
+      state.firingsCreated,
+      state.firingsCoalesced,
+      state.firingsSkipped,
     ]) {
       writer.f64(value);
     }
@@ -186,6 +196,9 @@ class MetaPage extends PlainPage {
     state.lastSession = reader.f64();
     state.lastIncarnation = reader.f64();
     state.lastLabel = reader.f64();
+    state.firingsCreated = reader.f64();
+    state.firingsCoalesced = reader.f64();
+    state.firingsSkipped = reader.f64();
     state.members = Buffer.from(reader.bytes());
     const settings = { ...state.settings };
     const count = reader.u32();

@@ -26,6 +26,7 @@ import {
 import type { JobPage } from './jobs/page.js';
 import type { JobList } from './jobs/table.js';
 import { matchAll } from './matching/match.js';
+import { fireSchedule, scheduleOfKey } from './schedules/fire.js';
 import type { Session } from './sessions.js';
 import { beginClose, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
@@ -44,7 +45,9 @@ export function fireDue(state: State): void {
     matchAll(state);
   }
   while (state.wallTimers.due <= state.wall && state.steps-- > 0) {
-    fireWall(state, state.wallTimers.key);
+    const { key } = state.wallTimers;
+    if (key < 0) fireSchedule(state, scheduleOfKey(state, key));
+    else fireWall(state, key);
     matchAll(state);
   }
   dropRetained(state, state.endedDefault, state.settings.retentionMs);

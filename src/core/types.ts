@@ -1,3 +1,5 @@
+import type { Calendar } from '../base/calendar.js';
+
 /** Shapes that enter and leave the state machine. Times: `*Us` counts the elapsed clock, `*Wall` the wall clock in ms. */
 
 /** 0 high, 1 normal, 2 low. */
@@ -51,6 +53,13 @@ export interface JobSpec {
   readonly foreground: boolean;
   /** Fixed by the proposer: source of the jitter. u32. */
   readonly seed: number;
+}
+
+/** What a schedule submits, and when: every minute (UTC) that its calendar names. */
+export interface ScheduleSpec {
+  /** `id` is the schedule's; `runAtWall`, `delayMs` and `startDeadlineWall` have no meaning here. */
+  readonly job: JobSpec;
+  readonly calendar: Calendar;
 }
 
 export type Disposition = 'created' | 'same-id' | 'coalesced';
@@ -159,6 +168,38 @@ export interface JobView {
   readonly error: JobError | null;
   readonly dataCount: number;
   /** Log index of the last change. */
+  readonly revision: number;
+}
+
+/** A schedule as it stands at `revision`; a copy, except for `payload`, which is a view valid in this turn. */
+export interface ScheduleView {
+  /** From the same counter as the jobs'. */
+  readonly seq: number;
+  readonly id: string;
+  readonly namespace: string;
+  readonly calendar: Calendar;
+  readonly function: string;
+  readonly priority: PriorityRank;
+  readonly payload: Uint8Array;
+  readonly contentType: string;
+  readonly metadata: readonly (readonly [string, string])[];
+  readonly traceparent: string;
+  readonly uniqueKey: string;
+  /** Null: the defaults in the replicated settings. */
+  readonly retry: RetryPolicy | null;
+  readonly runTimeoutMs: number;
+  /** Milliseconds; -1: the default. */
+  readonly retentionMs: number;
+  readonly createdWall: number;
+  readonly nextWall: number;
+  /** The minute for which it fired last; 0: it has not yet. */
+  readonly lastWall: number;
+  /** Firings that made a job, that joined one with the same unique key, and that were refused. */
+  readonly fired: number;
+  readonly coalesced: number;
+  readonly skipped: number;
+  /** What refused the last of those: the key of a setting, or a refusal. '' while there was none. */
+  readonly skippedBy: string;
   readonly revision: number;
 }
 
@@ -327,6 +368,7 @@ export interface Settings {
   readonly creditsPerSessionMax: number;
   /** Steps that a single apply may do in sweeps (NodeDown, purge, due timers). */
   readonly sweepSteps: number;
+  readonly schedulesMax: number;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -352,4 +394,5 @@ export const DEFAULT_SETTINGS: Settings = {
   functionsPerSessionMax: 10_000,
   creditsPerSessionMax: 10_000,
   sweepSteps: 2_000,
+  schedulesMax: 10_000,
 };

@@ -107,7 +107,7 @@ export function jobView(state: State, seq: number): JobView | null {
 }
 
 /** A ULID from its four little-endian words. */
-function ulidOf(word: (at: number) => number): string {
+export function ulidOf(word: (at: number) => number): string {
   const bytes = Buffer.alloc(16);
   for (let i = 0; i < 4; i++) bytes.writeUInt32LE(word(i), i * 4);
   return ulidFromBytes(bytes);

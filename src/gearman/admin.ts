@@ -1,6 +1,6 @@
 import { gearmanHandle, seqOfHandle } from '../base/gearman-handle.js';
 import type { JobState, JobView } from '../core/types.js';
-import type { ReadOptions } from '../node/interface.js';
+import type { CallOptions, ReadOptions } from '../node/interface.js';
 import { type Deps, within } from './deps.js';
 import { wireError } from './errors.js';
 import { NAMESPACE } from './limits.js';
@@ -60,6 +60,16 @@ async function reading<T>(deps: Deps, ask: (read: ReadOptions) => Promise<T>): P
   const wait = within(deps.clock, deps.limits.readWaitMs);
   try {
     return await ask({ consistency: 'linearizable', minRevision: 0, signal: wait.signal });
+  } finally {
+    wait.done();
+  }
+}
+
+/** Changes something, as soon as there is a leader. */
+async function changing(deps: Deps, ask: (call: CallOptions) => Promise<unknown>): Promise<void> {
+  const wait = within(deps.clock, deps.limits.submitWaitMs);
+  try {
+    await ask({ signal: wait.signal });
   } finally {
     wait.done();
   }
@@ -143,13 +153,16 @@ async function cancelJob(deps: Deps, [handle]: readonly string[]): Promise<strin
   if (handle === undefined) return err('INVALID_ARGUMENTS', 'the handle is missing');
   const seq = seqOfHandle(deps.api.clusterName, handle);
   const job = seq === 0 ? null : await reading(deps, (read) => deps.api.findJob(NAMESPACE, { seq }, read));
-  if (job === null || !LIVE.includes(job.state)) return 'ERR UNKNOWN_JOB\r\n';
-  const wait = within(deps.clock, deps.limits.submitWaitMs);
-  try {
-    await deps.api.cancelJob(NAMESPACE, job.id, 'cancelled by a Gearman client', 0, { signal: wait.signal });
-  } finally {
-    wait.done();
+  if (job !== null && LIVE.includes(job.state)) {
+    await changing(deps, (call) =>
+      deps.api.cancelJob(NAMESPACE, job.id, 'cancelled by a Gearman client', 0, call),
+    );
+    return OK;
   }
+  const schedule =
+    seq === 0 ? null : await reading(deps, (read) => deps.api.findSchedule(NAMESPACE, seq, read));
+  if (schedule === null) return 'ERR UNKNOWN_JOB\r\n';
+  await changing(deps, (call) => deps.api.deleteSchedule(NAMESPACE, schedule.id, call));
   return OK;
 }
 

@@ -10,7 +10,7 @@ import { errorPacket, type WireError, wireError } from './errors.js';
 import { Follower } from './follow.js';
 import { ARGUMENTS_BYTES_MAX, NAMESPACE } from './limits.js';
 import { argumentsOf, nameOf, response, TYPE } from './packets.js';
-import { FORMS, jobSpec } from './submissions.js';
+import { FORMS, jobSpec, scheduleSpec } from './submissions.js';
 import { REQUESTS, type Requester } from './table.js';
 import { GearmanWorker, type WorkerPort } from './worker.js';
 
@@ -84,6 +84,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     const form = FORMS.get(type);
     if (form !== undefined) {
       this.#submit(form, body);
+      return;
+    }
+    if (type === TYPE.SUBMIT_JOB_SCHED) {
+      this.#schedule(body);
       return;
     }
     const request = REQUESTS.get(type);
@@ -209,6 +213,25 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
         for (const { answer } of gathered) answer(this.#error(wireError(error)));
       },
     );
+  }
+
+  /** A schedule has a handle as a job has, but nobody waits for it. */
+  #schedule(body: Buffer): void {
+    const answer = this.answers.next();
+    const spec = scheduleSpec(this.deps, body);
+    if ('code' in spec) {
+      answer(this.#error(spec));
+      return;
+    }
+    const { api, clock, limits } = this.deps;
+    const wait = within(clock, limits.submitWaitMs);
+    api
+      .createSchedule(NAMESPACE, spec, { signal: wait.signal })
+      .then(
+        ({ seq }) => answer(this.#created(seq)),
+        (error: unknown) => answer(this.#error(wireError(error))),
+      )
+      .finally(() => wait.done());
   }
 
   #created(seq: number): Buffer {

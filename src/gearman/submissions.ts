@@ -1,16 +1,20 @@
 import { createHash } from 'node:crypto';
-import type { JobSpec, PriorityRank } from '../core/types.js';
+import { type CalendarFields, parseCalendar } from '../base/calendar.js';
+import type { JobSpec, PriorityRank, ScheduleSpec } from '../core/types.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { ATTEMPTS_MAX, FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
 import { argumentsOf, type PacketType, TYPE } from './packets.js';
 import { wireText } from './text.js';
 
+/** Arguments of a submission, the payload included, by what stands between unique id and payload. */
+const ARGUMENTS = { none: 3, epoch: 4, reducer: 5, calendar: 8 } as const;
+
 /** How a packet submits: what follows function and unique id, and what becomes of the job. */
 interface Form {
   readonly priority: PriorityRank;
   readonly foreground: boolean;
-  readonly extra: 'none' | 'epoch' | 'reducer';
+  readonly extra: keyof typeof ARGUMENTS;
 }
 
 const form = (priority: PriorityRank, foreground: boolean, extra: Form['extra'] = 'none'): Form => ({
@@ -31,6 +35,8 @@ export const FORMS: ReadonlyMap<number, Form> = new Map<PacketType, Form>([
   [TYPE.SUBMIT_REDUCE_JOB_BACKGROUND, form(1, false, 'reducer')],
 ]);
 
+const SCHEDULED = form(1, false, 'calendar');
+
 const NO_METADATA: readonly (readonly [string, string])[] = [];
 /** Keys of a job's metadata that carry what only Gearman knows. */
 export const REDUCER = 'gearman-reducer';
@@ -45,7 +51,7 @@ export function jobSpec(
   { priority, foreground, extra }: Form,
   body: Buffer,
 ): JobSpec | WireError {
-  const args = argumentsOf(body, extra === 'none' ? 3 : extra === 'epoch' ? 4 : 5);
+  const args = argumentsOf(body, ARGUMENTS[extra]);
   if (args === null) return refuse('INVALID_PACKET', 'arguments are missing');
   const [name, unique, third, fourth] = args as [Buffer, Buffer, Buffer, Buffer];
   const payload = args.at(-1)!;
@@ -107,6 +113,25 @@ export function jobSpec(
   };
 }
 
+/** What SUBMIT_JOB_SCHED asks for, or why it cannot be: every field of the calendar that is wrong is named. */
+export function scheduleSpec(deps: Deps, body: Buffer): ScheduleSpec | WireError {
+  const job = jobSpec(deps, SCHEDULED, body);
+  if ('code' in job) return job;
+  const text = argumentsOf(body, ARGUMENTS.calendar)!.map((arg) => arg.toString('latin1'));
+  const [minute, hour, dayOfMonth, month, dayOfWeek] = text.slice(2) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  const wrong: string[] = [];
+  const calendar = parseCalendar({ minute, hour, dayOfMonth, month, dayOfWeek }, (field, why) => {
+    wrong.push(`${FIELD_NAMES[field]} ${why}`);
+  });
+  return calendar === null ? refuse('INVALID_ARGUMENT', wrong.join('; ')) : { job, calendar };
+}
+
 /** A function's name as the rest of the cluster knows it, or what is wrong with it. */
 export function functionName(bytes: Buffer): string | WireError {
   if (bytes.length > FUNCTION_BYTES_MAX) {
@@ -121,6 +146,15 @@ export function functionName(bytes: Buffer): string | WireError {
   }
   return name;
 }
+
+/** As the protocol calls them. */
+const FIELD_NAMES: { readonly [field in keyof CalendarFields]: string } = {
+  minute: 'the minute',
+  hour: 'the hour',
+  dayOfMonth: 'the day of month',
+  month: 'the month',
+  dayOfWeek: 'the day of week',
+};
 
 const BY_PAYLOAD = '-';
 

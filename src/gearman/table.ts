@@ -115,8 +115,9 @@ function setClientId(from: Requester, [id]: readonly Buffer[]): void {
 function getStatus(from: Requester, [handle]: readonly Buffer[]): void {
   const shown = text(handle!);
   const seq = seqOfHandle(from.deps.api.clusterName, shown);
-  ask(from, seq === 0 ? null : { seq }, (job) => {
-    const [known, running, numerator, denominator] = standing(job);
+  ask(from, seq === 0 ? null : { seq }, (job, schedule) => {
+    // A schedule is known until it is cancelled, and never runs: its jobs do.
+    const [known, running, numerator, denominator] = schedule ? WAITS : standing(job);
     return response(TYPE.STATUS_RES, [shown, known, running, numerator, denominator]);
   });
 }
@@ -131,37 +132,41 @@ function getStatusUnique(from: Requester, [unique]: readonly Buffer[]): void {
   });
 }
 
-/** Known, running, numerator, denominator. A job that has ended is not known any more, as in gearmand. */
-function standing(job: JobView | null): readonly [string, string, string, string] {
+type Standing = readonly [known: string, running: string, numerator: string, denominator: string];
+
+const WAITS: Standing = ['1', '0', '0', '0'];
+
+/** A job that has ended is not known any more, as in gearmand. */
+function standing(job: JobView | null): Standing {
   const live =
     job !== null && (job.state === 'running' || job.state === 'queued' || job.state === 'scheduled');
   if (!live) return ['0', '0', '0', '0'];
-  if (job.state !== 'running') return ['1', '0', '0', '0'];
+  if (job.state !== 'running') return WAITS;
   return ['1', '1', String(job.progress.numerator), String(job.progress.denominator)];
 }
 
+/** Makes an answer from what was found: a job, a schedule, or neither. */
+type Make = (job: JobView | null, schedule: boolean) => Buffer;
+
 /** Answers when all that this connection said before has been carried out. */
-function ask(
-  { deps, answers }: Requester,
-  by: JobReference | null,
-  make: (job: JobView | null) => Buffer,
-): void {
+function ask({ deps, answers }: Requester, by: JobReference | null, make: Make): void {
   answers.inTurn((answer) => {
-    if (by === null) answer(make(null));
+    if (by === null) answer(make(null, false));
     else void look(deps, by, make, answer);
   });
 }
 
-async function look(
-  deps: Deps,
-  by: JobReference,
-  make: (job: JobView | null) => Buffer,
-  answer: Answer,
-): Promise<void> {
+async function look(deps: Deps, by: JobReference, make: Make, answer: Answer): Promise<void> {
   const wait = within(deps.clock, deps.limits.readWaitMs);
   try {
     const read = { consistency: 'linearizable', minRevision: 0, signal: wait.signal } as const;
-    answer(make(await deps.api.findJob(NAMESPACE, by, read)));
+    const job = await deps.api.findJob(NAMESPACE, by, read);
+    if (job !== null || !('seq' in by)) answer(make(job, false));
+    else {
+      // This node's state is fresh enough from here on.
+      const schedule = await deps.api.findSchedule(NAMESPACE, by.seq, { ...read, consistency: 'eventual' });
+      answer(make(null, schedule !== null));
+    }
   } catch (error) {
     const told = wireError(error);
     deps.metrics?.gearmanError(told.code);

@@ -1,8 +1,17 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery } from '../core/interface.js';
+import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import { limitReached } from '../core/limits.js';
-import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
+import type {
+  JobSpec,
+  JobState,
+  JobView,
+  Outcome,
+  QueueView,
+  ScheduleSpec,
+  ScheduleView,
+  Settings,
+} from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
@@ -24,6 +33,7 @@ import type {
   OpenSession,
   OutcomeResult,
   ReadOptions,
+  ScheduleResult,
   SessionPort,
   SubmitOptions,
   SubmitResult,
@@ -35,6 +45,7 @@ import { LeaderCalls } from './leader-calls.js';
 import { extendLeases, reportProgress, sendData, settleOne } from './lease-calls.js';
 import type { NodeOptions } from './options.js';
 import type { Polls } from './polls.js';
+import { createSchedule } from './schedule-calls.js';
 import { attachSession, openSession } from './session-calls.js';
 
 const LIST_BUDGET = 20_000;
@@ -114,12 +125,7 @@ export abstract class NodeCalls implements NodeApi {
     specs: readonly JobSpec[],
     options: SubmitOptions,
   ): Promise<SubmitResult[]> {
-    const { booted, engine } = this.open();
-    if (engine.diskLow) {
-      const { diskReserveBytes } = this.options;
-      const message = 'the disk of this node or of the leader is nearly full';
-      throw limitReached('diskReserveBytes', diskReserveBytes, message, 5_000);
-    }
+    const { booted, engine } = this.withRoom();
     return submit(callParts(booted, engine), namespace, specs, options);
   }
 
@@ -321,6 +327,51 @@ export abstract class NodeCalls implements NodeApi {
     return booted.core.settings;
   }
 
+  async createSchedule(namespace: string, spec: ScheduleSpec, call: CallOptions): Promise<ScheduleResult> {
+    const { booted, engine } = this.withRoom();
+    return createSchedule(engine.origin, booted.core, namespace, spec, call);
+  }
+
+  async getSchedule(namespace: string, id: string, read: ReadOptions): Promise<ScheduleView> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    const schedule = booted.core.findSchedule(namespace, id);
+    if (schedule === null) throw new GearmeshError('NOT_FOUND', { message: `there is no schedule ${id}` });
+    return schedule;
+  }
+
+  async findSchedule(namespace: string, seq: number, read: ReadOptions): Promise<ScheduleView | null> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    const schedule = booted.core.schedule(seq);
+    return schedule?.namespace === namespace ? schedule : null;
+  }
+
+  async listSchedules(query: ScheduleQuery, read: ReadOptions): Promise<SchedulePage> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.listSchedules({ ...query, budget: Math.min(query.budget, LIST_BUDGET) });
+  }
+
+  async deleteSchedule(namespace: string, id: string, call: CallOptions): Promise<ChangeResult> {
+    return change(
+      this.open().engine.origin,
+      128 + namespace.length * 3,
+      (builder) => builder.scheduleDelete(namespace, id),
+      call,
+    );
+  }
+
+  /** For what adds to the state: refused while the disk is nearly full. */
+  private withRoom(): Running {
+    const running = this.open();
+    if (!running.engine.diskLow) return running;
+    const { diskReserveBytes } = this.options;
+    const message = 'the disk of this node or of the leader is nearly full';
+    throw limitReached('diskReserveBytes', diskReserveBytes, message, 5_000);
+  }
+
+  /** The connected voter whose log is the newest; one that stops itself only where all others do. */
   protected bestSuccessor(): string | null {
     return this.#leaderCalls.bestSuccessor();
   }

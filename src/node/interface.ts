@@ -1,5 +1,5 @@
 import type { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery } from '../core/interface.js';
+import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import type {
   Disposition,
   FunctionSpec,
@@ -10,6 +10,8 @@ import type {
   NodeView,
   Outcome,
   QueueView,
+  ScheduleSpec,
+  ScheduleView,
   Settings,
 } from '../core/types.js';
 
@@ -96,6 +98,14 @@ export interface NodeApi {
   changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult>;
   /** `settings` as new as the reader wants. */
   readSettings(read: ReadOptions): Promise<Settings>;
+
+  /** The spec's id makes saying it again safe. */
+  createSchedule(namespace: string, spec: ScheduleSpec, call: CallOptions): Promise<ScheduleResult>;
+  getSchedule(namespace: string, id: string, read: ReadOptions): Promise<ScheduleView>;
+  /** Null: no schedule has this number. */
+  findSchedule(namespace: string, seq: number, read: ReadOptions): Promise<ScheduleView | null>;
+  listSchedules(query: ScheduleQuery, read: ReadOptions): Promise<SchedulePage>;
+  deleteSchedule(namespace: string, id: string, call: CallOptions): Promise<ChangeResult>;
 }
 
 export interface CallOptions {
@@ -139,6 +149,14 @@ export interface ExtendResult {
 export interface LeadershipResult {
   readonly leader: string;
   readonly term: number;
+  readonly revision: number;
+}
+
+export interface ScheduleResult {
+  /** The schedule's own id: another one than asked for when coalesced. */
+  readonly id: string;
+  readonly seq: number;
+  readonly disposition: Disposition;
   readonly revision: number;
 }
 

@@ -26,7 +26,7 @@ export interface CallParts {
 const atMost = (text: string): number => text.length * 3;
 
 /** Upper bound of a submission's encoded size. */
-function specBytes(namespace: string, spec: JobSpec, length = atMost): number {
+export function specBytes(namespace: string, spec: JobSpec, length = atMost): number {
   let bytes =
     SPEC_HEAD_BYTES +
     length(namespace) +

@@ -191,6 +191,15 @@ const jobs: readonly Pulled[] = [
     (s) => s.counts.dedupeEntries,
   ),
   ofState('gearmesh_payload_bytes', 'Payloads and results held in memory.', (s) => s.counts.payloadBytes),
+  ofState('gearmesh_schedules', 'Schedules in the cluster.', (s) => s.counts.schedules),
+  {
+    name: 'gearmesh_schedule_firings_total',
+    type: 'counter',
+    help: 'Minutes for which a schedule submitted: a job was created, one with the same unique key was joined (coalesced), or a limit refused it (skipped).',
+    labels: ['outcome'],
+    read: ({ state }) =>
+      Object.entries(state?.counts.firings ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value })),
+  },
 ];
 
 const raft: readonly Pulled[] = [

@@ -33,6 +33,9 @@ export interface StateReading {
     readonly functions: number;
     readonly dedupeEntries: number;
     readonly payloadBytes: number;
+    readonly schedules: number;
+    /** Since the cluster formed. */
+    readonly firings: { readonly created: number; readonly coalesced: number; readonly skipped: number };
   };
   /** Worker sessions whose connection is at this node, and the jobs that they would still take. */
   readonly here: { readonly sessions: number; readonly credits: number };

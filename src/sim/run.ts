@@ -1,8 +1,8 @@
 import { SimCluster, type SimClusterOptions, type SimNode } from './cluster.js';
-import { History, SimClient, SimWorker } from './workload.js';
+import { judgeSchedules, madeBySchedule, ScheduleHistory, SimScheduler } from './schedules.js';
+import { History, NAMESPACE, SimClient, SimWorker } from './workload.js';
 import { World } from './world.js';
 
-const NAMESPACE = 'default';
 /** Everything accepted must have ended so long after the last fault, virtual milliseconds. */
 const LIVENESS_MS = 180_000;
 const LOOK_MS = 250;
@@ -27,6 +27,8 @@ export interface RunReport {
   readonly acknowledged: number;
   readonly completed: number;
   readonly unknown: number;
+  /** Jobs that schedules made. */
+  readonly firings: number;
   readonly crashes: number;
   readonly leaderChanges: number;
   readonly framesLost: number;
@@ -66,7 +68,9 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     { length: options.workers ?? 4 },
     (_, i) => new SimWorker(cluster, history, `w${i}`),
   );
-  for (const one of [...clients, ...workers]) {
+  const schedules = new ScheduleHistory();
+  const scheduler = new SimScheduler(cluster, schedules);
+  for (const one of [...clients, ...workers, scheduler]) {
     void one.run().catch((error: unknown) => violations.push(`the workload broke: ${String(error)}`));
   }
   options.plan?.(cluster);
@@ -83,7 +87,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     cluster.network.lost > 0;
   await world.run(world.now + LONGEST_MS, enough);
   chaos.stop();
-  for (const client of clients) client.stopped = true;
+  for (const client of [...clients, scheduler]) client.stopped = true;
 
   const deadline = world.now + LIVENESS_MS;
   let open = 'nothing was looked at';
@@ -95,7 +99,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   } while (open !== '' && world.now < deadline);
   if (open !== '') violations.push(`not everything accepted came to an end: ${open}`);
   for (const worker of workers) worker.stopped = true;
-  judge(cluster, history, violations);
+  judge(cluster, history, schedules, violations);
   for (const node of cluster.nodes) {
     if (node.fatal !== null) violations.push(`${node.name} stopped by itself: ${node.fatal.message}`);
   }
@@ -105,6 +109,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
     acknowledged: history.acknowledged.size,
     completed: history.completed.size,
     unknown: history.unknown,
+    firings: Math.max(...cluster.nodes.map(({ node }) => node?.parts?.core.counts().firings.created ?? 0)),
     crashes: chaos.crashes,
     leaderChanges: chaos.leaderChanges,
     framesLost: cluster.network.lost,
@@ -226,7 +231,12 @@ function sameIndex(cluster: SimCluster): boolean {
   return indexes.every((index) => index === indexes[0]);
 }
 
-function judge(cluster: SimCluster, history: History, violations: string[]): void {
+function judge(
+  cluster: SimCluster,
+  history: History,
+  schedules: ScheduleHistory,
+  violations: string[],
+): void {
   const outcomes = new Map<string, string>();
   const hashes = new Set<string>();
   for (const node of cluster.nodes) {
@@ -269,9 +279,11 @@ function judge(cluster: SimCluster, history: History, violations: string[]): voi
       after: 0,
       budget: 10_000_000,
     });
-    for (const job of seen.jobs) {
-      if (!history.tried.has(job.id)) violations.push(`${node.name} has ${job.id}, which nobody submitted`);
+    const others = seen.jobs.filter((job) => !history.tried.has(job.id));
+    for (const job of others.filter((one) => !madeBySchedule(schedules, one))) {
+      violations.push(`${node.name} has ${job.id}, which nobody submitted`);
     }
+    judgeSchedules(node.name, core, schedules, others, violations);
   }
   violations.push(...history.broken);
   for (const watch of history.watches) {

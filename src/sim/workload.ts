@@ -3,10 +3,10 @@ import type { FunctionSpec, JobSpec } from '../core/types.js';
 import type { Assignment, JobWatcher, OutcomeBySession, SessionPort, WorkerSession } from '../node/index.js';
 import type { SimCluster, SimNode } from './cluster.js';
 import type { SeededRandom } from './random.js';
-import type { World } from './world.js';
+import { EPOCH_WALL_MS, type World } from './world.js';
 
-const NAMESPACE = 'default';
-const FUNCTIONS = ['resize', 'mail', 'index'];
+export const NAMESPACE = 'default';
+export const FUNCTIONS = ['resize', 'mail', 'index'];
 const CALL_MS = 5_000;
 
 /** What clients and workers saw: the checker's evidence. */
@@ -29,7 +29,7 @@ export class History {
 }
 
 /** Fails after `ms`, as a client's deadline does. */
-function within<T>(world: World, ms: number, work: Promise<T>): Promise<T> {
+export function within<T>(world: World, ms: number, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = world.after(ms, () => reject(new Error('deadline')));
     work.then(resolve, reject).finally(() => timer.cancel());
@@ -149,26 +149,31 @@ export class SimClient {
 
   #spec(): JobSpec {
     const random = this.#random;
-    const wall = 1_767_225_600_000 + Math.floor(this.#cluster.world.now);
-    return {
-      id: this.#ulids.next(wall),
-      function: random.pick(FUNCTIONS),
-      payload: random.bytes(random.below(200)),
-      contentType: 'application/octet-stream',
-      metadata: [],
-      priority: random.below(3) as 0 | 1 | 2,
-      runAtWall: 0,
-      delayMs: random.chance(100) ? random.below(3_000) : 0,
-      uniqueKey: '',
-      retry: null,
-      runTimeoutMs: random.chance(50) ? 5_000 : 0,
-      startDeadlineWall: 0,
-      retentionMs: -1,
-      traceparent: '',
-      foreground: false,
-      seed: random.u32(),
-    };
+    const id = this.#ulids.next(EPOCH_WALL_MS + Math.floor(this.#cluster.world.now));
+    return jobSpec(random, id, random.pick(FUNCTIONS), 3_000);
   }
+}
+
+/** A job with a payload by chance, and now and then a delay below `delayMs`. */
+export function jobSpec(random: SeededRandom, id: string, fn: string, delayMs: number): JobSpec {
+  return {
+    id,
+    function: fn,
+    payload: random.bytes(random.below(200)),
+    contentType: 'application/octet-stream',
+    metadata: [],
+    priority: random.below(3) as 0 | 1 | 2,
+    runAtWall: 0,
+    delayMs: delayMs > 0 && random.chance(100) ? random.below(delayMs) : 0,
+    uniqueKey: '',
+    retry: null,
+    runTimeoutMs: random.chance(50) ? 5_000 : 0,
+    startDeadlineWall: 0,
+    retentionMs: -1,
+    traceparent: '',
+    foreground: false,
+    seed: random.u32(),
+  };
 }
 
 export class SimWorker {

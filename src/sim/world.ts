@@ -10,8 +10,8 @@ interface Event {
   cancelled: boolean;
 }
 
-/** Start of the simulated wall clock: 2026-01-01 UTC. */
-const EPOCH_WALL_MS = 1_767_225_600_000;
+/** Start of the simulated wall clock: 2026-01-01 UTC, less 7 s, so that a minute begins while a run is in full swing. */
+export const EPOCH_WALL_MS = 1_767_225_593_000;
 
 /**
  * Virtual time for a whole cluster in one process: events in order of (time, order of asking). What an event's promises

@@ -74,6 +74,11 @@ const cancelledJob = async (): Promise<string> => {
   await client.cancel(id);
   return id;
 };
+/** On Mondays at six. */
+const schedule = async (): Promise<string> => {
+  const calendar = { minute: 0, hour: 6, dayOfWeek: 0 };
+  return (await client.schedules.create(calendar, 'report', 'the report')).scheduleId;
+};
 /** Node n3 comes back with an empty disk. */
 const wipe = async (): Promise<undefined> => {
   const node = cluster.node('n3');
@@ -126,6 +131,10 @@ const OF_COMMANDS: Readonly<Record<string, Expected>> = {
   'gearmesh queues resume reverse': {},
   'gearmesh queues purge reverse': { stdout: /1/ },
   'gearmesh queues purge reverse --state failed': { stdout: /0/ },
+  'gearmesh schedules list': { before: schedule, stdout: /report +0 6 \* \* 0 / },
+  'gearmesh schedules list --all-namespaces --json': { stdout: /^\{"schedules":\[\{.*"more":false\}$/ },
+  [`gearmesh schedules get ${SHOWN_ID}`]: { before: schedule, stdout: /payload +the report/ },
+  [`gearmesh schedules delete ${SHOWN_ID}`]: { before: schedule, stdout: ULID },
   'gearmesh cluster status': { stdout: /leader n\d/ },
   'gearmesh cluster transfer n2': { stdout: /n2/ },
   'gearmesh cluster status --endpoint 127.0.0.1:7740 --eventual --json': { stdout: /^\{"cluster":"test"/ },

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Client } from '../../src/client/index.js';
 import { CliProcess, gearmesh } from '../support/cli.js';
 import { freePorts, until } from '../support/real-cluster.js';
 
@@ -175,6 +176,27 @@ describe('gearmesh jobs, queues and cluster', () => {
     await until(WAIT_MS, async () => JSON.stringify(await find()).includes('"normal":0'));
     expect(await find()).toMatchObject({ paused: false });
     expect((await gearmesh(['queues', 'list', ...at])).stdout).toContain('queued');
+  });
+
+  it('shows schedules and ends them', async () => {
+    const client = new Client({ endpoints: line.nodes.map((node) => node.grpc) });
+    const calendar = { minute: 30, hour: 6, dayOfWeek: 0 };
+    const { scheduleId: id } = await client.schedules.create(calendar, 'report', 'the report', {
+      uniqueKey: 'weekly',
+    });
+    await client.close();
+    const shown = await gearmesh(['schedules', 'list', ...at]);
+    expect(shown.stdout).toMatch(new RegExp(`^${id} +report +30 6 \\* \\* 0 +20.*T06:30:00.000Z `, 'm'));
+    const { schedules, more } = JSON.parse((await gearmesh(['schedules', 'list', '--json', ...at])).stdout);
+    expect(more).toBe(false);
+    expect(schedules).toMatchObject([{ id, unique_key: 'weekly', fired: 0, last_at: null }]);
+    const one = await gearmesh(['schedules', 'get', id, '--json', ...at]);
+    expect(JSON.parse(one.stdout)).toEqual({ ...schedules[0], payload: 'the report' });
+    expect((await gearmesh(['schedules', 'get', id, ...at])).stdout).toMatch(/^payload +the report$/m);
+    expect((await gearmesh(['schedules', 'delete', id, ...at])).stdout).toBe(`${id}\n`);
+    const gone = await gearmesh(['schedules', 'get', id, ...at]);
+    expect(gone).toMatchObject({ code: 3, stdout: '' });
+    expect((await gearmesh(['schedules', 'delete', id, ...at])).code).toBe(3);
   });
 
   it('shows the cluster and hands leadership over', async () => {

@@ -44,6 +44,7 @@ describe('/metrics of a live node', () => {
     );
     await Promise.all(runs.map((run) => run.result));
     await client.submit('idle', '');
+    await client.schedules.create({ dayOfMonth: 29, month: 2 }, 'leap');
     const labels = { namespace: 'default', function: 'count' };
     for (const { name } of cluster.nodes) {
       await until(
@@ -66,6 +67,10 @@ describe('/metrics of a live node', () => {
       expect(now.value('gearmesh_info', { node: name, cluster: 'test' })).toBe(1);
       expect(now.value('gearmesh_phase', { phase: 'ready' })).toBe(1);
       expect(now.value('gearmesh_limit', { limit: 'limits.jobs-max' })).toBeGreaterThan(0);
+      expect(now.value('gearmesh_schedules')).toBe(1);
+      expect(now.value('gearmesh_schedule_firings_total', { outcome: 'skipped' })).toBe(0);
+      expect(now.value('gearmesh_limit', { limit: 'limits.schedules-max' })).toBe(10_000);
+      expect(now.value('gearmesh_limit_used', { limit: 'limits.schedules-max' })).toBe(1);
     }
     const after = await scrape('n2');
     // The worker sits at n2: it saw each of the jobs start and end.

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { UlidSource } from '../../src/base/ulid.js';
 import type { JobSpec } from '../../src/core/types.js';
 import { SimCluster, type SimNode } from '../../src/sim/cluster.js';
-import { World } from '../../src/sim/world.js';
+import { EPOCH_WALL_MS, World } from '../../src/sim/world.js';
 
 /**
  * Goal: a leader whose clock is set wrong hands over within seconds, and no delayed job starts early for it
  * (docs/guarantees.md, "What all of this rests on"). Virtual time is the majority's clock, give or take 50 ms.
  */
-const START_WALL_MS = 1_767_225_600_000;
+const START_WALL_MS = EPOCH_WALL_MS;
 const OWN_ERROR_MS = 200;
 const EARLY_MS = 2_000;
 const DELAYS_MS = [4_000, 8_000, 15_000, 30_000, 58_000, 61_000, 90_000];

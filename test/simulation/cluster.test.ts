@@ -32,6 +32,7 @@ describe('a cluster under faults', () => {
     const report = await runSeed({ seed });
     expect(report.violations).toEqual([]);
     installs += report.installs;
+    expect(report.firings, 'jobs of schedules').toBeGreaterThan(0);
     expect(report.acknowledged, 'acknowledged jobs').toBeGreaterThanOrEqual(1_000);
     expect(report.crashes, 'crashes').toBeGreaterThanOrEqual(3);
     expect(report.leaderChanges, 'leader changes').toBeGreaterThanOrEqual(2);

@@ -22,6 +22,8 @@ export function argsOf(came: Came, count: number): string[] {
 /** One connection that speaks Gearman's protocol byte by byte, as the test says. */
 export class RawGearman {
   readonly socket: Socket;
+  /** How long an answer may take, milliseconds. */
+  waitMs = WAIT_MS;
   #buffer = Buffer.alloc(0);
   #wake: (() => void)[] = [];
   #ended = false;
@@ -54,13 +56,13 @@ export class RawGearman {
   }
 
   async #until<T>(look: () => T | undefined): Promise<T> {
-    const end = Date.now() + WAIT_MS;
+    const end = Date.now() + this.waitMs;
     for (;;) {
       const found = look();
       if (found !== undefined) return found;
       const left = end - Date.now();
       if (this.#ended || left <= 0) {
-        const why = this.#ended ? 'the connection ended' : `nothing came for ${WAIT_MS} ms`;
+        const why = this.#ended ? 'the connection ended' : `nothing came for ${this.waitMs} ms`;
         throw new Error(`${why}; unread: ${JSON.stringify(this.#buffer.toString('latin1'))}`);
       }
       await new Promise<void>((resolve) => {

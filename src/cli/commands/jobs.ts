@@ -4,7 +4,7 @@ import { type AskFlags, asks, withClient } from '../ask.js';
 import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { say, sayJson, table, tell } from '../context.js';
+import { fieldsText, say, sayJson, table, tell } from '../context.js';
 import { jobJson } from '../json-shapes.js';
 import { someOf, time, wholeNumber } from '../values.js';
 
@@ -96,19 +96,9 @@ function getCommand(context: CliContext): CliCommand {
         const job = await client.get(id, { view: 'full', signal: context.signal });
         if (flags.result) context.stdout.write(job.result);
         else if (flags.json) sayJson(context, jobJson(job, true));
-        else say(context, jobText(job));
+        else say(context, fieldsText(jobJson(job, true)));
       }),
     );
-}
-
-function jobText(job: JobInfo): string {
-  const fields = Object.entries(jobJson(job, true)).filter(([, value]) => value !== null && value !== '');
-  const width = Math.max(...fields.map(([key]) => key.length));
-  return fields
-    .map(
-      ([key, value]) => `${key.padEnd(width)}  ${typeof value === 'object' ? JSON.stringify(value) : value}`,
-    )
-    .join('\n');
 }
 
 interface CancelFlags extends AskFlags {

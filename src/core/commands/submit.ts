@@ -22,7 +22,7 @@ import {
   U_SEED,
 } from '../jobs/fields.js';
 import { count, endWaiting, extrasFor, queue, schedule } from '../jobs/lifecycle.js';
-import type { State } from '../state.js';
+import type { JobId, State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
 import type { Disposition, Refusal, Settings } from '../types.js';
 import { SubmittedSpec } from './spec.js';
@@ -117,14 +117,30 @@ export function check(
   job: SubmittedSpec,
   into: Verdict,
 ): void {
+  const refusal = refusedId(state, job);
+  if (refusal === null) checkRoom(state, namespace, name, fn, job, into);
+  else say(into, 'created', 0, refusal);
+}
+
+/** Whether a new id may be taken: its time tells that it was not seen and forgotten. Null: it may. */
+export function refusedId(state: State, id: JobId): Refusal | null {
+  const time = Dedupe.time(id.a, id.b);
+  if (time > state.wall + FUTURE_MS) return 'ID_IN_FUTURE';
+  return time < state.dedupe.horizon(state.wall, state.settings) ? 'ID_TOO_OLD' : null;
+}
+
+/** Sets the limit that refuses a new job, or the job that it joins. */
+export function checkRoom(
+  state: State,
+  namespace: string,
+  name: string,
+  fn: FunctionState | null,
+  job: SubmittedSpec,
+  into: Verdict,
+): void {
   const { settings } = state;
   say(into, 'created', 0, null);
-  const time = Dedupe.time(job.a, job.b);
-  if (time > state.wall + FUTURE_MS) {
-    into.refusal = 'ID_IN_FUTURE';
-  } else if (time < state.dedupe.horizon(state.wall, settings)) {
-    into.refusal = 'ID_TOO_OLD';
-  } else if (job.payloadBytes > settings.payloadBytesMax) {
+  if (job.payloadBytes > settings.payloadBytesMax) {
     full(into, 'payloadBytesMax');
   } else if (!state.dedupe.makeRoom(state.wall, settings, 1)) {
     full(into, 'dedupeEntriesMax');

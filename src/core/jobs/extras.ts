@@ -40,15 +40,7 @@ export function copyExtras(extras: Extras): Extras {
 
 export function writeExtras(writer: ByteWriter, extras: Extras): void {
   writer.string(extras.uniqueKey);
-  const { retry } = extras;
-  writer.u8(retry === null ? 0 : 1);
-  if (retry !== null) {
-    writer.f64(retry.maxAttempts);
-    writer.f64(retry.initialBackoffMs);
-    writer.f64(retry.maxBackoffMs);
-    writer.f64(retry.multiplierPermille);
-    writer.f64(retry.jitterPermille);
-  }
+  writeRetry(writer, extras.retry);
   writer.f64(extras.startDeadlineWall);
   writeError(writer, extras.error);
   writer.u32(extras.history.length);
@@ -69,16 +61,7 @@ export function writeExtras(writer: ByteWriter, extras: Extras): void {
 
 export function readExtras(reader: ByteReader): Extras {
   const uniqueKey = reader.string();
-  const retry =
-    reader.u8() === 0
-      ? null
-      : {
-          maxAttempts: reader.f64(),
-          initialBackoffMs: reader.f64(),
-          maxBackoffMs: reader.f64(),
-          multiplierPermille: reader.f64(),
-          jitterPermille: reader.f64(),
-        };
+  const retry = readRetry(reader);
   const startDeadlineWall = reader.f64();
   const error = readError(reader);
   const history: Attempt[] = [];
@@ -103,6 +86,27 @@ export function readExtras(reader: ByteReader): Extras {
     numerator: reader.f64(),
     denominator: reader.f64(),
     message: reader.string(),
+  };
+}
+
+export function writeRetry(writer: ByteWriter, retry: RetryPolicy | null): void {
+  writer.u8(retry === null ? 0 : 1);
+  if (retry === null) return;
+  writer.f64(retry.maxAttempts);
+  writer.f64(retry.initialBackoffMs);
+  writer.f64(retry.maxBackoffMs);
+  writer.f64(retry.multiplierPermille);
+  writer.f64(retry.jitterPermille);
+}
+
+export function readRetry(reader: ByteReader): RetryPolicy | null {
+  if (reader.u8() === 0) return null;
+  return {
+    maxAttempts: reader.f64(),
+    initialBackoffMs: reader.f64(),
+    maxBackoffMs: reader.f64(),
+    multiplierPermille: reader.f64(),
+    jitterPermille: reader.f64(),
   };
 }
 

@@ -19,6 +19,7 @@ import {
 import { recountRunning } from '../jobs/leases.js';
 import { endedList, functionOf, priorityOf, setTimer, stateOf } from '../jobs/lifecycle.js';
 import { joinClass, raise, updateAvailability } from '../matching/match.js';
+import { setScheduleTimer } from '../schedules/fire.js';
 import type { Session } from '../sessions.js';
 import type { State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
@@ -27,6 +28,7 @@ import type { PriorityRank } from '../types.js';
 /** Makes everything that derives from the records: indexes, lists, timers, counts, classes. */
 export function rebuild(state: State): void {
   for (const session of state.sessions.all()) joinSession(state, session);
+  for (const schedule of state.schedules.all()) setScheduleTimer(state, schedule);
   const waiting: number[] = [];
   const waitingOrder: number[] = [];
   const running: number[] = [];

@@ -52,8 +52,15 @@ class StateRestorer implements Restorer {
       case 'ended':
         this.#tombs.set(key, Uint8Array.from(bytes));
         return;
+      case 'schedule-payload': {
+        const reader = new ByteReader(bytes);
+        const version = reader.f64();
+        this.#state.schedules.restorePayload(number, reader, version);
+        return;
+      }
       case 'functions':
       case 'labels':
+      case 'schedules':
       case 'sessions': {
         if (rest.length > 0) throw new MalformedBytesError(`page key ${key}`);
         const pages = this.#numbered.get(kind) ?? [];
@@ -89,6 +96,8 @@ class StateRestorer implements Restorer {
     this.#each('functions', (number, reader, version) => state.functions.restore(number, reader, version));
     this.#each('labels', (number, reader, version) => state.labels.restore(number, reader, version));
     this.#each('sessions', (number, reader, version) => state.sessions.restore(number, reader, version));
+    this.#each('schedules', (number, reader, version) => state.schedules.restore(number, reader, version));
+    state.schedules.restored();
     if (this.#blobs.length !== this.#missing) throw new MalformedBytesError('blobs are missing');
     for (const { seq, column, handle } of this.#blobs) {
       const page = state.jobs.page(seq);

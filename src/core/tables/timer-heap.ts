@@ -1,8 +1,9 @@
 import { invariant } from '../../base/invariant.js';
 
 /**
- * Timers in (due, key) order. A key is a job's seq, or minus a session's id. `add` gives a handle by which the
- * timer is taken out again, so nothing stale stays behind. Node-local: what it holds derives from the records.
+ * Timers in (due, key) order. A key is a job's seq, or negative: a session's (elapsed) or a schedule's (wall). `add`
+ * gives a handle by which the timer is taken out again, so nothing stale stays behind. Node-local: what it holds
+ * derives from the records.
  */
 export class TimerHeap {
   /** By handle. */

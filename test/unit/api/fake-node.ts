@@ -1,5 +1,13 @@
+import { parseCalendar } from '../../../src/base/calendar.js';
 import { GearmeshError } from '../../../src/core/errors.js';
-import { DEFAULT_SETTINGS, type JobSpec, type JobView, type QueueView } from '../../../src/core/types.js';
+import {
+  DEFAULT_SETTINGS,
+  type JobSpec,
+  type JobView,
+  type QueueView,
+  type ScheduleSpec,
+  type ScheduleView,
+} from '../../../src/core/types.js';
 import type {
   Assignment,
   ClusterView,
@@ -7,6 +15,7 @@ import type {
   NodeApi,
   OutcomeBySession,
   OutcomeResult,
+  ScheduleResult,
   SessionPort,
   SubmitResult,
   WorkerSession,
@@ -56,6 +65,36 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     resultContentType: '',
     error: null,
     dataCount: 0,
+    revision: 100,
+    ...over,
+  };
+}
+
+/** 6:30 on the first of each month. */
+export function scheduleView(over: Partial<ScheduleView> = {}): ScheduleView {
+  const fields = { minute: '30', hour: '6', dayOfMonth: '1', month: '*', dayOfWeek: '' };
+  return {
+    seq: 43,
+    id: JOB_ID,
+    namespace: 'default',
+    calendar: parseCalendar(fields, () => {})!,
+    function: 'resize',
+    priority: 2,
+    payload: Buffer.from('payload'),
+    contentType: 'text/plain',
+    metadata: [['k', 'v']],
+    traceparent: '',
+    uniqueKey: 'u',
+    retry: null,
+    runTimeoutMs: 1_500,
+    retentionMs: -1,
+    createdWall: 1_700_000_000_123,
+    nextWall: 1_701_412_200_000,
+    lastWall: 0,
+    fired: 3,
+    coalesced: 2,
+    skipped: 1,
+    skippedBy: 'jobsPerFunctionMax',
     revision: 100,
     ...over,
   };
@@ -352,5 +391,35 @@ export class FakeNode implements NodeApi {
   async readSettings(read: { consistency: string; minRevision: number }) {
     this.note('readSettings', read.consistency, read.minRevision);
     return this.settingsNow;
+  }
+  scheduleAnswer: (spec: ScheduleSpec) => Promise<ScheduleResult> = async (spec) => ({
+    id: spec.job.id,
+    seq: 43,
+    disposition: 'created',
+    revision: 108,
+  });
+  readonly scheduled: ScheduleSpec[] = [];
+  createSchedule(namespace: string, spec: ScheduleSpec) {
+    this.scheduled.push(spec);
+    this.note('createSchedule', namespace, spec.job.function);
+    return this.scheduleAnswer(spec);
+  }
+  schedules = [scheduleView()];
+  nextSchedule = 0;
+  async getSchedule(namespace: string, id: string, read: { consistency: string; minRevision: number }) {
+    this.note('getSchedule', namespace, id, read.consistency, read.minRevision);
+    return scheduleView({ id });
+  }
+  async findSchedule(namespace: string, seq: number) {
+    this.note('findSchedule', namespace, seq);
+    return this.schedules.find((schedule) => schedule.seq === seq) ?? null;
+  }
+  async listSchedules(query: Parameters<NodeApi['listSchedules']>[0]) {
+    this.note('listSchedules', query);
+    return { schedules: this.schedules, next: this.nextSchedule };
+  }
+  async deleteSchedule(namespace: string, id: string) {
+    this.note('deleteSchedule', namespace, id);
+    return { revision: 109, value: 1 };
   }
 }

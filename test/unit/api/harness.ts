@@ -8,6 +8,7 @@ import {
 import { ClusterServiceClient } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceClient } from '../../../proto/gen/gearmesh/v1/job.js';
 import { QueueServiceClient } from '../../../proto/gen/gearmesh/v1/queue.js';
+import { ScheduleServiceClient } from '../../../proto/gen/gearmesh/v1/schedule.js';
 import { WorkerServiceClient } from '../../../proto/gen/gearmesh/v1/worker.js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../../proto/gen/google/rpc/error_details.js';
 import { Status } from '../../../proto/gen/google/rpc/status.js';
@@ -39,6 +40,7 @@ export async function startBundle(options: Partial<GrpcServerOptions> = {}) {
     job: make(JobServiceClient),
     worker: make(WorkerServiceClient),
     queue: make(QueueServiceClient),
+    schedule: make(ScheduleServiceClient),
     cluster: make(ClusterServiceClient),
     health: make(HealthClient),
     reflection: make(ServerReflectionClient),

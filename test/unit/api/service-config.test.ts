@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { ClusterServiceService } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceService } from '../../../proto/gen/gearmesh/v1/job.js';
 import { QueueServiceService } from '../../../proto/gen/gearmesh/v1/queue.js';
+import { ScheduleServiceService } from '../../../proto/gen/gearmesh/v1/schedule.js';
 import { WorkerServiceService } from '../../../proto/gen/gearmesh/v1/worker.js';
 
 interface ServiceConfig {
@@ -13,7 +14,13 @@ interface ServiceConfig {
 }
 
 const config = JSON.parse(readFileSync('proto/service_config.json', 'utf8')) as ServiceConfig;
-const SERVICES = [JobServiceService, WorkerServiceService, QueueServiceService, ClusterServiceService];
+const SERVICES = [
+  JobServiceService,
+  WorkerServiceService,
+  QueueServiceService,
+  ScheduleServiceService,
+  ClusterServiceService,
+];
 const known = SERVICES.flatMap((service) => Object.values(service).map(({ path }) => path));
 const retried = config.methodConfig.flatMap(({ name }) =>
   name.map(({ service, method }) => `/${service}/${method}`),
@@ -37,6 +44,8 @@ const NEVER = [
   'TransferLeadership',
   'ReplaceNode',
   'ChangeSettings',
+  'CreateSchedule',
+  'DeleteSchedule',
 ];
 
 test('the published service config retries what is safe to repeat, and nothing else', () => {

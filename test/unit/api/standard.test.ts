@@ -91,6 +91,7 @@ test('reflection lists the services and gives whole files', async () => {
     'gearmesh.v1.ClusterService',
     'gearmesh.v1.JobService',
     'gearmesh.v1.QueueService',
+    'gearmesh.v1.ScheduleService',
     'gearmesh.v1.WorkerService',
     'grpc.channelz.v1.Channelz',
     'grpc.health.v1.Health',

@@ -46,6 +46,9 @@ describe('command lines', () => {
   test.each([
     [['cluster', 'status', ...NOBODY], 4],
     [['queues', 'list', ...NOBODY], 4],
+    [['schedules', 'list', ...NOBODY], 4],
+    [['schedules', 'list', '--limit', '0'], 2],
+    [['schedules', 'get'], 2],
     [['submit', 'f', 'x', ...NOBODY], 4],
     [['submit', 'f', 'x', '--wait', ...NOBODY], 4],
     [['submit'], 2],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../../../src/cli/commands/work.js';
 import { table } from '../../../src/cli/context.js';
-import { clusterJson, contentJson } from '../../../src/cli/json-shapes.js';
+import { clusterJson, contentJson, scheduleJson } from '../../../src/cli/json-shapes.js';
 import { readPayload } from '../../../src/cli/read-payload.js';
 import { metadataEntry, moment, someOf, time, wholeNumber } from '../../../src/cli/values.js';
 import { surroundings } from './context.js';
@@ -133,4 +133,55 @@ test('what a job remembers of a command that failed', () => {
     message: 'ended by SIGKILL',
   });
   expect(failureOf({ ...run, code: 0, outputTooLarge: true }).code).toBe('OUTPUT_TOO_LARGE');
+});
+
+test('what "schedules get --json" prints keeps its form', () => {
+  const schedule = {
+    id: 's',
+    namespace: 'default',
+    calendar: { minute: '30', hour: '6', dayOfMonth: '*', month: '*', dayOfWeek: '0' },
+    function: 'f',
+    priority: 'normal',
+    payload: Buffer.from('p'),
+    payloadSize: 1,
+    contentType: 'text/plain',
+    metadata: { k: 'v' },
+    traceparent: '',
+    uniqueKey: 'u',
+    retry: undefined,
+    runTimeoutMs: undefined,
+    resultRetentionMs: undefined,
+    createdAt: new Date(0),
+    nextAt: new Date(60_000),
+    lastAt: undefined,
+    fired: 1,
+    coalesced: 2,
+    skipped: 3,
+    skippedBy: 'limits.jobs-max',
+    gearmanHandle: 'H:test:1',
+    revision: 'r',
+  } as const;
+  const basic = {
+    id: 's',
+    namespace: 'default',
+    function: 'f',
+    calendar: { minute: '30', hour: '6', day_of_month: '*', month: '*', day_of_week: '0' },
+    priority: 'normal',
+    unique_key: 'u',
+    max_attempts: null,
+    created_at: '1970-01-01T00:00:00.000Z',
+    next_at: '1970-01-01T00:01:00.000Z',
+    last_at: null,
+    fired: 1,
+    coalesced: 2,
+    skipped: 3,
+    skipped_by: 'limits.jobs-max',
+    metadata: { k: 'v' },
+    content_type: 'text/plain',
+    payload_size: 1,
+    gearman_handle: 'H:test:1',
+    revision: 'r',
+  };
+  expect(scheduleJson(schedule, false)).toEqual(basic);
+  expect(scheduleJson(schedule, true)).toEqual({ ...basic, payload: 'p' });
 });

@@ -22,6 +22,7 @@ import {
   type WatchJobRequest,
 } from '../../../proto/gen/gearmesh/v1/job.js';
 import { QueueServiceService } from '../../../proto/gen/gearmesh/v1/queue.js';
+import { ScheduleServiceService } from '../../../proto/gen/gearmesh/v1/schedule.js';
 import {
   type ServeFrame,
   WorkerServiceService,
@@ -137,7 +138,12 @@ export class FakeNode {
       work: ((call: ServerDuplexStream<WorkFrame, ServeFrame>) =>
         this.works.push(new FakeStream(call))) as UntypedHandleCall,
     };
-    for (const service of [JobServiceService, QueueServiceService, WorkerServiceService]) {
+    for (const service of [
+      JobServiceService,
+      QueueServiceService,
+      ScheduleServiceService,
+      WorkerServiceService,
+    ]) {
       const handlers: Record<string, UntypedHandleCall> = {};
       for (const name of Object.keys(service)) handlers[name] = methods[name] ?? this.#plain(name);
       server.addService(service, handlers);

@@ -1,3 +1,4 @@
+import { type CalendarFields, parseCalendar } from '../../../src/base/calendar.js';
 import { ulidFromBytes } from '../../../src/base/ulid.js';
 import {
   type BatchBuilder,
@@ -14,6 +15,7 @@ import {
   type Outcome,
   type PayloadStore,
   type Refusal,
+  type ScheduleSpec,
   type Settings,
 } from '../../../src/core/index.js';
 
@@ -234,6 +236,22 @@ export class Bed {
 
   trySubmit(changes: Partial<JobSpec> = {}, namespace = 'default'): Submitted {
     return this.do((b) => b.submit(namespace, this.spec(changes))).submissions.get(0)!;
+  }
+
+  /** Asks for a schedule; `calendar` as people write it. */
+  trySchedule(
+    calendar: Partial<CalendarFields> = {},
+    changes: Partial<JobSpec> = {},
+    namespace = 'default',
+  ): CommandResult {
+    const fields = { minute: '*', hour: '*', dayOfMonth: '*', month: '*', dayOfWeek: '*', ...calendar };
+    const spec: ScheduleSpec = { job: this.spec(changes), calendar: parseCalendar(fields, () => {})! };
+    return this.do((b) => b.scheduleCreate(namespace, spec)).results.get(0)!;
+  }
+
+  /** The schedule's seq. */
+  schedule(calendar: Partial<CalendarFields> = {}, changes: Partial<JobSpec> = {}): number {
+    return this.trySchedule(calendar, changes).seq;
   }
 
   open(

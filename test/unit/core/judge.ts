@@ -9,6 +9,7 @@ export class Judge {
   /** Jobs that were accepted and whose end was not told yet. */
   readonly #open = new Set<number>();
   readonly #ends = new Map<number, string>();
+  readonly #ids = new Set<string>();
   #lastToken = 0;
 
   constructor(core: Core) {
@@ -36,11 +37,20 @@ export class Judge {
     expect(live).toBeLessThanOrEqual(settings.jobsMax);
     expect(this.#core.counts().sessions).toBeLessThanOrEqual(settings.sessionsMax);
     expect(this.#core.counts().functions).toBeLessThanOrEqual(settings.functionsMax);
+    expect(this.#core.counts().schedules).toBeLessThanOrEqual(settings.schedulesMax);
   }
 
   #note(line: string): void {
     const accepted = /^job (\d+) accepted$/.exec(line);
-    if (accepted !== null) this.#open.add(Number(accepted[1]));
+    if (accepted !== null) {
+      this.#open.add(Number(accepted[1]));
+      // Also what schedules make: the id says for which minute of which schedule.
+      const id = this.#core.job(Number(accepted[1]))?.id;
+      if (id !== undefined) {
+        expect(this.#ids.has(id), `${id} was accepted once`).toBe(false);
+        this.#ids.add(id);
+      }
+    }
     const ended = /^job (\d+) ended$/.exec(line);
     if (ended !== null) {
       expect(this.#open.delete(Number(ended[1])), `${line}: it was live`).toBe(true);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parseCalendar } from '../../../src/base/calendar.js';
 import {
   createCore,
   encodeEntry,
@@ -34,6 +35,7 @@ const SETTINGS = {
   jobsPerFunctionMax: 40,
   sessionsMax: 8,
   functionsMax: 6,
+  schedulesMax: 5,
 };
 
 /** More lives: `CORE_RUNS=1000`; the same ones again: `CORE_SEED=…` as printed by a failure. */
@@ -52,7 +54,7 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.nat(39),
+  kind: fc.nat(42),
   a: fc.nat(1000),
   b: fc.nat(1000),
   c: fc.nat(1000),
@@ -69,6 +71,7 @@ class Life {
   behind: { index: number; entry: Uint8Array; lines: readonly string[] }[] = [];
   restores = 0;
   readonly ids: string[] = [];
+  readonly scheduleIds: string[] = [];
   readonly outcomes: { session: number; outcome: Outcome }[] = [];
   readonly incarnations: number[] = [];
   nonce = 100;
@@ -319,6 +322,29 @@ class Life {
         bed.wall += s.b % 120;
         bed.apply([]);
         return;
+      case 39:
+      case 40: {
+        const fields = { minute: '*', hour: '*', dayOfMonth: '*', month: '*', dayOfWeek: '*' };
+        if (s.a % 3 === 0) fields.minute = String(s.b % 60);
+        const calendar = parseCalendar(fields, () => {})!;
+        const job = bed.spec(this.#spec(s));
+        this.scheduleIds.push(job.id);
+        bed.do((b) => b.scheduleCreate(s.b % 7 === 0 ? 'other' : 'default', { job, calendar }));
+        if (s.c % 4 === 0) {
+          const id = this.scheduleIds[s.a % this.scheduleIds.length]!;
+          bed.do((b) => b.scheduleDelete('default', id));
+        }
+        return;
+      }
+      case 41: {
+        // To the minute of a schedule, or past some of them.
+        const { schedules } = bed.core.listSchedules({ namespace: null, pageSize: 9, after: 0, budget: 99 });
+        const [next] = schedules.map(({ nextWall }) => nextWall).sort((a, b) => a - b);
+        if (next === undefined) return;
+        bed.wall = Math.max(bed.wall, next + (s.b % 4 === 0 ? s.c * 200 : 0));
+        bed.apply([]);
+        return;
+      }
       default:
         this.#snapshot(s);
     }
@@ -385,15 +411,18 @@ class Life {
 describe('random lives', () => {
   it('go the same way on a replica that is restored again and again, and keep every promise', () => {
     let restores = 0;
+    let firings = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: 50, maxLength: 250, size: 'max' }), (steps) => {
         const life = new Life();
         for (const s of steps) life.run(s);
         life.finish();
         restores += life.restores;
+        firings += life.bed.core.counts().firings.created;
       }),
       { numRuns: RUNS, endOnFailure: true, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
     );
     expect(restores).toBeGreaterThan(RUNS / 5);
+    expect(firings).toBeGreaterThan(RUNS / 5);
   }, 600_000);
 });

@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { showCalendar } from '../../../src/base/calendar.js';
 import { gearmanHandle, seqOfHandle } from '../../../src/base/gearman-handle.js';
 import { GearmeshError } from '../../../src/core/errors.js';
 import { createGearmanServer, type GearmanServer } from '../../../src/gearman/index.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
-import { assignment, FakeNode, type FakeSession, jobView } from '../api/fake-node.js';
+import { assignment, FakeNode, type FakeSession, JOB_ID, jobView } from '../api/fake-node.js';
 import { HandClock } from '../api/hand-clock.js';
 
 /**
@@ -187,6 +188,129 @@ describe('a client', () => {
       await new Promise(setImmediate);
     }
     await answered;
+  });
+});
+
+describe('SUBMIT_JOB_SCHED', () => {
+  const fields = (...more: string[]): string[] => ['report', 'daily', ...more, 'payload'];
+  const sched = async (raw: RawGearman, ...more: string[]): Promise<string> => {
+    const came = await raw.send('SUBMIT_JOB_SCHED', ...fields(...more)).next();
+    return `${came.name} ${came.body}`;
+  };
+
+  it('makes a schedule of an ordinary background job, and answers with its handle', async () => {
+    const { node, open } = await bed({ jobRetries: 2 });
+    const raw = await open();
+    expect(await sched(raw, '30', '6', '', '*', '0')).toBe('JOB_CREATED H:test:43');
+    const { job, calendar } = node.scheduled[0]!;
+    expect(showCalendar(calendar)).toEqual({
+      minute: '30',
+      hour: '6',
+      dayOfMonth: '*',
+      month: '*',
+      dayOfWeek: '0',
+    });
+    expect(job).toMatchObject({
+      function: 'report',
+      uniqueKey: 'daily',
+      priority: 1,
+      foreground: false,
+      retentionMs: -1,
+      retry: { maxAttempts: 3, initialBackoffMs: 0 },
+    });
+    expect(String(job.payload)).toBe('payload');
+    expect(node.submitted).toEqual([]);
+  });
+
+  it('is answered in its turn among other submissions', async () => {
+    const { node, open } = await bed();
+    const answers: (() => void)[] = [];
+    node.scheduleAnswer = ({ job }) =>
+      new Promise((resolve) => {
+        answers.push(() => resolve({ id: job.id, seq: 9, disposition: 'created', revision: 1 }));
+        node.note();
+      });
+    const raw = (await open()).send('SUBMIT_JOB_SCHED', ...fields('*', '*', '*', '*', '*'));
+    raw.send('SUBMIT_JOB_BG', 'a', '', 'x').send('ECHO_REQ', 'three');
+    await node.until(() => answers.length === 1 && node.submitted.length === 1);
+    answers[0]!();
+    expect(await raw.expect('JOB_CREATED')).toBe('H:test:9');
+    expect(await raw.expect('JOB_CREATED')).toBe(HANDLE);
+    expect(await raw.expect('ECHO_RES')).toBe('three');
+  });
+
+  it('names the fields that are wrong', async () => {
+    const { node, counted, open } = await bed();
+    const raw = await open();
+    for (const [more, text] of [
+      [['60', '', '', '', ''], 'the minute must be a whole number from 0 to 59, or * for any'],
+      [['', 'x', '', '', ''], 'the hour must be a whole number from 0 to 23, or * for any'],
+      [['', '', '0', '', ''], 'the day of month must be a whole number from 1 to 31, or * for any'],
+      [['', '', '', '13', ''], 'the month must be a whole number from 1 to 12, or * for any'],
+      [['', '', '', '', '7'], 'the day of week must be a whole number from 0 to 6, or * for any'],
+      [['', '', '31', '2', ''], 'the day of month never comes in this month'],
+      [
+        ['60', '24', '', '', ''],
+        'the minute must be a whole number from 0 to 59, or * for any; ' +
+          'the hour must be a whole number from 0 to 23, or * for any',
+      ],
+    ] as const) {
+      expect(await sched(raw, ...more)).toBe(`ERROR INVALID_ARGUMENT\0${text}`);
+    }
+    expect(counted.filter((one) => one === 'error INVALID_ARGUMENT')).toHaveLength(7);
+    raw.send('SUBMIT_JOB_SCHED', 'report', 'daily', '1', '2');
+    expect(await raw.expect('ERROR')).toMatch(/^INVALID_PACKET\0/);
+    raw.send('SUBMIT_JOB_SCHED', 'report', 'u'.repeat(65), '', '', '', '', '', 'x');
+    expect(await raw.expect('ERROR')).toMatch(/^ARGUMENT_TOO_LARGE\0the unique id/);
+    raw.send('SUBMIT_JOB_SCHED', '', '', '', '', '', '', '', 'x');
+    expect(await raw.expect('ERROR')).toMatch(/^INVALID_ARGUMENT\0the function's name/);
+    expect(node.scheduled).toEqual([]);
+  });
+
+  it('keeps bytes of any kind as payload, NUL included', async () => {
+    const { node, open } = await bed();
+    const raw = await open();
+    const payload = Buffer.from([0, 1, 0, 255]);
+    raw.send('SUBMIT_JOB_SCHED', 'report', '-', '', '', '', '', '', payload);
+    await raw.expect('JOB_CREATED');
+    expect(Buffer.from(node.scheduled[0]!.job.payload)).toEqual(payload);
+    expect(node.scheduled[0]!.job.uniqueKey).toMatch(/^-[0-9a-f]{64}$/);
+  });
+
+  it('is told what the cluster refuses, and that there is no leader', async () => {
+    const { node, clock, open } = await bed();
+    node.scheduleAnswer = async () => {
+      throw new GearmeshError('LIMIT_REACHED', { message: 'the limit limits.schedules-max = 1 is reached' });
+    };
+    const raw = await open();
+    expect(await sched(raw, '', '', '', '', '')).toMatch(/^ERROR QUEUE_ERROR\0.*schedules-max/);
+    node.createSchedule = (_namespace, _spec, call?: { signal?: AbortSignal }) => {
+      node.note('waiting');
+      return new Promise((_, reject) => {
+        call!.signal!.addEventListener('abort', () => reject(new GearmeshError('NO_LEADER')));
+      });
+    };
+    raw.send('SUBMIT_JOB_SCHED', ...fields('', '', '', '', ''));
+    await node.until(() => node.calls.at(-1)![0] === 'waiting');
+    clock.advance(10_000);
+    expect(await raw.expect('ERROR')).toMatch(/^NO_LEADER\0/);
+  });
+
+  it('GET_STATUS of its handle: known, and never running; cancel job ends it', async () => {
+    const { node, open } = await bed();
+    node.jobs = [];
+    const raw = await open();
+    const handle = 'H:test:43';
+    expect(await raw.send('GET_STATUS', handle).expect('STATUS_RES')).toBe(`${handle}\x001\x000\x000\x000`);
+    expect(await raw.text(`cancel job ${handle}`)).toBe('OK\r\n');
+    expect(node.calls.at(-1)).toEqual(['deleteSchedule', 'default', JOB_ID]);
+    node.schedules = [];
+    expect(await raw.text(`cancel job ${handle}`)).toBe('ERR UNKNOWN_JOB\r\n');
+    expect(await raw.send('GET_STATUS', handle).expect('STATUS_RES')).toBe(`${handle}\x000\x000\x000\x000`);
+    // A job of that number comes first.
+    node.jobs = [jobView({ state: 'queued' })];
+    expect(await raw.text(`cancel job ${handle}`)).toBe('OK\r\n');
+    expect(node.calls.at(-1)![0]).toBe('cancelJob');
   });
 });
 

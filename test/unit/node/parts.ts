@@ -3,7 +3,7 @@ import type { BatchBuilder, Core } from '../../../src/core/interface.js';
 import type { Effects, JobSpec, JobView } from '../../../src/core/types.js';
 import type { Log } from '../../../src/node/options.js';
 import type { NodeStatus } from '../../../src/node/status.js';
-import { World } from '../../../src/sim/world.js';
+import { EPOCH_WALL_MS, World } from '../../../src/sim/world.js';
 import { createPayloadStore } from '../../../src/storage/index.js';
 
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -34,7 +34,7 @@ export class Machine {
 
   entry(batches: readonly Uint8Array[]): void {
     this.elapsedUs += 1_000;
-    const wall = 1_767_225_600_000 + this.elapsedUs / 1_000;
+    const wall = EPOCH_WALL_MS + this.elapsedUs / 1_000;
     this.core.apply(++this.index, encodeEntry(this.elapsedUs, wall, batches), this.effects);
   }
 

@@ -43,6 +43,8 @@ export function stateOf(queues: readonly QueueView[]): StateReading {
       functions: 5,
       dedupeEntries: 6,
       payloadBytes: 7,
+      schedules: 10,
+      firings: { created: 11, coalesced: 12, skipped: 13 },
     },
     here: { sessions: 8, credits: 9 },
     raft: {

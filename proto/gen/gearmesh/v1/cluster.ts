@@ -227,7 +227,11 @@ export interface Settings {
     | number
     | undefined;
   /** Steps of one sweep (a purge, a node's end, many timers at once) in one log entry. 100 to 100,000. Default 2,000. */
-  sweepSteps?: number | undefined;
+  sweepSteps?:
+    | number
+    | undefined;
+  /** Schedules in the cluster. 1 to 1,000,000. Default 10,000. */
+  schedulesMax?: number | undefined;
 }
 
 /** Reads the settings. */
@@ -972,6 +976,7 @@ function createBaseSettings(): Settings {
     functionsPerSessionMax: undefined,
     creditsPerSessionMax: undefined,
     sweepSteps: undefined,
+    schedulesMax: undefined,
   };
 }
 
@@ -1042,6 +1047,9 @@ export const Settings: MessageFns<Settings> = {
     }
     if (message.sweepSteps !== undefined) {
       writer.uint32(176).uint64(message.sweepSteps);
+    }
+    if (message.schedulesMax !== undefined) {
+      writer.uint32(184).uint64(message.schedulesMax);
     }
     return writer;
   },
@@ -1235,6 +1243,14 @@ export const Settings: MessageFns<Settings> = {
             message.sweepSteps = longToNumber(reader.uint64());
             continue;
           }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.schedulesMax = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1292,6 +1308,7 @@ export const Settings: MessageFns<Settings> = {
     message.functionsPerSessionMax = object.functionsPerSessionMax ?? undefined;
     message.creditsPerSessionMax = object.creditsPerSessionMax ?? undefined;
     message.sweepSteps = object.sweepSteps ?? undefined;
+    message.schedulesMax = object.schedulesMax ?? undefined;
     return message;
   },
 };
