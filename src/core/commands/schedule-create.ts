@@ -47,7 +47,7 @@ export function scheduleCreate(state: State, reader: ByteReader): void {
   } else if (state.schedules.size >= settings.schedulesMax) {
     refuseLimit(state, 'schedulesMax');
   } else {
-    const schedule = create(state, namespace, name, calendar, digest, next);
+    const schedule = create(state, namespace, name, calendar, next);
     answer(state, { value: CREATED, seq: schedule.seq });
   }
 }
@@ -56,7 +56,8 @@ export function scheduleCreate(state: State, reader: ByteReader): void {
 function known(state: State, digest: number): boolean {
   const schedule = state.schedules.byId(spec);
   if (schedule !== null) {
-    if (schedule.content.digest === digest) answer(state, { value: SAME_ID, seq: schedule.seq });
+    if (digestWith(schedule.content.digest, schedule.content.calendar) === digest)
+      answer(state, { value: SAME_ID, seq: schedule.seq });
     else refuse(state, 'ID_REUSED');
     return true;
   }
@@ -69,8 +70,8 @@ function known(state: State, digest: number): boolean {
   return true;
 }
 
-/** Another one than that of the job that it would be without its calendar. */
-function digestWith(digest: number, calendar: Calendar): number {
+/** Digest of a schedule from that of its jobs: another one than a job of the same id would have. */
+export function digestWith(digest: number, calendar: Calendar): number {
   const { minutesLow, minutesHigh, hours, daysOfMonth, months, daysOfWeek } = calendar;
   let mixed = mix32(digest ^ 0x5ced);
   for (const set of [minutesLow, minutesHigh, hours, daysOfMonth, months, daysOfWeek]) {
@@ -79,14 +80,7 @@ function digestWith(digest: number, calendar: Calendar): number {
   return mixed >>> 0;
 }
 
-function create(
-  state: State,
-  namespace: string,
-  name: string,
-  calendar: Calendar,
-  digest: number,
-  next: number,
-): Schedule {
+function create(state: State, namespace: string, name: string, calendar: Calendar, next: number): Schedule {
   const { a, b, c, d, seed, uniqueKey, retry, runTimeoutMs, retentionMs, blob } = spec;
   const schedule = state.schedules.create(
     {
@@ -98,7 +92,7 @@ function create(
       namespace,
       function: name,
       calendar,
-      digest,
+      digest: spec.digest,
       seed,
       priority: spec.flags & SPEC_FLAG.priority,
       uniqueKey,

@@ -2,7 +2,7 @@ import type { ByteReader } from '../../base/bytes.js';
 import { Dedupe } from '../dedupe.js';
 import type { State } from '../state.js';
 import { answer, refuse } from './result.js';
-import { remember } from './schedule-create.js';
+import { digestWith, remember } from './schedule-create.js';
 
 /** The schedule fires no more; jobs that it made are not touched. */
 export function scheduleDelete(state: State, reader: ByteReader): void {
@@ -22,7 +22,7 @@ export function scheduleDelete(state: State, reader: ByteReader): void {
   state.schedules.remove(schedule);
   // A late repetition of its creation must not bring it back; an older id is refused for its age.
   if (Dedupe.time(content.a, content.b) >= state.dedupe.horizon(state.wall, state.settings)) {
-    remember(state, content, seq, content.digest);
+    remember(state, content, seq, digestWith(content.digest, content.calendar));
   }
   answer(state, { seq, value: 1 });
 }

@@ -16,7 +16,7 @@ export interface ScheduleContent extends JobId {
   readonly namespace: string;
   readonly function: string;
   readonly calendar: Calendar;
-  /** Of all that was said when it was made; its jobs have it too. */
+  /** As each of its jobs has it; the digest of the schedule itself follows from it and the calendar. */
   readonly digest: number;
   readonly seed: number;
   readonly priority: number;
