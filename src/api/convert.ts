@@ -178,5 +178,8 @@ export function toQueue(queue: QueueView): Queue {
     credits: queue.credits,
     paused: queue.paused,
     totals: { ...queue.totals },
+    jobsMaxHigh: queue.jobsMax[0],
+    jobsMaxNormal: queue.jobsMax[1],
+    jobsMaxLow: queue.jobsMax[2],
   };
 }

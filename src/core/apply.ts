@@ -22,6 +22,9 @@ import { outcomes } from './commands/outcomes.js';
 import { pause } from './commands/pause.js';
 import { progress } from './commands/progress.js';
 import { purge } from './commands/purge.js';
+import { queueCreate } from './commands/queue-create.js';
+import { queueDrop } from './commands/queue-drop.js';
+import { queueLimits } from './commands/queue-limits.js';
 import { retry } from './commands/retry.js';
 import { sessionAttach } from './commands/session-attach.js';
 import { sessionClose } from './commands/session-close.js';
@@ -65,6 +68,9 @@ const COMMANDS: readonly (Command | undefined)[] = table({
   settings: changeSettings,
   nodeDown,
   nodeStalled,
+  queueLimits,
+  queueCreate,
+  queueDrop,
 });
 
 function table(commands: Readonly<Record<keyof typeof COMMAND, Command>>): (Command | undefined)[] {

@@ -241,6 +241,28 @@ class Builder implements BatchBuilder {
     return this.#owe(1);
   }
 
+  queueLimits(namespace: string, fn: string, jobsMax: readonly [number, number, number]): number {
+    this.#begin(COMMAND.queueLimits);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    for (const limit of jobsMax) this.#out.f64(limit);
+    return this.#owe(1);
+  }
+
+  queueCreate(namespace: string, fn: string): number {
+    this.#begin(COMMAND.queueCreate);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    return this.#owe(1);
+  }
+
+  queueDrop(namespace: string, fn: string): number {
+    this.#begin(COMMAND.queueDrop);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    return this.#owe(1);
+  }
+
   nodeDown(incarnation: number): void {
     this.#begin(COMMAND.nodeDown);
     this.#out.f64(incarnation);

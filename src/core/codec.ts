@@ -43,6 +43,9 @@ export const COMMAND = {
   settings: 20,
   nodeDown: 21,
   nodeStalled: 22,
+  queueLimits: 26,
+  queueCreate: 27,
+  queueDrop: 28,
 } as const;
 
 /** Bits of a submission's flags: which optional parts follow. */

@@ -25,6 +25,10 @@ const TOTALS = 10;
 /** A function of a namespace and its queue. */
 export class FunctionState {
   paused = false;
+  /** Dropped: unseen, until a sweep has removed its ended jobs and its id is free. */
+  dropped = false;
+  /** Jobs that have not ended at most, by the priority that is submitted; 0: no limit. Replicated, as `paused` is. */
+  jobsMax: readonly [number, number, number] = [0, 0, 0];
   /** Replicated; whoever changes one touches the page. */
   readonly totals = new Float64Array(TOTALS);
   /** Jobs by state, derived from the records. */
@@ -73,6 +77,7 @@ export class FunctionState {
 }
 
 class FunctionPage extends PlainPage {
+  /** Ascending by id. */
   readonly functions: FunctionState[] = [];
 
   constructor(readonly number: number) {
@@ -85,25 +90,33 @@ class FunctionPage extends PlainPage {
       writer.f64(fn.id);
       writer.string(fn.namespace);
       writer.string(fn.name);
-      writer.u8(fn.paused ? 1 : 0);
+      writer.u8((fn.paused ? 1 : 0) | (fn.dropped ? 2 : 0));
+      for (const limit of fn.jobsMax) writer.f64(limit);
       for (const total of fn.totals) writer.f64(total);
     }
   }
 }
 
-/** All functions of all namespaces; a function exists from its first use. Ids count from 1 without gaps. */
+/**
+ * All functions of all namespaces; a function exists from its first use until it is dropped. Ids count from 1; a new
+ * function gets the smallest that is free, so that which ones are taken says all.
+ */
 export class FunctionTable {
   readonly #pages: Pages;
   readonly #byName = new Map<string, Map<string, FunctionState>>();
-  readonly #byId: FunctionState[] = [];
+  /** By id minus one; null where the id is free. */
+  readonly #byId: (FunctionState | null)[] = [];
+  /** Free ids below the greatest one that was given out, descending: the smallest is taken first. */
+  readonly #free: number[] = [];
   readonly #functionPages = new Map<number, FunctionPage>();
 
   constructor(pages: Pages) {
     this.#pages = pages;
   }
 
+  /** Ids in use: dropped functions count until they are gone. */
   get size(): number {
-    return this.#byId.length;
+    return this.#byId.length - this.#free.length;
   }
 
   find(namespace: string, name: string): FunctionState | null {
@@ -114,33 +127,75 @@ export class FunctionTable {
     return this.#byId[id - 1]!;
   }
 
+  /** Null where the id is free. */
+  get(id: number): FunctionState | null {
+    return this.#byId[id - 1] ?? null;
+  }
+
+  /** Those that were not dropped, ascending by id. */
   all(): readonly FunctionState[] {
-    return this.#byId;
+    return this.#byId.filter((fn) => fn !== null && !fn.dropped) as FunctionState[];
   }
 
   /** The caller has looked whether it exists and whether the limit allows one more. */
   create(namespace: string, name: string): FunctionState {
-    const id = this.#byId.length + 1;
+    const id = this.#free.pop() ?? this.#byId.length + 1;
     const page = this.#page(id);
     if (page.functions.length > 0) this.#pages.touch(page);
     else this.#pages.add(page);
-    return this.#insert(id, namespace, name, page);
+    return this.#insert(new FunctionState(id, namespace, name, page));
+  }
+
+  /** The name is free from now on. Nothing but ended jobs may refer to the function. */
+  drop(fn: FunctionState): void {
+    this.#pages.touch(fn.page);
+    fn.dropped = true;
+    this.#unname(fn);
+  }
+
+  /** Nothing refers to the dropped function any more: its id is free. */
+  free(fn: FunctionState): void {
+    const { id, page } = fn;
+    this.#pages.touch(page);
+    page.functions.splice(page.functions.indexOf(fn), 1);
+    this.#byId[id - 1] = null;
+    const free = this.#free;
+    let at = free.length;
+    while (at > 0 && free[at - 1]! < id) at--;
+    free.splice(at, 0, id);
+    if (page.functions.length > 0) return;
+    this.#functionPages.delete(page.number);
+    this.#pages.drop(page);
   }
 
   restore(number: number, reader: ByteReader, version: number): void {
     const page = this.#page(number * FUNCTIONS_PER_PAGE + 1);
     this.#pages.restore(page, version);
     for (let left = reader.u32(); left > 0; left--) {
-      const fn = this.#insert(reader.f64(), reader.string(), reader.string(), page);
-      fn.paused = reader.u8() === 1;
+      const fn = new FunctionState(reader.f64(), reader.string(), reader.string(), page);
+      const flags = reader.u8();
+      fn.paused = (flags & 1) !== 0;
+      fn.dropped = (flags & 2) !== 0;
+      fn.jobsMax = [reader.f64(), reader.f64(), reader.f64()];
       for (let i = 0; i < TOTALS; i++) fn.totals[i] = reader.f64();
+      this.#insert(fn);
     }
   }
 
-  #insert(id: number, namespace: string, name: string, page: FunctionPage): FunctionState {
-    const fn = new FunctionState(id, namespace, name, page);
-    page.functions.push(fn);
+  /** To be called behind the last page. */
+  restored(): void {
+    for (let at = this.#byId.length - 1; at >= 0; at--) {
+      if (this.#byId[at] === null) this.#free.push(at + 1);
+    }
+  }
+
+  #insert(fn: FunctionState): FunctionState {
+    const { id, namespace, name, page } = fn;
+    const at = page.functions.findIndex((other) => other.id > id);
+    page.functions.splice(at < 0 ? page.functions.length : at, 0, fn);
+    while (this.#byId.length < id) this.#byId.push(null);
     this.#byId[id - 1] = fn;
+    if (fn.dropped) return fn;
     let names = this.#byName.get(namespace);
     if (names === undefined) {
       names = new Map();
@@ -148,6 +203,12 @@ export class FunctionTable {
     }
     names.set(name, fn);
     return fn;
+  }
+
+  #unname({ namespace, name }: FunctionState): void {
+    const names = this.#byName.get(namespace)!;
+    names.delete(name);
+    if (names.size === 0) this.#byName.delete(namespace);
   }
 
   #page(id: number): FunctionPage {

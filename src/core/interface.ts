@@ -81,6 +81,12 @@ export interface BatchBuilder {
   /** value: number of jobs that will go; goes on as a sweep. Running jobs cannot be purged: INVALID_FIELD. */
   purge(namespace: string, fn: string, states: readonly JobState[]): number;
   settings(changes: Partial<Settings>): number;
+  /** Jobs that have not ended at most, by the priority that is submitted: high, normal, low; 0: no limit. */
+  queueLimits(namespace: string, fn: string, jobsMax: readonly [number, number, number]): number;
+  /** A function that exists already stays as it is. */
+  queueCreate(namespace: string, fn: string): number;
+  /** value: ended jobs that go with it. A function with live jobs or sessions: WRONG_STATE; an unknown one: NOT_FOUND. */
+  queueDrop(namespace: string, fn: string): number;
   nodeDown(incarnation: number): void;
   nodeStalled(incarnation: number, stalled: boolean): void;
   /** Remembers this place, in the stead of an earlier one. */
@@ -183,6 +189,8 @@ export interface Core {
   /** Ascending by namespace and function. */
   queues(namespace: string | null): readonly QueueView[];
   session(id: number): SessionView | null;
+  /** Those of a namespace, ascending by id. */
+  sessions(namespace: string): readonly SessionView[];
   /** Tokens held by the session, ascending. */
   heldTokens(id: number): readonly number[];
   nodes(): readonly NodeView[];

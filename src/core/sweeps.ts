@@ -1,3 +1,4 @@
+import type { FunctionState } from './functions.js';
 import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, QUEUED, SCHEDULED } from './jobs/fields.js';
 import { endWaiting, remove } from './jobs/lifecycle.js';
 import type { JobList } from './jobs/table.js';
@@ -20,6 +21,8 @@ export const SWEEP = {
   matchFunction: 5,
   /** subject: incarnation; cursor: session id. Its sessions follow the node's `stalled`. */
   stall: 6,
+  /** subject: function, that was dropped: its ended jobs go, then its id is free. */
+  drop: 7,
 } as const;
 
 export interface Sweep {
@@ -86,9 +89,14 @@ function step(state: State, sweep: Sweep): boolean {
     }
     case SWEEP.matchFunction:
       if (state.matches <= 0) return false;
-      matchFunction(state, state.functions.byId(sweep.subject));
       state.steps--;
+      // Null: it was dropped meanwhile.
+      if (state.functions.get(sweep.subject) !== null) {
+        matchFunction(state, state.functions.byId(sweep.subject));
+      }
       return true;
+    case SWEEP.drop:
+      return finishDrop(state, state.functions.byId(sweep.subject));
   }
 }
 
@@ -103,8 +111,22 @@ function visitSessions(state: State, sweep: Sweep, act: (session: Session) => bo
   return done;
 }
 
+/** Removes the ended jobs of a dropped function as far as this entry's steps allow; true when it is gone. */
+export function finishDrop(state: State, fn: FunctionState): boolean {
+  for (const list of fn.ended) {
+    while (list.head !== 0) {
+      if (state.steps-- <= 0) return false;
+      remove(state, list.head);
+    }
+  }
+  state.functions.free(fn);
+  return true;
+}
+
 function purge(state: State, sweep: Sweep): boolean {
-  const fn = state.functions.byId(sweep.subject);
+  const fn = state.functions.get(sweep.subject);
+  // It was dropped meanwhile.
+  if (fn === null) return true;
   for (let number = SCHEDULED; number <= EXPIRED; number++) {
     if ((sweep.detail & (1 << number)) === 0) continue;
     const lists: readonly JobList[] =

@@ -178,6 +178,8 @@ export interface QueueView {
   readonly workers: number;
   readonly credits: number;
   readonly paused: boolean;
+  /** Jobs that have not ended at most, by the priority that is submitted: high, normal, low; 0: no limit. */
+  readonly jobsMax: readonly [number, number, number];
   /** Totals since the cluster formed, the same on every node. */
   readonly totals: QueueTotals;
 }

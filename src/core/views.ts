@@ -193,7 +193,7 @@ export function listJobs(state: State, query: JobQuery): JobListing {
 function matches(state: State, query: JobQuery, mask: number, page: JobPage, row: number): boolean {
   if (mask !== 0 && (mask & (1 << stateOf(page, row))) === 0) return false;
   const fn = functionOf(state, page, row);
-  if (fn.namespace !== query.namespace) return false;
+  if (fn.namespace !== query.namespace || fn.dropped) return false;
   if (query.function !== '' && fn.name !== query.function) return false;
   return query.uniqueKey === '' || page.extrasOf(row)?.uniqueKey === query.uniqueKey;
 }
@@ -227,6 +227,7 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     workers,
     credits,
     paused: fn.paused,
+    jobsMax: fn.jobsMax,
     totals: {
       submitted: totals[TOTAL.submitted]!,
       coalesced: totals[TOTAL.coalesced]!,

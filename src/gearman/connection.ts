@@ -73,6 +73,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     return this.#worker;
   }
 
+  get session(): number {
+    return this.#worker?.session ?? 0;
+  }
+
   get functions(): Iterable<string> {
     return this.#worker?.functions ?? [];
   }

@@ -22,6 +22,8 @@ export interface Listed {
   readonly address: string;
   readonly clientId: string;
   readonly functions: Iterable<string>;
+  /** Number of its worker's session, 0: none. */
+  readonly session: number;
 }
 
 /** What every part of the gateway may use. */

@@ -7,7 +7,7 @@ import type { Answer } from './answers.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { wireError } from './errors.js';
-import { NAMESPACE, WARNING_BYTES_MAX } from './limits.js';
+import { NAMESPACE, UNNAMED, WARNING_BYTES_MAX } from './limits.js';
 import { response, TYPE } from './packets.js';
 import { REDUCER, uniqueShown } from './submissions.js';
 
@@ -79,6 +79,11 @@ export class GearmanWorker implements SessionPort {
   constructor(deps: Deps, port: WorkerPort) {
     this.#deps = deps;
     this.#port = port;
+  }
+
+  /** Number of its session in the cluster, 0 while it has none. */
+  get session(): number {
+    return this.#session?.id ?? 0;
   }
 
   get functions(): Iterable<string> {
@@ -245,7 +250,7 @@ export class GearmanWorker implements SessionPort {
   #open(functions: readonly FunctionSpec[]): void {
     this.#opening = true;
     const { clientId, address } = this.#port;
-    const name = clientId === '' ? `gearman-${address}` : clientId;
+    const name = clientId === '' ? UNNAMED + address : clientId;
     this.#deps.api
       .openSession({ namespace: NAMESPACE, name, functions, resumable: false, credit: 0 }, this)
       .then(

@@ -1,7 +1,7 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery } from '../core/interface.js';
-import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
+import type { BatchBuilder, JobPage, JobQuery } from '../core/interface.js';
+import type { JobSpec, JobState, JobView, Outcome, QueueView, SessionView, Settings } from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
@@ -198,13 +198,7 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async pauseQueue(namespace: string, fn: string, paused: boolean, call: CallOptions): Promise<ChangeResult> {
-    return change(
-      this.open().engine.origin,
-      64 + (namespace.length + fn.length) * 3,
-      (builder) => builder.pause(namespace, fn, paused),
-      call,
-      true,
-    );
+    return this.changeQueue(namespace, fn, call, (builder) => builder.pause(namespace, fn, paused));
   }
 
   async purgeQueue(
@@ -213,12 +207,31 @@ export abstract class NodeCalls implements NodeApi {
     states: readonly JobState[],
     call: CallOptions,
   ): Promise<ChangeResult> {
-    return change(
-      this.open().engine.origin,
-      64 + (namespace.length + fn.length) * 3,
-      (builder) => builder.purge(namespace, fn, states),
-      call,
-    );
+    return this.changeQueue(namespace, fn, call, (builder) => builder.purge(namespace, fn, states), false);
+  }
+
+  async limitQueue(
+    namespace: string,
+    fn: string,
+    jobsMax: readonly [number, number, number],
+    call: CallOptions,
+  ): Promise<ChangeResult> {
+    return this.changeQueue(namespace, fn, call, (builder) => builder.queueLimits(namespace, fn, jobsMax));
+  }
+
+  async createQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult> {
+    return this.changeQueue(namespace, fn, call, (builder) => builder.queueCreate(namespace, fn));
+  }
+
+  async dropQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult> {
+    const dropped = (builder: BatchBuilder) => builder.queueDrop(namespace, fn);
+    return this.changeQueue(namespace, fn, call, dropped, false);
+  }
+
+  async listSessions(namespace: string, read: ReadOptions): Promise<readonly SessionView[]> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.sessions(namespace);
   }
 
   onQueuesChanged(listener: () => void): () => void {
@@ -335,6 +348,17 @@ export abstract class NodeCalls implements NodeApi {
 
   async changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult> {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
+  }
+
+  private changeQueue(
+    namespace: string,
+    fn: string,
+    call: CallOptions,
+    encode: (builder: BatchBuilder) => void,
+    repeatable = true,
+  ): Promise<ChangeResult> {
+    const bytes = 64 + (namespace.length + fn.length) * 3;
+    return change(this.open().engine.origin, bytes, encode, call, repeatable);
   }
 
   /** The connected voter whose log is the newest; one that stops itself only where all others do. */

@@ -10,6 +10,7 @@ import type {
   NodeView,
   Outcome,
   QueueView,
+  SessionView,
   Settings,
 } from '../core/types.js';
 
@@ -57,6 +58,19 @@ export interface NodeApi {
     states: readonly JobState[],
     call: CallOptions,
   ): Promise<ChangeResult>;
+  /** Jobs of the function that have not ended at most, by the priority that is submitted: high, normal, low; 0: any. */
+  limitQueue(
+    namespace: string,
+    fn: string,
+    jobsMax: readonly [number, number, number],
+    call: CallOptions,
+  ): Promise<ChangeResult>;
+  /** A function exists from its first use on, or from here. */
+  createQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult>;
+  /** `value`: ended jobs that go. WRONG_STATE: it has workers, or jobs that have not ended. */
+  dropQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult>;
+  /** Sessions that the cluster knows, ascending by id. */
+  listSessions(namespace: string, read: ReadOptions): Promise<readonly SessionView[]>;
   /** Called (coalesced, at most about every 100 ms) after queues may have changed. Returns how to stop. */
   onQueuesChanged(listener: () => void): () => void;
 

@@ -442,7 +442,88 @@ describe('gearman', () => {
     expect(lines.filter((line) => /^\d+ 127\.0\.0\.1 - :$/.test(line)).length).toBeGreaterThanOrEqual(1);
   });
 
-  it('gearman point 20, without drop function: cancel job and show jobs', async () => {
+  it('gearman point 18: the workers of all nodes, asked at any of them', async () => {
+    const fn = newFunction();
+    for (const node of [1, 2, 3] as const) {
+      const worker = (await at(node)).send('SET_CLIENT_ID', `w${node}`).send('CAN_DO', fn);
+      await worker.before();
+    }
+    await (await workerAt(3, fn)).before();
+    for (const node of [1, 2, 3] as const) {
+      await statusIs(node, fn, 0, 0, 4);
+      const admin = await at(node);
+      const mine = (await admin.text('workers', 'list'))
+        .split('\n')
+        .filter((line) => line.endsWith(` : ${fn}`));
+      const address = (other: number): string => (other === node ? '127\\.0\\.0\\.1' : `n${other}`);
+      const expected = [1, 2, 3].map((other) => new RegExp(`^\\d+ ${address(other)} w${other} : ${fn}$`));
+      expected.push(new RegExp(`^\\d+ ${address(3)} - : ${fn}$`));
+      for (const line of expected) expect(mine.filter((one) => line.test(one))).toHaveLength(1);
+      expect(mine).toHaveLength(4);
+    }
+  });
+
+  it('gearman point 19: maxqueue counts all jobs of the function against the priority submitted', async () => {
+    const fn = newFunction();
+    const [admin, client] = [await at(1), await at(2)];
+    expect(await admin.text(`maxqueue ${fn} 3 2 1`)).toBe('OK\r\n');
+    const refused = async (
+      form: 'SUBMIT_JOB_HIGH_BG' | 'SUBMIT_JOB_BG' | 'SUBMIT_JOB_LOW_BG',
+    ): Promise<void> => {
+      client.send(form, fn, '', 'x');
+      expect(await client.expect('ERROR')).toMatch(/^QUEUE_ERROR\0.*queue-jobs-max/);
+    };
+    const worker = await workerAt(3, fn);
+    const first = await client.submit('SUBMIT_JOB_LOW_BG', fn, 'u19', 'runs');
+    expect((await worker.work()).handle).toBe(first);
+    await refused('SUBMIT_JOB_LOW_BG');
+    await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_BG');
+    // What joins another job is none more.
+    expect(await client.submit('SUBMIT_JOB_LOW_BG', fn, 'u19', 'joins')).toBe(first);
+    await client.submit('SUBMIT_JOB_HIGH_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_HIGH_BG');
+    // One number counts for all, none, 0 or less than that means no limit.
+    const elsewhere = await at(3);
+    expect(await elsewhere.text(`MAXQUEUE ${fn} 4\r`)).toBe('OK\r\n');
+    await client.submit('SUBMIT_JOB_LOW_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_HIGH_BG');
+    for (const none of ['', ' 0', ' -1']) {
+      expect(await admin.text(`maxqueue ${fn} 1`)).toBe('OK\r\n');
+      await refused('SUBMIT_JOB_BG');
+      expect(await admin.text(`maxqueue ${fn}${none}`)).toBe('OK\r\n');
+      await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    }
+    for (const wrong of ['maxqueue', `maxqueue ${fn} many`, `maxqueue ${fn} 1 2 3 4`]) {
+      expect(await admin.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    }
+  });
+
+  it('gearman point 20: create function and drop function', async () => {
+    const fn = newFunction();
+    const [admin, other] = [await at(1), await at(2)];
+    for (let i = 0; i < 2; i++) expect(await admin.text(`create function ${fn}`)).toBe('OK\r\n');
+    await statusIs(2, fn, 0, 0, 0);
+    expect(await other.text(`drop function ${fn}`)).toBe('OK\r\n');
+    expect((await admin.text('status', 'list')).split('\n')).not.toContain(`${fn}\t0\t0\t0`);
+    expect(await other.text(`drop function ${fn}`)).toBe('ERR function not found\r\n');
+    const busy = 'ERR there are still connected workers or executing clients\r\n';
+    const worker = await workerAt(3, fn);
+    await worker.before();
+    await statusIs(1, fn, 0, 0, 1);
+    expect(await admin.text(`drop function ${fn}`)).toBe(busy);
+    worker.end();
+    await statusIs(1, fn, 0, 0, 0);
+    const client = await at(2);
+    const handle = await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    expect(await admin.text(`drop function ${fn}`)).toBe(busy);
+    expect(await admin.text(`cancel job ${handle}`)).toBe('OK\r\n');
+    expect(await admin.text(`DROP FUNCTION ${fn}\r`)).toBe('OK\r\n');
+    expect(await admin.text('drop function')).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    expect(await admin.text(`create function ${'x'.repeat(256)}`)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+  });
+
+  it('gearman point 20: cancel job and show jobs', async () => {
     const fn = newFunction();
     const client = await at(1);
     const admin = await at(3);

@@ -4,10 +4,14 @@ import { SubmittedSpec } from './spec.js';
 import {
   carryOut,
   check,
+  full,
   functionsFull,
+  jobsMaxFor,
   known,
   liveJobs,
   newVerdict,
+  QUEUE_LIMIT,
+  queueFull,
   tell,
   uniqueHolder,
   type Verdict,
@@ -93,13 +97,11 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
                   ? 'jobsPerFunctionMax'
                   : '';
           if (fn === null && before === 0) functions++;
-          if (limit !== '') {
-            verdict.refusal = 'LIMIT_REACHED';
-            verdict.limit = limit;
-          }
+          if (limit !== '') full(verdict, limit, settings[limit]);
+          else if (fn !== null && queueFull(fn, spec, before))
+            full(verdict, QUEUE_LIMIT, jobsMaxFor(fn, spec));
         } else if (verdict.refusal === null && !state.dedupe.makeRoom(state.wall, settings, entries)) {
-          verdict.refusal = 'LIMIT_REACHED';
-          verdict.limit = 'dedupeEntriesMax';
+          full(verdict, 'dedupeEntriesMax', settings.dedupeEntriesMax);
         }
       }
     }

@@ -88,7 +88,7 @@ function indexJob(state: State, seq: number): void {
   const row = page.row(seq);
   const words = row * U_FIELDS;
   const fnId = page.u[words + U_FUNCTION]!;
-  if (fnId === 0 || fnId > state.functions.size) {
+  if (state.functions.get(fnId) === null) {
     throw new MalformedBytesError(`job ${seq} is of function ${fnId}, which is not there`);
   }
   const fn = functionOf(state, page, row);

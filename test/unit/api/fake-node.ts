@@ -1,5 +1,11 @@
 import { GearmeshError } from '../../../src/core/errors.js';
-import { DEFAULT_SETTINGS, type JobSpec, type JobView, type QueueView } from '../../../src/core/types.js';
+import {
+  DEFAULT_SETTINGS,
+  type JobSpec,
+  type JobView,
+  type QueueView,
+  type SessionView,
+} from '../../../src/core/types.js';
 import type {
   Assignment,
   ClusterView,
@@ -76,6 +82,7 @@ export function queueView(fn: string, over: Partial<QueueView> = {}): QueueView 
     workers: 10,
     credits: 11,
     paused: false,
+    jobsMax: [0, 0, 0],
     totals: {
       submitted: 1,
       coalesced: 0,
@@ -281,6 +288,23 @@ export class FakeNode implements NodeApi {
   async purgeQueue(namespace: string, fn: string, states: readonly string[]) {
     this.note('purgeQueue', namespace, fn, [...states]);
     return { revision: 105, value: 17 };
+  }
+  async limitQueue(namespace: string, fn: string, jobsMax: readonly [number, number, number]) {
+    this.note('limitQueue', namespace, fn, [...jobsMax]);
+    return { revision: 108, value: 0 };
+  }
+  async createQueue(namespace: string, fn: string) {
+    this.note('createQueue', namespace, fn);
+    return { revision: 109, value: 0 };
+  }
+  async dropQueue(namespace: string, fn: string) {
+    this.note('dropQueue', namespace, fn);
+    return { revision: 110, value: 3 };
+  }
+  sessionViews: SessionView[] = [];
+  async listSessions(namespace: string) {
+    this.note('listSessions', namespace);
+    return this.sessionViews;
   }
   onQueuesChanged(listener: () => void) {
     this.#queueListeners.add(listener);

@@ -34,6 +34,8 @@ const NEVER = [
   'PauseQueue',
   'ResumeQueue',
   'PurgeQueue',
+  'SetQueueLimits',
+  'DropQueue',
   'TransferLeadership',
   'ReplaceNode',
   'ChangeSettings',

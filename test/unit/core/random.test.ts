@@ -52,7 +52,7 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.nat(39),
+  kind: fc.nat(40),
   a: fc.nat(1000),
   b: fc.nat(1000),
   c: fc.nat(1000),
@@ -319,6 +319,15 @@ class Life {
         bed.wall += s.b % 120;
         bed.apply([]);
         return;
+      case 39: {
+        const [fn, jobsMax] = [FUNCTIONS[s.a % 3]!, [s.a % 4, s.b % 12, s.c % 12] as const];
+        bed.do((b) => {
+          if (s.b % 4 === 0) b.queueDrop('default', fn);
+          else if (s.b % 4 === 1) b.queueCreate(s.c % 2 === 0 ? 'other' : 'default', fn);
+          else b.queueLimits('default', fn, s.b % 4 === 2 ? [0, 0, 0] : jobsMax);
+        });
+        return;
+      }
       default:
         this.#snapshot(s);
     }
