@@ -34,6 +34,7 @@ import { sessionOpen } from './commands/session-open.js';
 import { changeSettings } from './commands/settings.js';
 import { submit } from './commands/submit.js';
 import { submitAll } from './commands/submit-all.js';
+import { waiters } from './commands/waiters.js';
 import { matchAll } from './matching/match.js';
 import type { State } from './state.js';
 import { runSweeps } from './sweeps.js';
@@ -71,6 +72,7 @@ const COMMANDS: readonly (Command | undefined)[] = table({
   queueLimits,
   queueCreate,
   queueDrop,
+  waiters,
 });
 
 function table(commands: Readonly<Record<keyof typeof COMMAND, Command>>): (Command | undefined)[] {

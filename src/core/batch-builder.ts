@@ -263,6 +263,15 @@ class Builder implements BatchBuilder {
     return this.#owe(1);
   }
 
+  waiters(changes: ReadonlyMap<number, number>): void {
+    this.#begin(COMMAND.waiters);
+    this.#out.u32(changes.size);
+    for (const [seq, change] of changes) {
+      this.#out.f64(seq);
+      this.#out.f64(change);
+    }
+  }
+
   nodeDown(incarnation: number): void {
     this.#begin(COMMAND.nodeDown);
     this.#out.f64(incarnation);
@@ -348,7 +357,8 @@ class Builder implements BatchBuilder {
         (spec.delayMs !== 0 ? SPEC_FLAG.delay : 0) |
         (spec.runTimeoutMs !== 0 ? SPEC_FLAG.runTimeout : 0) |
         (spec.startDeadlineWall !== 0 ? SPEC_FLAG.startDeadline : 0) |
-        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0),
+        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0) |
+        (spec.waits === true ? SPEC_FLAG.waits : 0),
     );
     let crc = this.#nameCrc(namespace, spec.function);
     if (spec.uniqueKey !== '') {

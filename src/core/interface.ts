@@ -87,6 +87,8 @@ export interface BatchBuilder {
   queueCreate(namespace: string, fn: string): number;
   /** value: ended jobs that go with it. A function with live jobs or sessions: WRONG_STATE; an unknown one: NOT_FOUND. */
   queueDrop(namespace: string, fn: string): number;
+  /** By how much the number of this node's clients that wait for a job changes, by seq; no position. */
+  waiters(changes: ReadonlyMap<number, number>): void;
   nodeDown(incarnation: number): void;
   nodeStalled(incarnation: number, stalled: boolean): void;
   /** Remembers this place, in the stead of an earlier one. */

@@ -48,6 +48,8 @@ export class State {
   lastLabel = 0;
   members: Buffer = Buffer.alloc(0);
   sweeps: Sweep[] = [];
+  /** Lives of nodes that are over, whose clients still count as waiting until then: elapsed µs. */
+  departed: { readonly incarnation: number; readonly dueUs: number }[] = [];
 
   // Tables with pages of their own.
   readonly jobs: JobTable;
@@ -162,6 +164,11 @@ class MetaPage extends PlainPage {
       writer.f64(sweep.detail);
       writer.f64(sweep.cursor);
     }
+    writer.u32(state.departed.length);
+    for (const { incarnation, dueUs } of state.departed) {
+      writer.f64(incarnation);
+      writer.f64(dueUs);
+    }
   }
 
   restore(reader: ByteReader): void {
@@ -200,6 +207,9 @@ class MetaPage extends PlainPage {
         detail: reader.f64(),
         cursor: reader.f64(),
       });
+    }
+    for (let left = reader.u32(); left > 0; left--) {
+      state.departed.push({ incarnation: reader.f64(), dueUs: reader.f64() });
     }
   }
 }

@@ -1,7 +1,8 @@
 import type { FunctionState } from './functions.js';
-import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, QUEUED, SCHEDULED } from './jobs/fields.js';
+import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, JOBS_PER_PAGE, QUEUED, SCHEDULED } from './jobs/fields.js';
 import { endWaiting, remove } from './jobs/lifecycle.js';
 import type { JobList } from './jobs/table.js';
+import { forgetWaiters } from './jobs/waiters.js';
 import { matchAll, matchFunction, matchLater, matchSession, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
 import { detach, giveBack } from './sessions-end.js';
@@ -23,6 +24,8 @@ export const SWEEP = {
   stall: 6,
   /** subject: function, that was dropped: its ended jobs go, then its id is free. */
   drop: 7,
+  /** subject: incarnation; cursor: seq. Its clients do not wait for jobs any more. */
+  waiters: 8,
 } as const;
 
 export interface Sweep {
@@ -95,6 +98,8 @@ function step(state: State, sweep: Sweep): boolean {
         matchFunction(state, state.functions.byId(sweep.subject));
       }
       return true;
+    case SWEEP.waiters:
+      return visitWaiters(state, sweep);
     case SWEEP.drop:
       return finishDrop(state, state.functions.byId(sweep.subject));
   }
@@ -109,6 +114,27 @@ function visitSessions(state: State, sweep: Sweep, act: (session: Session) => bo
     return done;
   });
   return done;
+}
+
+/** Looks at all jobs, ascending: a step for each page, and for each job for which the node's clients waited. */
+function visitWaiters(state: State, sweep: Sweep): boolean {
+  const { jobs } = state;
+  const { subject } = sweep;
+  const from = Math.floor((sweep.cursor + 1) / JOBS_PER_PAGE);
+  for (let page = jobs.pageFrom(from); page !== null; page = jobs.pageFrom(page.number + 1)) {
+    const behind = page.first + JOBS_PER_PAGE;
+    for (let seq = Math.max(sweep.cursor + 1, page.first); page.extras !== null && seq < behind; seq++) {
+      const row = page.row(seq);
+      if (row < 0 || page.extrasOf(row)?.waiters.some((one) => one.incarnation === subject) !== true)
+        continue;
+      forgetWaiters(state, seq, page, row, subject);
+      sweep.cursor = seq;
+      if (--state.steps <= 0) return false;
+    }
+    sweep.cursor = behind - 1;
+    if (--state.steps <= 0) return false;
+  }
+  return true;
 }
 
 /** Removes the ended jobs of a dropped function as far as this entry's steps allow; true when it is gone. */

@@ -47,8 +47,10 @@ export interface JobSpec {
   /** Milliseconds; -1: the default. */
   readonly retentionMs: number;
   readonly traceparent: string;
-  /** A client follows this job (RunJob): no other meaning in the core than being shown. */
+  /** A client follows this job: no other meaning in the core than being shown. */
   readonly foreground: boolean;
+  /** Its submitter waits until it says otherwise; the job may be dropped before it runs, once nobody waits any more. */
+  readonly waits?: boolean;
   /** Fixed by the proposer: source of the jitter. u32. */
   readonly seed: number;
 }
@@ -134,6 +136,8 @@ export interface JobView {
   readonly traceparent: string;
   readonly uniqueKey: string;
   readonly foreground: boolean;
+  /** Clients that wait for its end, of those that said so. */
+  readonly waiters: number;
   readonly retry: RetryPolicy;
   readonly runTimeoutMs: number;
   readonly startDeadlineWall: number;

@@ -35,6 +35,7 @@ import {
 import { cancelled } from './jobs/leases.js';
 import { dueOf, functionOf, priorityOf, stateOf } from './jobs/lifecycle.js';
 import type { JobPage } from './jobs/page.js';
+import { waiting } from './jobs/waiters.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
 import {
@@ -76,6 +77,7 @@ export function jobView(state: State, seq: number): JobView | null {
     traceparent: submission.traceparent,
     uniqueKey: extras?.uniqueKey ?? '',
     foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
+    waiters: waiting(extras),
     retry: retryOf(state, extras?.retry ?? null),
     runTimeoutMs: page.f[f + F_RUN_TIMEOUT]!,
     startDeadlineWall: extras?.startDeadlineWall ?? 0,

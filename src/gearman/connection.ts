@@ -23,8 +23,6 @@ interface Gathered {
 /** What the listener wants to know of a connection. */
 export interface ConnectionEvents {
   closed(connection: Connection): void;
-  /** A client begins (1) or ends (-1) to wait for the job. */
-  waits(seq: number, change: 1 | -1): void;
 }
 
 /** One connection: client, worker and administrator in one, as it likes. */
@@ -221,8 +219,11 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   /** What happens to the job reaches the client from here on, after its JOB_CREATED. */
   #follow(seq: number, jobId: string, minRevision: number): void {
-    if (this.#over) return;
     const { api } = this.deps;
+    if (this.#over) {
+      api.unwait(seq);
+      return;
+    }
     let closeWatch = (): void => {};
     let over = false;
     const watch = {
@@ -230,12 +231,11 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
         if (over) return;
         over = true;
         this.#watches.delete(watch);
-        this.#events.waits(seq, -1);
+        api.unwait(seq);
         closeWatch();
       },
     };
     this.#watches.add(watch);
-    this.#events.waits(seq, 1);
     const connection = this;
     const follower = new Follower(api.clusterName, seq, {
       get exceptions() {

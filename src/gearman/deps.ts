@@ -38,8 +38,6 @@ export interface Deps {
   /** Stops this node; null where the `shutdown` command is not allowed. */
   readonly shutdown: (() => void) | null;
   readonly connections: () => Iterable<Listed>;
-  /** Clients at this node that wait for the job. */
-  readonly waiting: (seq: number) => number;
 }
 
 /** A signal that is aborted after a while. `done` is to be called when nobody listens any more. */

@@ -109,11 +109,15 @@ export abstract class NodeCalls implements NodeApi {
       });
     }
     return submit(
-      { core: booted.core, origin: engine.origin, reads: engine.reads },
+      { core: booted.core, origin: engine.origin, waiters: engine.waiters },
       namespace,
       specs,
       options,
     );
+  }
+
+  unwait(seq: number): void {
+    this.running?.engine.waiters.leaves(seq);
   }
 
   async getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView> {

@@ -31,6 +31,9 @@ export interface NodeApi {
   /** One promise per call whatever the number of jobs; results by position. Resolves once applied here (durable on a majority). */
   submit(namespace: string, specs: readonly JobSpec[], options: SubmitOptions): Promise<SubmitResult[]>;
 
+  /** A client whose submission said that it waits does so no longer; to be said once for each, whatever became of the job. */
+  unwait(seq: number): void;
+
   getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView>;
   /** Null: no job has this number, or none that has not ended has this unique key (of any function; the first found). */
   findJob(namespace: string, by: JobReference, read: ReadOptions): Promise<JobView | null>;

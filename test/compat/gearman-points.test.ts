@@ -382,7 +382,36 @@ describe('gearman', () => {
     expect(await one.expect('ERROR')).toMatch(/^ARGUMENT_TOO_LARGE\0/);
   });
 
-  it('gearman point 16, second half: a background job stays when a client that had joined it leaves', async () => {
+  it('gearman point 16: a job that nobody waits for any more is dropped, unless it runs', async () => {
+    const fn = newFunction();
+    const [one, two, asking] = [await at(1), await at(2), await at(3)];
+    const dropped = await one.submit('SUBMIT_JOB', fn, 'u16', 'dropped');
+    expect(await two.submit('SUBMIT_JOB', fn, 'u16', 'joins')).toBe(dropped);
+    const waiting = async (): Promise<string> =>
+      (await asking.send('GET_STATUS_UNIQUE', 'u16').expect('STATUS_RES_UNIQUE')).split('\0').at(-1)!;
+    expect(await waiting()).toBe('2');
+    one.end();
+    await until(5_000, async () => (await waiting()) === '1');
+    await statusIs(3, fn, 1, 0, 0);
+    two.end();
+    await statusIs(3, fn, 0, 0, 0);
+    expect(await asking.send('GET_STATUS', dropped).expect('STATUS_RES')).toBe(
+      `${dropped}\x000\x000\x000\x000`,
+    );
+    const worker = await workerAt(3, fn);
+    await worker.send('GRAB_JOB').expect('NO_JOB');
+
+    const client = await at(1);
+    const runs = await client.submit('SUBMIT_JOB', fn, '', 'runs');
+    expect((await worker.work()).handle).toBe(runs);
+    await statusIs(2, fn, 1, 1, 1);
+    client.end();
+    worker.send('WORK_STATUS', runs, '1', '2').send('WORK_COMPLETE', runs, 'r');
+    expect(await worker.before()).toEqual([]);
+    await statusIs(1, fn, 0, 0, 1);
+  });
+
+  it('gearman point 16: a background job stays when a client that had joined it leaves', async () => {
     const fn = newFunction();
     const background = await at(1);
     const handle = await background.submit('SUBMIT_JOB_BG', fn, 'u16', 'x');

@@ -10,10 +10,14 @@ export function nodeDown(state: State, reader: ByteReader): void {
   if (node !== null) retire(state, node);
 }
 
-/** Its batches no longer apply, and its sessions are detached by a sweep. */
+/** Its batches no longer apply, its sessions are detached by a sweep, and its waiting clients count for a grace. */
 export function retire(state: State, node: NodeState): void {
   if (!node.up) return;
   state.nodes.retire(node);
   addSweep(state, SWEEP.detach, node.incarnation, 0);
+  if (node.waits) {
+    const dueUs = state.elapsedUs + state.settings.sessionGraceMs * 1000;
+    state.departed.push({ incarnation: node.incarnation, dueUs });
+  }
   state.effects.nodeRetired(node.incarnation);
 }

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { submittedBy } from '../jobs/waiters.js';
 import type { State } from '../state.js';
 import { SubmittedSpec } from './spec.js';
 import {
@@ -12,6 +13,7 @@ import {
   newVerdict,
   QUEUE_LIMIT,
   queueFull,
+  submitterWaits,
   tell,
   uniqueHolder,
   type Verdict,
@@ -46,7 +48,7 @@ export function submitAll(state: State, reader: ByteReader): void {
   for (const { name, spec, verdict, fresh } of items) {
     // Looked at again: an earlier item of this command may be the one it repeats or joins.
     if (!fresh || known(state, spec, verdict)) {
-      known(state, spec, verdict);
+      if (known(state, spec, verdict)) submittedBy(state, verdict.seq, submitterWaits(spec));
       tell(state, verdict);
       continue;
     }

@@ -22,6 +22,7 @@ import {
   U_SEED,
 } from '../jobs/fields.js';
 import { count, endWaiting, extrasFor, queue, schedule } from '../jobs/lifecycle.js';
+import { count as countWaiters, submittedBy } from '../jobs/waiters.js';
 import type { State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
 import type { Disposition, PriorityRank, Refusal, Settings } from '../types.js';
@@ -47,6 +48,8 @@ export function submit(state: State, reader: ByteReader): void {
         carryOut(state, fn, spec, answer);
         continue;
       }
+    } else if (answer.refusal === null) {
+      submittedBy(state, answer.seq, submitterWaits(spec));
     }
     tell(state, answer);
   }
@@ -144,6 +147,11 @@ export function check(
   }
 }
 
+/** Its submitter waits for the job that it is answered with. */
+export function submitterWaits(job: SubmittedSpec): boolean {
+  return (job.flags & SPEC_FLAG.waits) !== 0;
+}
+
 /** What the queue allows for a job of this priority; 0: any number. */
 export function jobsMaxFor(fn: FunctionState, job: SubmittedSpec): number {
   return fn.jobsMax[(job.flags & SPEC_FLAG.priority) as PriorityRank];
@@ -179,6 +187,7 @@ export function carryOut(state: State, fn: FunctionState, job: SubmittedSpec, an
     const { a, b, c, d, digest } = job;
     state.dedupe.add(state.wall, state.settings, a, b, c, d, answer.seq, ALIAS, 0, state.index, digest, 0);
     count(state, fn, TOTAL.coalesced);
+    submittedBy(state, answer.seq, submitterWaits(job));
     tell(state, answer);
   } else {
     create(state, fn, job, answer);
@@ -209,8 +218,12 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   if (job.blob.length > 4) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
-  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0) {
+  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0 || submitterWaits(job)) {
     const extras = extrasFor(page, row);
+    if (submitterWaits(job)) {
+      extras.droppable = true;
+      countWaiters(state, extras, 1);
+    }
     extras.uniqueKey = job.uniqueKey;
     extras.retry = job.retry;
     extras.startDeadlineWall = job.startDeadlineWall;

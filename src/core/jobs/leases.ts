@@ -39,6 +39,7 @@ import {
   setTimer,
 } from './lifecycle.js';
 import type { JobPage } from './page.js';
+import { abandoned, NOBODY_WAITS } from './waiters.js';
 
 const NO_DETAILS = Buffer.alloc(0);
 
@@ -179,9 +180,16 @@ export function endCancelled(state: State, fn: FunctionState, seq: number, page:
   end(state, fn, seq, page, row, CANCELLED);
 }
 
-/** To the tail of its priority; the attempt does not count. The lease is over. */
+/** To the tail of its priority, where somebody still wants it; the attempt does not count. The lease is over. */
 export function putBack(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
   page.u[row * U_FIELDS + U_ATTEMPT] = page.u[row * U_FIELDS + U_ATTEMPT]! - 1;
+  if (abandoned(page, row)) {
+    const extras = extrasFor(page, row);
+    extras.cancelReason = NOBODY_WAITS;
+    extras.error = { code: 'CANCELLED', message: NOBODY_WAITS, details: NO_DETAILS };
+    end(state, fn, seq, page, row, CANCELLED);
+    return;
+  }
   requeue(state, fn, seq, page, row);
 }
 
@@ -194,7 +202,7 @@ function requeue(state: State, fn: FunctionState, seq: number, page: JobPage, ro
 
 /**
  * An attempt failed and its lease is over. `retryAfterMs`: 0 the job's backoff, -1 at once. Again as long as there
- * are attempts left, else the job fails.
+ * are attempts left and somebody still wants it, else the job fails.
  */
 export function failAttempt(
   state: State,
@@ -211,7 +219,7 @@ export function failAttempt(
   count(state, fn, TOTAL.failedAttempts);
   const attempt = page.u[row * U_FIELDS + U_ATTEMPT]!;
   const policy = page.extrasOf(row)!.retry;
-  if (!retryable || attempt >= maxAttempts(state, policy)) {
+  if (!retryable || attempt >= maxAttempts(state, policy) || abandoned(page, row)) {
     end(state, fn, seq, page, row, FAILED);
     return;
   }

@@ -3,7 +3,7 @@ import { offer, raise } from '../matching/match.js';
 import type { State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
 import type { JobError, PriorityRank } from '../types.js';
-import { ATTEMPTS_KEPT, type Extras, newExtras } from './extras.js';
+import { ATTEMPTS_KEPT, type Extras, NOBODY, newExtras } from './extras.js';
 import {
   CANCELLED,
   type EXPIRED,
@@ -206,6 +206,8 @@ export function end(
   const extras = page.extrasOf(row);
   if (extras !== null) {
     extras.cancelDueUs = 0;
+    extras.waiters = NOBODY;
+    extras.droppable = false;
     if (extras.uniqueKey !== '') {
       state.uniqueKeys.remove(mixText(extras.uniqueKey, fn.id), seq);
     }

@@ -35,6 +35,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     traceparent: '',
     uniqueKey: '',
     foreground: false,
+    waiters: 0,
     retry: {
       maxAttempts: 5,
       initialBackoffMs: 1_000,
@@ -235,6 +236,11 @@ export class FakeNode implements NodeApi {
     this.submitted.push([...specs]);
     this.note('submit', namespace, specs.length, options.allOrNothing);
     return this.submitAnswer(specs);
+  }
+  readonly left: number[] = [];
+  unwait(seq: number) {
+    this.left.push(seq);
+    this.note();
   }
   job: (id: string) => JobView = (id) => jobView({ id });
   async getJob(namespace: string, id: string, read: { consistency: string; minRevision: number }) {

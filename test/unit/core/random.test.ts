@@ -10,6 +10,7 @@ import {
 } from '../../../src/core/index.js';
 import { asFunction, Bed, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
 import { Judge } from './judge.js';
+import { WaitingModel } from './waiting-model.js';
 
 /*
  * Random lives: a cluster's core takes random commands; a second one follows it through snapshots whose cursor runs
@@ -52,7 +53,7 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.nat(40),
+  kind: fc.nat(42),
   a: fc.nat(1000),
   b: fc.nat(1000),
   c: fc.nat(1000),
@@ -72,6 +73,10 @@ class Life {
   readonly outcomes: { session: number; outcome: Outcome }[] = [];
   readonly incarnations: number[] = [];
   nonce = 100;
+  readonly waiting = new WaitingModel(this.bed.core, SETTINGS.sessionGraceMs);
+  /** Of the next entry: which submissions wait, and what changes otherwise. */
+  waits: boolean[] = [];
+  changes = new Map<number, number>();
 
   constructor() {
     const { core } = this.bed;
@@ -96,6 +101,9 @@ class Life {
       expect(there.lines).toEqual(said.lines);
       if (this.cursor !== null) this.behind.push({ index, entry, lines: said.lines });
       this.judge.look(said.lines);
+      this.waiting.entry(said.lines, this.waits, this.bed.incarnation, this.changes);
+      this.waits = [];
+      this.changes = new Map();
       return said;
     };
   }
@@ -115,6 +123,7 @@ class Life {
       delayMs: s.c % 5 === 1 ? (s.b % 100) + 1 : 0,
       startDeadlineWall: s.c % 6 === 2 ? bed.wall + (s.b % 200) : 0,
       runTimeoutMs: s.c % 4 === 3 ? 120 : 0,
+      waits: s.a % 3 === 2,
       retentionMs: s.c % 8 === 4 ? 0 : s.c % 8 === 5 ? 250 : -1,
       retry:
         s.a % 5 === 1
@@ -186,6 +195,7 @@ class Life {
           bed.spec(this.#spec({ ...s, a: s.a + i, b: s.b + i, c: s.c + i })),
         );
         this.ids.push(...specs.map(({ id }) => id));
+        this.waits = specs.map(({ waits }) => waits === true);
         if (s.kind === 7) bed.do((b) => b.submitAll('default', specs));
         else
           bed.do((b) => {
@@ -328,6 +338,16 @@ class Life {
         });
         return;
       }
+      case 40:
+      case 41: {
+        const { seqs } = this.waiting;
+        for (let i = 0; i < 4 && seqs.length > 0; i++) {
+          this.changes.set(seqs[(s.a + i * s.b) % seqs.length]!, [-1, -2, -1, 1][(s.c + i) % 4]!);
+        }
+        const { changes } = this;
+        bed.do((b) => b.waiters(changes));
+        return;
+      }
       default:
         this.#snapshot(s);
     }
@@ -394,15 +414,18 @@ class Life {
 describe('random lives', () => {
   it('go the same way on a replica that is restored again and again, and keep every promise', () => {
     let restores = 0;
+    let dropped = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: 50, maxLength: 250, size: 'max' }), (steps) => {
         const life = new Life();
         for (const s of steps) life.run(s);
         life.finish();
         restores += life.restores;
+        dropped += life.waiting.dropped;
       }),
       { numRuns: RUNS, endOnFailure: true, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
     );
     expect(restores).toBeGreaterThan(RUNS / 5);
+    expect(dropped).toBeGreaterThan(RUNS / 5);
   }, 600_000);
 });

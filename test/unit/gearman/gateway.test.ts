@@ -149,6 +149,34 @@ describe('a client', () => {
     await node.until(() => node.watchers.length === 1);
     raw.end();
     await node.until(() => node.watchesClosed === 1);
+    expect(node.left).toEqual([42]);
+  });
+
+  it('rule: waiters - that is gone before its submission is answered, or whose job has ended, waits no longer', async () => {
+    const { node, open } = await bed();
+    const answers: ((results: SubmitResult[]) => void)[] = [];
+    node.submitAnswer = () => new Promise((resolve) => answers.push(resolve));
+    const gone = await open();
+    gone.send('SUBMIT_JOB', 'a', '', 'x');
+    await node.until(() => answers.length === 1);
+    expect(node.submitted[0]![0]).toMatchObject({ foreground: true, waits: true });
+    gone.socket.resetAndDestroy();
+    while (server!.connections > 0) await new Promise(setImmediate);
+    const stays = await open();
+    stays.send('SUBMIT_JOB', 'a', '', 'x').send('SUBMIT_JOB_BG', 'a', '', 'x');
+    await node.until(() => node.submitted.flat().length === 3);
+    expect(node.submitted.flat()[2]).toMatchObject({ foreground: false, waits: false });
+    answers[0]!([created(7)]);
+    await node.until(() => node.left.length === 1);
+    expect(node.left).toEqual([7]);
+    if (answers.length === 2) answers[1]!([created(8), created(9)]);
+    else for (const [i, seq] of [8, 9].entries()) answers[i + 1]!([created(seq)]);
+    await node.until(() => node.watchers.length === 1);
+    node.watchers[0]!.state('ended', jobView({ state: 'succeeded' }));
+    expect(node.left).toEqual([7, 8]);
+    stays.end();
+    await node.until(() => node.watchesClosed === 1);
+    expect(node.left).toEqual([7, 8]);
   });
 
   it('that follows and does not read is closed; others are not', async () => {
