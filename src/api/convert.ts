@@ -115,7 +115,8 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     resultRetention: job.retentionMs < 0 ? undefined : toDuration(job.retentionMs),
     attempt: job.attempt,
     attempts: job.attempts.map((attempt) => toAttempt(attempt, full)),
-    leaseToken: job.token,
+    // One that is reserved is queued, for whoever looks.
+    leaseToken: job.state === 'queued' ? 0 : job.token,
     createdAt: toTimestamp(job.createdWall),
     dueAt: job.state === 'scheduled' ? toTimestampIfSet(job.dueWall) : undefined,
     startedAt: toTimestampIfSet(job.startedWall),

@@ -32,6 +32,7 @@ import { sessionDetach } from './commands/session-detach.js';
 import { sessionFunctions } from './commands/session-functions.js';
 import { sessionOpen } from './commands/session-open.js';
 import { changeSettings } from './commands/settings.js';
+import { startReserved } from './commands/start.js';
 import { submit } from './commands/submit.js';
 import { submitAll } from './commands/submit-all.js';
 import { waiters } from './commands/waiters.js';
@@ -73,6 +74,7 @@ const COMMANDS: readonly (Command | undefined)[] = table({
   queueCreate,
   queueDrop,
   waiters,
+  start: startReserved,
 });
 
 function table(commands: Readonly<Record<keyof typeof COMMAND, Command>>): (Command | undefined)[] {

@@ -122,13 +122,14 @@ class Builder implements BatchBuilder {
     secretDigest: Uint8Array;
     functions: readonly FunctionSpec[];
     resumable: boolean;
+    reserves?: boolean;
     credit: number;
   }): number {
     this.#begin(COMMAND.sessionOpen);
     this.#out.string(o.namespace);
     this.#out.string(o.name);
     this.#secret(o.secretDigest);
-    this.#out.u8(o.resumable ? 1 : 0);
+    this.#out.u8((o.resumable ? 1 : 0) | (o.reserves === true ? 2 : 0));
     this.#out.f64(o.credit);
     this.#functions(o.functions);
     return this.#owe(1);
@@ -261,6 +262,11 @@ class Builder implements BatchBuilder {
     this.#out.string(namespace);
     this.#out.string(fn);
     return this.#owe(1);
+  }
+
+  start(tokens: readonly number[]): void {
+    this.#begin(COMMAND.start);
+    this.#numbers(tokens);
   }
 
   waiters(changes: ReadonlyMap<number, number>): void {

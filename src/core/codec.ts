@@ -47,6 +47,7 @@ export const COMMAND = {
   queueCreate: 27,
   queueDrop: 28,
   waiters: 29,
+  start: 30,
 } as const;
 
 /** Bits of a submission's flags: which optional parts follow. */

@@ -3,6 +3,7 @@ import { F_FIELDS, F_ORDER, L_FN_PREV, SUCCEEDED } from './jobs/fields.js';
 import { JobList, type JobTable } from './jobs/table.js';
 import type { ClassPlace } from './matching/class.js';
 import { type Pages, PlainPage } from './snapshot/page.js';
+import { RankedJobs } from './tables/ranked-jobs.js';
 import type { PriorityRank } from './types.js';
 
 const FUNCTIONS_PER_PAGE = 64;
@@ -35,6 +36,10 @@ export class FunctionState {
   readonly counts = new Float64Array(8);
   /** Waiting jobs by priority, oldest first: ascending in F_ORDER. */
   readonly waiting: readonly [JobList, JobList, JobList] = [new JobList(), new JobList(), new JobList()];
+  /** Jobs that came back from sessions for which they were reserved: each is before all of `waiting`. */
+  readonly returned = new RankedJobs();
+  /** Queued jobs that sessions have and did not begin yet. */
+  readonly reserved = new RankedJobs();
   /** Jobs that wait for their time. */
   readonly scheduled = new JobList();
   /** Ended jobs by state, from `SUCCEEDED` on: ascending in F_ORDER, as `scheduled` is. */
@@ -49,8 +54,14 @@ export class FunctionState {
     readonly page: FunctionPage,
   ) {}
 
+  /** Queued jobs that no session has. */
   get waitingCount(): number {
-    return this.waiting[0].size + this.waiting[1].size + this.waiting[2].size;
+    return this.waiting[0].size + this.waiting[1].size + this.waiting[2].size + this.returned.size;
+  }
+
+  /** Queued jobs of a priority, as everybody outside sees them. */
+  queuedCount(priority: PriorityRank): number {
+    return this.waiting[priority].size + this.returned.count(priority) + this.reserved.count(priority);
   }
 
   /** Jobs that have not ended. */
@@ -65,11 +76,22 @@ export class FunctionState {
   /** Best priority that has a waiting job, -1 for none; a paused queue offers none. */
   best(): PriorityRank | -1 {
     if (this.paused) return -1;
-    const { waiting } = this;
+    const { waiting, returned } = this;
+    if (returned.size > 0) {
+      for (const priority of [0, 1, 2] as const) {
+        if (returned.count(priority) > 0 || waiting[priority].size > 0) return priority;
+      }
+    }
     return waiting[0].size > 0 ? 0 : waiting[1].size > 0 ? 1 : waiting[2].size > 0 ? 2 : -1;
   }
 
+  /** Seq of the first waiting job of a priority, 0: none. */
+  head(priority: PriorityRank): number {
+    return this.returned.first(priority) || this.waiting[priority].head;
+  }
+
   headOrder(priority: PriorityRank, jobs: JobTable): number {
+    if (this.returned.count(priority) > 0) return this.returned.order(priority);
     const seq = this.waiting[priority].head;
     const page = jobs.pageOf(seq);
     return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;

@@ -47,6 +47,8 @@ export interface BatchBuilder {
     secretDigest: Uint8Array;
     functions: readonly FunctionSpec[];
     resumable: boolean;
+    /** Its jobs are reserved: they stay queued until `start`, or an outcome. */
+    reserves?: boolean;
     credit: number;
   }): number;
   /** value: session id, epoch: the new one. Leases not in `held` are released. Credit starts at 0. */
@@ -87,6 +89,8 @@ export interface BatchBuilder {
   queueCreate(namespace: string, fn: string): number;
   /** value: ended jobs that go with it. A function with live jobs or sessions: WRONG_STATE; an unknown one: NOT_FOUND. */
   queueDrop(namespace: string, fn: string): number;
+  /** Reserved jobs begin, by their tokens; no position. */
+  start(tokens: readonly number[]): void;
   /** By how much the number of this node's clients that wait for a job changes, by seq; no position. */
   waiters(changes: ReadonlyMap<number, number>): void;
   nodeDown(incarnation: number): void;
@@ -180,7 +184,7 @@ export interface Core {
   seqOf(namespace: string, id: string): number;
   /** Seq of a job with this unique key that has not ended, of any function; 0: none. Looks at each function. */
   seqOfUnique(namespace: string, uniqueKey: string): number;
-  /** Seq of the running job that holds this lease, 0 when there is none. */
+  /** Seq of the running or reserved job that holds this lease, 0 when there is none. */
   seqOfToken(token: number): number;
   /** State of a job without building its view; null when its record is gone. */
   stateOf(seq: number): JobState | null;

@@ -1,7 +1,6 @@
 import type { FunctionState } from './functions.js';
 import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, JOBS_PER_PAGE, QUEUED, SCHEDULED } from './jobs/fields.js';
-import { endWaiting, remove } from './jobs/lifecycle.js';
-import type { JobList } from './jobs/table.js';
+import { endWaiting, remove, stateOf } from './jobs/lifecycle.js';
 import { forgetWaiters } from './jobs/waiters.js';
 import { matchAll, matchFunction, matchLater, matchSession, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
@@ -149,24 +148,35 @@ export function finishDrop(state: State, fn: FunctionState): boolean {
   return true;
 }
 
+/** What was there when the purge was asked for: the cursor is the last order that was given out by then. */
 function purge(state: State, sweep: Sweep): boolean {
   const fn = state.functions.get(sweep.subject);
   // It was dropped meanwhile.
   if (fn === null) return true;
   for (let number = SCHEDULED; number <= EXPIRED; number++) {
     if ((sweep.detail & (1 << number)) === 0) continue;
-    const lists: readonly JobList[] =
-      number === SCHEDULED ? [fn.scheduled] : number === QUEUED ? fn.waiting : [fn.endedList(number)];
-    for (const list of lists) {
-      while (list.head !== 0) {
-        const page = state.jobs.pageOf(list.head);
-        if (page.f[page.row(list.head) * F_FIELDS + F_ORDER]! > sweep.cursor) break;
-        if (state.steps-- <= 0) return false;
-        const seq = list.head;
-        if (number <= QUEUED) endWaiting(state, seq, CANCELLED, 'purged');
-        if (state.jobs.has(seq)) remove(state, seq);
-      }
+    if (number !== QUEUED) {
+      const list = number === SCHEDULED ? fn.scheduled : fn.endedList(number);
+      if (!purgeFirst(state, sweep, () => list.head)) return false;
+      continue;
     }
+    for (const priority of [0, 1, 2] as const) {
+      if (!purgeFirst(state, sweep, () => fn.head(priority))) return false;
+      if (!purgeFirst(state, sweep, () => fn.reserved.first(priority))) return false;
+    }
+  }
+  return true;
+}
+
+/** Purges the first job again and again, as far as this entry's steps allow. */
+function purgeFirst(state: State, sweep: Sweep, first: () => number): boolean {
+  for (let seq = first(); seq !== 0; seq = first()) {
+    const page = state.jobs.pageOf(seq);
+    const row = page.row(seq);
+    if (page.f[row * F_FIELDS + F_ORDER]! > sweep.cursor) break;
+    if (state.steps-- <= 0) return false;
+    if (stateOf(page, row) <= QUEUED) endWaiting(state, seq, CANCELLED, 'purged');
+    if (state.jobs.has(seq)) remove(state, seq);
   }
   return true;
 }

@@ -145,7 +145,7 @@ export interface JobView {
   readonly attempt: number;
   /** Ended attempts (the newest ones, within a limit) and the running one. */
   readonly attempts: readonly Attempt[];
-  /** Token of the live lease, 0 when there is none. */
+  /** Token of the live lease, 0 when there is none. A queued job that has one is reserved. */
   readonly token: number;
   readonly session: number;
   readonly createdWall: number;
@@ -211,6 +211,8 @@ export interface SessionView {
   readonly incarnation: number;
   readonly node: string;
   readonly state: SessionState;
+  /** Jobs are reserved for it, until it says that it begins them. */
+  readonly reserves: boolean;
   readonly credit: number;
   readonly held: number;
   readonly functions: readonly FunctionSpec[];

@@ -202,11 +202,13 @@ function matches(state: State, query: JobQuery, mask: number, page: JobPage, row
 
 export function queueView(state: State, fn: FunctionState): QueueView {
   let oldest = 0;
-  for (const list of fn.waiting) {
-    if (list.head === 0) continue;
-    const page = state.jobs.pageOf(list.head);
-    const created = page.f[page.row(list.head) * F_FIELDS + F_CREATED_WALL]!;
-    if (oldest === 0 || created < oldest) oldest = created;
+  for (const priority of [0, 1, 2] as const) {
+    for (const seq of [fn.head(priority), fn.reserved.first(priority)]) {
+      if (seq === 0) continue;
+      const page = state.jobs.pageOf(seq);
+      const created = page.f[page.row(seq) * F_FIELDS + F_CREATED_WALL]!;
+      if (oldest === 0 || created < oldest) oldest = created;
+    }
   }
   let workers = 0;
   let credits = 0;
@@ -214,11 +216,11 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     workers += cls.workers;
     credits += cls.credits;
   }
-  const { totals, counts, waiting } = fn;
+  const { totals, counts } = fn;
   return {
     namespace: fn.namespace,
     function: fn.name,
-    waiting: [waiting[0].size, waiting[1].size, waiting[2].size],
+    waiting: [fn.queuedCount(0), fn.queuedCount(1), fn.queuedCount(2)],
     scheduled: counts[0]!,
     running: counts[2]!,
     succeeded: counts[3]!,
@@ -266,6 +268,7 @@ export function sessionView(session: Session): SessionView {
     incarnation: session.incarnation,
     node: session.node,
     state: session.incarnation === 0 ? 'detached' : 'attached',
+    reserves: session.reserves,
     credit: session.available,
     held: session.held.size,
     functions: session.functions,

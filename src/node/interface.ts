@@ -164,6 +164,8 @@ export interface OpenSession {
   readonly name: string;
   readonly functions: readonly FunctionSpec[];
   readonly resumable: boolean;
+  /** Its jobs stay queued until `start` or an outcome. */
+  readonly reserves?: boolean;
   readonly credit: number;
 }
 
@@ -214,6 +216,8 @@ export interface WorkerSession {
   /** Cumulative since this attach. */
   credit(total: number): void;
   ack(tokens: readonly number[]): void;
+  /** The worker begins a job that was reserved for it. Said once; an outcome says it as well. */
+  start(token: number): void;
   progress(token: number, numerator: number, denominator: number, message: string): void;
   /** Chunks `first`, `first` + 1, … of this lease. */
   data(token: number, first: number, chunks: readonly Uint8Array[]): void;

@@ -213,6 +213,8 @@ describe('gearman', () => {
     expect(await status()).toEqual([unique, '1', '0', '0', '0', '0']);
     const worker = await workerAt(2, fn);
     await worker.work();
+    // The answer to GRAB_JOB does not wait until its start is on the disks.
+    await until(5_000, async () => (await status())[2] === '1');
     expect(await status()).toEqual([unique, '1', '1', '0', '0', '0']);
     for (let i = 1; i <= 5; i++) {
       worker.send('WORK_STATUS', handle, String(i), '5');
@@ -278,6 +280,40 @@ describe('gearman', () => {
     expect((await late.work()).payload).toBe('y');
   });
 
+  it('gearman point 11: a job that its worker does not come for is queued, and wakes another one at no cost', async () => {
+    const fn = newFunction();
+    const client = await at(1);
+    const sleepers: RawGearman[] = [];
+    for (let i = 0; i < RETRIES + 3; i++) {
+      const worker = await workerAt(((i % 3) + 1) as 1 | 2 | 3, fn);
+      await worker.send('GRAB_JOB').expect('NO_JOB');
+      worker.send('PRE_SLEEP');
+      await worker.before();
+      sleepers.push(worker);
+    }
+    const handle = await client.submit('SUBMIT_JOB', fn, '', 'first');
+    const woken = new Map(sleepers.map((one) => [one, one.expect('NOOP').then(() => one)]));
+    for (let i = 0; i < RETRIES + 2; i++) {
+      woken.delete(await Promise.race(woken.values()));
+      for (const node of [1, 2, 3] as const) {
+        await statusIs(node, fn, 1, 0, RETRIES + 3);
+        const asking = await at(node);
+        const lines = (await asking.text('prioritystatus', 'list')).split('\n');
+        expect(lines).toContain([fn, 0, 1, 0, RETRIES + 3].join('\t'));
+        expect(await asking.send('GET_STATUS', handle).expect('STATUS_RES')).toBe(
+          `${handle}\x001\x000\x000\x000`,
+        );
+      }
+    }
+    const last = await Promise.race(woken.values());
+    expect(argsOf(await last.send('GRAB_JOB').next(), 3)[0]).toBe(handle);
+    await statusIs(2, fn, 1, 1, RETRIES + 3);
+    const jobs = (await (await at(3)).text('show jobs', 'list')).split('\n');
+    expect(jobs).toContain([handle, 0, 0, 0].join('\t'));
+    last.send('WORK_COMPLETE', handle, 'r');
+    expect(await client.expect('WORK_COMPLETE')).toBe(`${handle}\0r`);
+  });
+
   it('gearman point 11: a job with a time wakes sleepers when it is due', async () => {
     const fn = newFunction();
     const client = await at(1);
@@ -323,7 +359,27 @@ describe('gearman', () => {
     const worker = await workerAt(3, fn);
     expect((await worker.work()).handle).toBe(second);
     expect((await worker.work()).handle).toBe(first);
+    await statusIs(1, fn, 2, 2, 1);
     expect(await client.send('GET_STATUS', first).expect('STATUS_RES')).toBe(`${first}\x001\x001\x000\x000`);
+  });
+
+  it('gearman point 13: a job whose worker is lost before it asks for it keeps its place, and costs no retry', async () => {
+    const fn = newFunction();
+    const client = await at(1);
+    const first = await client.submit('SUBMIT_JOB_BG', fn, '', 'first');
+    const second = await client.submit('SUBMIT_JOB_BG', fn, '', 'second');
+    for (let i = 0; i < RETRIES + 2; i++) {
+      const asleep = await workerAt(2, fn);
+      await asleep.send('PRE_SLEEP').expect('NOOP');
+      asleep.end();
+      await statusIs(1, fn, 2, 0, 0);
+    }
+    const worker = await workerAt(3, fn);
+    expect((await worker.work()).handle).toBe(first);
+    expect((await worker.work()).handle).toBe(second);
+    await statusIs(1, fn, 2, 2, 1);
+    const jobs = (await (await at(2)).text('show jobs', 'list')).split('\n');
+    for (const handle of [first, second]) expect(jobs).toContain([handle, 0, 0, 0].join('\t'));
   });
 
   it('gearman point 13: a job whose workers are lost too often fails', async () => {
@@ -562,6 +618,7 @@ describe('gearman', () => {
     ].reverse() as [string, string];
     const worker = await workerAt(2, fn);
     expect((await worker.work()).handle).toBe(running);
+    await statusIs(3, fn, 2, 1, 1);
     const jobs = (await admin.text('show jobs', 'list')).split('\n');
     expect(jobs).toContain([running, 0, 0, 0].join('\t'));
     expect(jobs).toContain([queued, 0, 0, 1].join('\t'));

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { QUEUED } from '../jobs/fields.js';
 import { matchFunction, raise } from '../matching/match.js';
 import type { State } from '../state.js';
 import type { PriorityRank } from '../types.js';
@@ -12,7 +13,7 @@ export function pause(state: State, reader: ByteReader): void {
   const paused = reader.u8() === 1;
   const fn = findOrCreate(state, namespace, name);
   if (fn === null) return;
-  answer(state, { value: fn.waitingCount });
+  answer(state, { value: fn.counts[QUEUED]! });
   if (fn.paused === paused) return;
   state.pages.touch(fn.page);
   fn.paused = paused;

@@ -136,6 +136,9 @@ export class FakeSession implements WorkerSession {
   ack(tokens: readonly number[]): void {
     this.#say('ack', [...tokens]);
   }
+  start(token: number): void {
+    this.#say('start', token);
+  }
   progress(...what: [number, number, number, string]): void {
     this.#say('progress', ...what);
   }

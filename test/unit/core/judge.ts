@@ -119,6 +119,8 @@ export class Judge {
 
   #leases(jobs: readonly JobView[]): void {
     const running = jobs.filter(({ state }) => state === 'running');
+    const reserved = jobs.filter(({ state, token }) => state === 'queued' && token !== 0);
+    expect(jobs.filter(({ token }) => token !== 0)).toHaveLength(running.length + reserved.length);
     const held = new Map<number, number>();
     for (const id of this.sessions()) {
       const session = this.#core.session(id)!;
@@ -135,8 +137,9 @@ export class Judge {
       }
       expect(session.credit).toBeGreaterThanOrEqual(0);
     }
-    expect(held.size).toBe(running.length);
-    for (const job of running) expect(held.get(job.token)).toBe(job.seq);
+    expect(held.size).toBe(running.length + reserved.length);
+    for (const job of [...running, ...reserved]) expect(held.get(job.token)).toBe(job.seq);
+    for (const job of reserved) expect(this.#core.session(job.session)!.reserves).toBe(true);
     expect(running.length).toBe(this.#core.counts().running);
   }
 
@@ -166,7 +169,8 @@ export class Judge {
       const { totals } = queue;
       expect(totals.submitted).toBeGreaterThanOrEqual(mine.length);
       // Nobody waits for a job while a job waits for somebody, but for limits of sessions on a function.
-      if (!sweeping && !queue.paused && queue.waiting.some((n) => n > 0)) {
+      const unheld = mine.some(({ state, token }) => state === 'queued' && token === 0);
+      if (!sweeping && !queue.paused && unheld) {
         const free = this.sessions()
           .map((id) => this.#core.session(id)!)
           .filter((session) => session.credit > 0 && session.namespace === queue.namespace)

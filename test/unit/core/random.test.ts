@@ -53,7 +53,7 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.nat(42),
+  kind: fc.nat(44),
   a: fc.nat(1000),
   b: fc.nat(1000),
   c: fc.nat(1000),
@@ -212,6 +212,7 @@ class Life {
             secretDigest: SECRET,
             functions: this.#functions(s),
             resumable: s.b % 2 === 0,
+            reserves: s.b % 3 !== 0,
             credit: s.c % 6,
           }),
         );
@@ -346,6 +347,14 @@ class Life {
         }
         const { changes } = this;
         bed.do((b) => b.waiters(changes));
+        return;
+      }
+      case 42:
+      case 43: {
+        const session = this.#session(s.a);
+        if (session === null) return;
+        const tokens = bed.core.heldTokens(session.id).filter((_, i) => (s.b >> i) % 2 === 0);
+        bed.do((b) => b.start([...tokens, s.c]));
         return;
       }
       default:

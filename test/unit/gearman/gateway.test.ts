@@ -242,14 +242,14 @@ describe('a worker', () => {
     await raw.before();
     expect(session.said).toEqual([
       ['settle', [], 1],
-      ['ack', [11]],
+      ['start', 11],
       ['data', 11, 0, ['d']],
       ['settle', ['complete 11'], 2],
     ]);
     // It is there before the worker asks.
     port.assigned([assignment(12, 'second')]);
     expect(argsOf(await raw.send('GRAB_JOB').next(), 3)[2]).toBe('second');
-    expect(session.said.slice(4)).toEqual([['ack', [12]]]);
+    expect(session.said.slice(4)).toEqual([['start', 12]]);
   });
 
   it('gets its answer in time even when the cluster does not', async () => {
