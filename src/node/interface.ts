@@ -191,8 +191,9 @@ export interface SessionPort {
 
 export interface Assignment {
   readonly token: number;
+  /** Of a reserved job, the attempts before. */
   readonly attempt: number;
-  /** Wall ms at which the run timeout or the lease ends, 0: never. */
+  /** Wall ms at which the run timeout or the lease ends, 0: never, or not begun. */
   readonly deadlineWall: number;
   readonly job: JobView;
 }

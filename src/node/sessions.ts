@@ -237,7 +237,8 @@ class LocalSession implements WorkerSession {
     for (const { seq, token } of this.fresh) {
       const job = core.job(seq);
       if (job === null || job.token !== token) continue;
-      jobs.push({ token, attempt: job.attempt, deadlineWall: deadlineOf(job), job });
+      const deadlineWall = this.#starts === null ? deadlineOf(job) : 0;
+      jobs.push({ token, attempt: job.attempt, deadlineWall, job });
       tokens.push(token);
       this.#created.set(token, job.createdUs);
       if (this.#starts === null) observer.started(Math.max(0, core.elapsedUs - job.createdUs));
