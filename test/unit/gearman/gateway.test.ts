@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { gearmanHandle, seqOfHandle } from '../../../src/base/gearman-handle.js';
 import { GearmeshError } from '../../../src/core/errors.js';
+import type { SessionView } from '../../../src/core/types.js';
 import { createGearmanServer, type GearmanServer } from '../../../src/gearman/index.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
@@ -353,6 +354,68 @@ describe('an administrator', () => {
     const { open } = await bed({ shutdown: () => stopped++ });
     expect(await (await open()).text('shutdown graceful')).toBe('OK\r\n');
     expect(stopped).toBe(1);
+  });
+
+  it('limits, creates and drops functions', async () => {
+    const { node, open } = await bed();
+    const raw = await open();
+    const limits: [string, number[]][] = [
+      ['maxqueue a', [0, 0, 0]],
+      ['maxqueue a 7', [7, 7, 7]],
+      ['maxqueue a 7 8', [7, 8, 0]],
+      ['maxqueue a 7 -8 9', [7, 0, 9]],
+    ];
+    for (const [line, expected] of limits) {
+      expect(await raw.text(line)).toBe('OK\r\n');
+      expect(node.calls.at(-1)).toEqual(['limitQueue', 'default', 'a', expected]);
+    }
+    expect(await raw.text('create function ends-in-x')).toBe('OK\r\n');
+    expect(node.calls.at(-1)).toEqual(['createQueue', 'default', 'ends-in-x']);
+    expect(await raw.text('drop function a')).toBe('OK\r\n');
+    node.dropQueue = async () => {
+      throw new GearmeshError('WRONG_STATE');
+    };
+    expect(await raw.text('drop function a')).toBe(
+      'ERR there are still connected workers or executing clients\r\n',
+    );
+    node.dropQueue = async () => {
+      throw new GearmeshError('NOT_FOUND');
+    };
+    expect(await raw.text('drop function a')).toBe('ERR function not found\r\n');
+    for (const wrong of ['maxqueue a 1 2 3 4', 'maxqueue a b', 'create function', 'drop function a b']) {
+      expect(await raw.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    }
+  });
+
+  it('sees the workers of all nodes, and each once', async () => {
+    const all = await bed();
+    const { raw, session } = await sleeper(all);
+    const view = (id: number, over: Partial<SessionView>): SessionView => ({
+      id,
+      epoch: 1,
+      namespace: 'default',
+      name: 'w',
+      incarnation: 1,
+      node: 'n2',
+      state: 'attached',
+      reserves: false,
+      credit: 1,
+      held: 0,
+      functions: [
+        { name: 'a', concurrency: 0, runTimeoutMs: 0 },
+        { name: 'b', concurrency: 0, runTimeoutMs: 0 },
+      ],
+      ...over,
+    });
+    all.node.sessionViews = [
+      view(session.id, { node: 'n1' }),
+      view(21, { name: 'of grpc', node: 'n1' }),
+      view(22, { name: 'gearman-10.0.0.9' }),
+      view(23, { state: 'detached', incarnation: 0, node: '' }),
+    ];
+    expect(await raw.text('workers', 'list')).toBe(
+      '1 127.0.0.1 - : resize\n21 n1 of_grpc : a b\n22 n2 - : a b\n.\n',
+    );
   });
 
   it('is told when the state cannot be read', async () => {
