@@ -137,7 +137,7 @@ function visitWaiters(state: State, sweep: Sweep): boolean {
 }
 
 /** Removes the ended jobs of a dropped function as far as this entry's steps allow; true when it is gone. */
-export function finishDrop(state: State, fn: FunctionState): boolean {
+function finishDrop(state: State, fn: FunctionState): boolean {
   for (const list of fn.ended) {
     while (list.head !== 0) {
       if (state.steps-- <= 0) return false;

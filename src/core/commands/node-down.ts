@@ -1,5 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
+import { depart } from '../jobs/waiters.js';
 import type { NodeState } from '../nodes.js';
 import type { State } from '../state.js';
 import { addSweep, SWEEP } from '../sweeps.js';
@@ -15,9 +16,6 @@ export function retire(state: State, node: NodeState): void {
   if (!node.up) return;
   state.nodes.retire(node);
   addSweep(state, SWEEP.detach, node.incarnation, 0);
-  if (node.waits) {
-    const dueUs = state.elapsedUs + state.settings.sessionGraceMs * 1000;
-    state.departed.push({ incarnation: node.incarnation, dueUs });
-  }
+  depart(state, node);
   state.effects.nodeRetired(node.incarnation);
 }

@@ -43,8 +43,11 @@ export const L_RESULT = 1; // handle
 export const L_PREV = 2; // in the queue, the session's leases or the ended jobs, by its state
 // The link to the next one lies behind that to the one before.
 export const L_FN_PREV = 4; // among the ended jobs of its function and state
-/** Of a queued job: handle among those of its function that are reserved or came back; 0 in the queue itself. */
-export const L_RANKED = L_FN_PREV;
+/**
+ * Of a queued job: handle among those of its function that are reserved or came back; 0 in the queue itself. The column is
+ * that of the link above, which only ended jobs have.
+ */
+export const L_RANKED = 4;
 export const L_TIMER = 6; // handle in the heap of its state
 export const L_FIELDS = 7;
 

@@ -1,3 +1,4 @@
+import type { NodeState } from '../nodes.js';
 import type { State } from '../state.js';
 import type { Extras, Waiter } from './extras.js';
 import { CANCELLED, RUNNING } from './fields.js';
@@ -82,8 +83,19 @@ export function count(state: State, extras: Extras, change: number): void {
   }
   if (total > 0) {
     waiters.push({ incarnation, count: total });
-    // Its page has been touched for its batch.
-    origin.waits = true;
+    if (!origin.waits) {
+      // Its page has been touched for its batch.
+      origin.waits = true;
+      // The batch has ended that life before.
+      if (!origin.up) depart(state, origin);
+    }
   }
   extras.waiters = waiters;
+}
+
+/** The node's life is over: those of its clients that wait count for a grace. */
+export function depart(state: State, { incarnation, waits }: NodeState): void {
+  if (!waits) return;
+  const dueUs = state.elapsedUs + state.settings.sessionGraceMs * 1000;
+  state.departed.push({ incarnation, dueUs });
 }

@@ -166,6 +166,22 @@ describe('a node that is gone', () => {
     expect(bed.core.counts().waiting).toBe(200);
   });
 
+  it('rule: waiters - it may say so in the batch that ends its life', () => {
+    for (const first of [true, false]) {
+      const bed = new Bed({ sessionGraceMs: 500 });
+      const notes = bed.do((b) => {
+        if (first) b.submit('default', bed.spec({ waits: true }));
+        b.nodeDown(bed.incarnation);
+        if (!first) b.submit('default', bed.spec({ waits: true }));
+      });
+      const { seq } = notes.submissions.get(0)!;
+      bed.passElapsed(499);
+      expect(bed.core.job(seq)).toMatchObject({ state: 'queued', waiters: 1 });
+      bed.passElapsed(1);
+      expect(bed.state(seq)).toBe('cancelled');
+    }
+  });
+
   it('rule: waiters - where nobody waited there is nothing to look for', () => {
     const bed = new Bed();
     for (let i = 0; i < 10; i++) bed.submit();
