@@ -42,6 +42,10 @@ class Builder implements BatchBuilder {
     return this.#positions;
   }
 
+  get commands(): number {
+    return this.#commands;
+  }
+
   submit(namespace: string, spec: JobSpec): number {
     const out = this.#out;
     if (

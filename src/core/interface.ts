@@ -18,6 +18,8 @@ import type {
 export interface BatchBuilder {
   readonly length: number;
   readonly positions: number;
+  /** Commands so far. */
+  readonly commands: number;
   /** One position. Neighbouring submissions of one function share a header. */
   submit(namespace: string, spec: JobSpec): number;
   /** One position per spec; nothing changes unless all can be done. A spec's own refusal is reported at its position; the others then answer with seq 0 and no refusal. */
@@ -188,6 +190,8 @@ export interface Core {
   seqOfToken(token: number): number;
   /** State of a job without building its view; null when its record is gone. */
   stateOf(seq: number): JobState | null;
+  /** How long the job with this lease had been in its queue when it began, or, reserved, has been until now: µs. */
+  waitedUs(token: number): number;
   /** Wall ms at which a lease of the unary calls ends by its duration, 0 for one that lives by its session. */
   leaseEndWall(token: number): number;
   listJobs(query: JobQuery): JobPage;

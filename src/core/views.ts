@@ -10,6 +10,7 @@ import {
   F_DUE2,
   F_FIELDS,
   F_FINISHED_WALL,
+  F_QUEUED_WALL,
   F_RETENTION,
   F_REVISION,
   F_RUN_TIMEOUT,
@@ -157,6 +158,22 @@ export function jobState(state: State, seq: number): JobState | null {
   return page === null || row < 0 ? null : JOB_STATES[stateOf(page, row)]!;
 }
 
+/**
+ * Of a running job: µs from its coming into the queue to its start, of a reserved one until now. By the finer clock where it came there at once,
+ * else by the one that runs while nobody leads.
+ */
+export function waitedUs(state: State, seq: number): number {
+  const page = state.jobs.pageOf(seq);
+  const at = page.row(seq) * F_FIELDS;
+  const queued = page.f[at + F_QUEUED_WALL]!;
+  const begun = stateOf(page, page.row(seq)) === RUNNING;
+  const us =
+    queued === page.f[at + F_CREATED_WALL]!
+      ? (begun ? page.f[at + F_STARTED_US]! : state.elapsedUs) - page.f[at + F_CREATED_US]!
+      : ((begun ? page.f[at + F_STARTED_WALL]! : state.wall) - queued) * 1000;
+  return Math.max(0, us);
+}
+
 /** Of a running job: wall ms at which its lease ends by its duration; 0 for one that lives by its session. */
 export function leaseEndWall(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
@@ -206,8 +223,8 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     for (const seq of [fn.head(priority), fn.reserved.first(priority)]) {
       if (seq === 0) continue;
       const page = state.jobs.pageOf(seq);
-      const created = page.f[page.row(seq) * F_FIELDS + F_CREATED_WALL]!;
-      if (oldest === 0 || created < oldest) oldest = created;
+      const since = page.f[page.row(seq) * F_FIELDS + F_QUEUED_WALL]!;
+      if (oldest === 0 || since < oldest) oldest = since;
     }
   }
   let workers = 0;
