@@ -57,7 +57,9 @@ export class WaitingModel {
     const before = new Map([...this.#live, ...ended]);
     for (const [seq, change] of changes) {
       const waited = before.get(seq);
-      if (waited !== undefined) count(waited, incarnation, change);
+      if (waited === undefined) continue;
+      // What has ended before the batch, by a sweep, gains nobody; what has ended by it has lost somebody.
+      if (change < 0 || this.#live.has(seq)) count(waited, incarnation, change);
     }
     for (const [gone, dueUs] of this.#departed) {
       if (dueUs <= this.#core.elapsedUs) for (const waited of before.values()) waited.counts.delete(gone);
