@@ -121,7 +121,8 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     resultRetention: job.retentionMs < 0 ? undefined : toDuration(job.retentionMs),
     attempt: job.attempt,
     attempts: job.attempts.map((attempt) => toAttempt(attempt, full)),
-    leaseToken: job.token,
+    // One that is reserved is queued, for whoever looks.
+    leaseToken: job.state === 'queued' ? 0 : job.token,
     createdAt: toTimestamp(job.createdWall),
     dueAt: job.state === 'scheduled' ? toTimestampIfSet(job.dueWall) : undefined,
     startedAt: toTimestampIfSet(job.startedWall),
@@ -184,5 +185,8 @@ export function toQueue(queue: QueueView): Queue {
     credits: queue.credits,
     paused: queue.paused,
     totals: { ...queue.totals },
+    jobsMaxHigh: queue.jobsMax[0],
+    jobsMaxNormal: queue.jobsMax[1],
+    jobsMaxLow: queue.jobsMax[2],
   };
 }

@@ -1,5 +1,7 @@
 import { JobState as ProtoState } from '../../proto/gen/gearmesh/v1/common.js';
 import type {
+  DropQueueRequest,
+  DropQueueResponse,
   GetQueueRequest,
   ListQueuesRequest,
   ListQueuesResponse,
@@ -9,6 +11,8 @@ import type {
   PurgeQueueResponse,
   QueueServiceService,
   ResumeQueueResponse,
+  SetQueueLimitsRequest,
+  SetQueueLimitsResponse,
 } from '../../proto/gen/gearmesh/v1/queue.js';
 import { Queue } from '../../proto/gen/gearmesh/v1/queue.js';
 import type { QueueView } from '../core/types.js';
@@ -29,6 +33,8 @@ export const queueVerbs: Verbs<typeof QueueServiceService> = {
   pauseQueue: (deps, request, call) => setPaused(deps, request, true, call),
   resumeQueue: (deps, request, call) => setPaused(deps, request, false, call),
   purgeQueue,
+  setQueueLimits,
+  dropQueue,
   watchQueues,
 };
 
@@ -109,5 +115,33 @@ async function purgeQueue(deps: Deps, request: PurgeQueueRequest, call: Call): P
   const states = statesOf(checker, request.states);
   checker.done();
   const result = await deps.api.purgeQueue(namespace, fn, states, { signal: call.signal });
+  return { revision: toRevision(result.revision), jobs: result.value };
+}
+
+async function setQueueLimits(
+  deps: Deps,
+  request: SetQueueLimitsRequest,
+  call: Call,
+): Promise<SetQueueLimitsResponse> {
+  const checker = new Checker();
+  const namespace = checker.namespace('namespace', request.namespace);
+  const fn = checker.name('function', request.function);
+  const most = Number.MAX_SAFE_INTEGER;
+  const jobsMax = [
+    checker.count('jobs_max_high', request.jobsMaxHigh, 0, most),
+    checker.count('jobs_max_normal', request.jobsMaxNormal, 0, most),
+    checker.count('jobs_max_low', request.jobsMaxLow, 0, most),
+  ] as const;
+  checker.done();
+  const { revision } = await deps.api.limitQueue(namespace, fn, jobsMax, { signal: call.signal });
+  return { revision: toRevision(revision) };
+}
+
+async function dropQueue(deps: Deps, request: DropQueueRequest, call: Call): Promise<DropQueueResponse> {
+  const checker = new Checker();
+  const namespace = checker.namespace('namespace', request.namespace);
+  const fn = checker.name('function', request.function);
+  checker.done();
+  const result = await deps.api.dropQueue(namespace, fn, { signal: call.signal });
   return { revision: toRevision(result.revision), jobs: result.value };
 }

@@ -85,6 +85,7 @@ export function queueJson(queue: QueueInfo): object {
     oldest_waiting_since: iso(queue.oldestWaitingSince),
     workers: queue.workers,
     credits: queue.credits,
+    jobs_max: queue.jobsMax,
     totals: {
       submitted: totals.submitted,
       coalesced: totals.coalesced,

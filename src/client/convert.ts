@@ -242,6 +242,7 @@ export function fromQueue(queue: WireQueue): QueueInfo {
     workers: queue.workers,
     credits: queue.credits,
     paused: queue.paused,
+    jobsMax: { high: queue.jobsMaxHigh, normal: queue.jobsMaxNormal, low: queue.jobsMaxLow },
     totals: queue.totals ?? NO_TOTALS,
   };
 }

@@ -78,4 +78,33 @@ export class Queues {
     const request = { namespace: this.#namespace, function: fn, states: states.map(toState) };
     return unary(this.#calls, QueueServiceService.purgeQueue, request, options, 'repeatable');
   }
+
+  /**
+   * Limits the jobs that have not ended: whoever submits more gets LIMIT_REACHED. All count, whatever their priority,
+   * against the limit of the one submitted. 0, or left out: no limit.
+   */
+  limit(
+    fn: string,
+    jobsMax: { readonly high?: number; readonly normal?: number; readonly low?: number },
+    options: CallOptions = {},
+  ): Promise<Change> {
+    const { high = 0, normal = 0, low = 0 } = jobsMax;
+    const request = {
+      namespace: this.#namespace,
+      function: fn,
+      jobsMaxHigh: high,
+      jobsMaxNormal: normal,
+      jobsMaxLow: low,
+    };
+    return unary(this.#calls, QueueServiceService.setQueueLimits, request, options, 'repeatable');
+  }
+
+  /**
+   * Forgets a function that has neither workers nor jobs that have not ended. Resolves with how many ended jobs go with
+   * it. After a lost connection it may reject with NOT_FOUND although it was this call that did it.
+   */
+  drop(fn: string, options: CallOptions = {}): Promise<Change & { readonly jobs: number }> {
+    const request = { namespace: this.#namespace, function: fn };
+    return unary(this.#calls, QueueServiceService.dropQueue, request, options, 'repeatable');
+  }
 }

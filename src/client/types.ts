@@ -179,6 +179,8 @@ export interface QueueInfo {
   /** Jobs that those could take now. */
   readonly credits: number;
   readonly paused: boolean;
+  /** Jobs that have not ended at most, for one more of the priority to be accepted. 0: no limit. */
+  readonly jobsMax: { readonly high: number; readonly normal: number; readonly low: number };
   /** Counts since the cluster was formed. */
   readonly totals: {
     readonly submitted: number;

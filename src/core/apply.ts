@@ -22,6 +22,9 @@ import { outcomes } from './commands/outcomes.js';
 import { pause } from './commands/pause.js';
 import { progress } from './commands/progress.js';
 import { purge } from './commands/purge.js';
+import { queueCreate } from './commands/queue-create.js';
+import { queueDrop } from './commands/queue-drop.js';
+import { queueLimits } from './commands/queue-limits.js';
 import { retry } from './commands/retry.js';
 import { scheduleCreate } from './commands/schedule-create.js';
 import { scheduleDelete } from './commands/schedule-delete.js';
@@ -31,8 +34,10 @@ import { sessionDetach } from './commands/session-detach.js';
 import { sessionFunctions } from './commands/session-functions.js';
 import { sessionOpen } from './commands/session-open.js';
 import { changeSettings } from './commands/settings.js';
+import { startReserved } from './commands/start.js';
 import { submit } from './commands/submit.js';
 import { submitAll } from './commands/submit-all.js';
+import { waiters } from './commands/waiters.js';
 import { matchAll } from './matching/match.js';
 import type { State } from './state.js';
 import { runSweeps } from './sweeps.js';
@@ -69,6 +74,11 @@ const COMMANDS: readonly (Command | undefined)[] = table({
   nodeStalled,
   scheduleCreate,
   scheduleDelete,
+  queueLimits,
+  queueCreate,
+  queueDrop,
+  waiters,
+  start: startReserved,
 });
 
 function table(commands: Readonly<Record<keyof typeof COMMAND, Command>>): (Command | undefined)[] {

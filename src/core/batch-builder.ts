@@ -51,6 +51,10 @@ class Builder implements BatchBuilder {
     return this.#positions;
   }
 
+  get commands(): number {
+    return this.#commands;
+  }
+
   submit(namespace: string, spec: JobSpec): number {
     const out = this.#out;
     if (
@@ -131,13 +135,14 @@ class Builder implements BatchBuilder {
     secretDigest: Uint8Array;
     functions: readonly FunctionSpec[];
     resumable: boolean;
+    reserves?: boolean;
     credit: number;
   }): number {
     this.#begin(COMMAND.sessionOpen);
     this.#out.string(o.namespace);
     this.#out.string(o.name);
     this.#secret(o.secretDigest);
-    this.#out.u8(o.resumable ? 1 : 0);
+    this.#out.u8((o.resumable ? 1 : 0) | (o.reserves === true ? 2 : 0));
     this.#out.f64(o.credit);
     this.#functions(o.functions);
     return this.#owe(1);
@@ -250,6 +255,42 @@ class Builder implements BatchBuilder {
     return this.#owe(1);
   }
 
+  queueLimits(namespace: string, fn: string, jobsMax: readonly [number, number, number]): number {
+    this.#begin(COMMAND.queueLimits);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    for (const limit of jobsMax) this.#out.f64(limit);
+    return this.#owe(1);
+  }
+
+  queueCreate(namespace: string, fn: string): number {
+    this.#begin(COMMAND.queueCreate);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    return this.#owe(1);
+  }
+
+  queueDrop(namespace: string, fn: string): number {
+    this.#begin(COMMAND.queueDrop);
+    this.#out.string(namespace);
+    this.#out.string(fn);
+    return this.#owe(1);
+  }
+
+  start(tokens: readonly number[]): void {
+    this.#begin(COMMAND.start);
+    this.#numbers(tokens);
+  }
+
+  waiters(changes: ReadonlyMap<number, number>): void {
+    this.#begin(COMMAND.waiters);
+    this.#out.u32(changes.size);
+    for (const [seq, change] of changes) {
+      this.#out.f64(seq);
+      this.#out.f64(change);
+    }
+  }
+
   nodeDown(incarnation: number): void {
     this.#begin(COMMAND.nodeDown);
     this.#out.f64(incarnation);
@@ -350,7 +391,8 @@ class Builder implements BatchBuilder {
         (spec.delayMs !== 0 ? SPEC_FLAG.delay : 0) |
         (spec.runTimeoutMs !== 0 ? SPEC_FLAG.runTimeout : 0) |
         (spec.startDeadlineWall !== 0 ? SPEC_FLAG.startDeadline : 0) |
-        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0),
+        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0) |
+        (spec.waits === true ? SPEC_FLAG.waits : 0),
     );
     let crc = this.#nameCrc(namespace, spec.function);
     if (spec.uniqueKey !== '') {

@@ -46,6 +46,11 @@ export const COMMAND = {
   nodeStalled: 22,
   scheduleCreate: 23,
   scheduleDelete: 24,
+  queueLimits: 26,
+  queueCreate: 27,
+  queueDrop: 28,
+  waiters: 29,
+  start: 30,
 } as const;
 
 /** Bits of a submission's flags: which optional parts follow. */
@@ -60,6 +65,8 @@ export const SPEC_FLAG = {
   runTimeout: 128,
   startDeadline: 256,
   retention: 512,
+  /** Its submitter waits, and the job may be dropped when nobody does. */
+  waits: 1024,
 } as const;
 
 export const OUTCOME = { complete: 1, fail: 2, release: 3 } as const;

@@ -188,6 +188,15 @@ class StateMachine implements Core {
     return session === null ? null : sessionView(session);
   }
 
+  sessions(namespace: string): readonly SessionView[] {
+    const views: SessionView[] = [];
+    this.#state.sessions.visit(0, (session) => {
+      if (session.namespace === namespace) views.push(sessionView(session));
+      return true;
+    });
+    return views;
+  }
+
   heldTokens(id: number): readonly number[] {
     const session = this.#state.sessions.get(id);
     if (session === null) return [];

@@ -3,6 +3,7 @@ import { F_FIELDS, F_ORDER, L_FN_PREV, SUCCEEDED } from './jobs/fields.js';
 import { JobList, type JobTable } from './jobs/table.js';
 import type { ClassPlace } from './matching/class.js';
 import { type Pages, PlainPage } from './snapshot/page.js';
+import { RankedJobs } from './tables/ranked-jobs.js';
 import type { PriorityRank } from './types.js';
 
 const FUNCTIONS_PER_PAGE = 64;
@@ -25,12 +26,20 @@ const TOTALS = 10;
 /** A function of a namespace and its queue. */
 export class FunctionState {
   paused = false;
+  /** Dropped: unseen, until a sweep has removed its ended jobs and its id is free. */
+  dropped = false;
+  /** Jobs that have not ended at most, by the priority that is submitted; 0: no limit. Replicated, as `paused` is. */
+  jobsMax: readonly [number, number, number] = [0, 0, 0];
   /** Replicated; whoever changes one touches the page. */
   readonly totals = new Float64Array(TOTALS);
   /** Jobs by state, derived from the records. */
   readonly counts = new Float64Array(8);
   /** Waiting jobs by priority, oldest first: ascending in F_ORDER. */
   readonly waiting: readonly [JobList, JobList, JobList] = [new JobList(), new JobList(), new JobList()];
+  /** Jobs that came back from sessions for which they were reserved: each is before all of `waiting`. */
+  readonly returned = new RankedJobs();
+  /** Queued jobs that sessions have and did not begin yet. */
+  readonly reserved = new RankedJobs();
   /** Jobs that wait for their time. */
   readonly scheduled = new JobList();
   /** Ended jobs by state, from `SUCCEEDED` on: ascending in F_ORDER, as `scheduled` is. */
@@ -45,8 +54,14 @@ export class FunctionState {
     readonly page: FunctionPage,
   ) {}
 
+  /** Queued jobs that no session has. */
   get waitingCount(): number {
-    return this.waiting[0].size + this.waiting[1].size + this.waiting[2].size;
+    return this.waiting[0].size + this.waiting[1].size + this.waiting[2].size + this.returned.size;
+  }
+
+  /** Queued jobs of a priority, as everybody outside sees them. */
+  queuedCount(priority: PriorityRank): number {
+    return this.waiting[priority].size + this.returned.count(priority) + this.reserved.count(priority);
   }
 
   /** Jobs that have not ended. */
@@ -61,11 +76,22 @@ export class FunctionState {
   /** Best priority that has a waiting job, -1 for none; a paused queue offers none. */
   best(): PriorityRank | -1 {
     if (this.paused) return -1;
-    const { waiting } = this;
+    const { waiting, returned } = this;
+    if (returned.size > 0) {
+      for (const priority of [0, 1, 2] as const) {
+        if (returned.count(priority) > 0 || waiting[priority].size > 0) return priority;
+      }
+    }
     return waiting[0].size > 0 ? 0 : waiting[1].size > 0 ? 1 : waiting[2].size > 0 ? 2 : -1;
   }
 
+  /** Seq of the first waiting job of a priority, 0: none. */
+  head(priority: PriorityRank): number {
+    return this.returned.first(priority) || this.waiting[priority].head;
+  }
+
   headOrder(priority: PriorityRank, jobs: JobTable): number {
+    if (this.returned.count(priority) > 0) return this.returned.order(priority);
     const seq = this.waiting[priority].head;
     const page = jobs.pageOf(seq);
     return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;
@@ -73,6 +99,7 @@ export class FunctionState {
 }
 
 class FunctionPage extends PlainPage {
+  /** Ascending by id. */
   readonly functions: FunctionState[] = [];
 
   constructor(readonly number: number) {
@@ -85,25 +112,33 @@ class FunctionPage extends PlainPage {
       writer.f64(fn.id);
       writer.string(fn.namespace);
       writer.string(fn.name);
-      writer.u8(fn.paused ? 1 : 0);
+      writer.u8((fn.paused ? 1 : 0) | (fn.dropped ? 2 : 0));
+      for (const limit of fn.jobsMax) writer.f64(limit);
       for (const total of fn.totals) writer.f64(total);
     }
   }
 }
 
-/** All functions of all namespaces; a function exists from its first use. Ids count from 1 without gaps. */
+/**
+ * All functions of all namespaces; a function exists from its first use until it is dropped. Ids count from 1; a new
+ * function gets the smallest that is free, so that which ones are taken says all.
+ */
 export class FunctionTable {
   readonly #pages: Pages;
   readonly #byName = new Map<string, Map<string, FunctionState>>();
-  readonly #byId: FunctionState[] = [];
+  /** By id minus one; null where the id is free. */
+  readonly #byId: (FunctionState | null)[] = [];
+  /** Free ids below the greatest one that was given out, descending: the smallest is taken first. */
+  readonly #free: number[] = [];
   readonly #functionPages = new Map<number, FunctionPage>();
 
   constructor(pages: Pages) {
     this.#pages = pages;
   }
 
+  /** Ids in use: dropped functions count until they are gone. */
   get size(): number {
-    return this.#byId.length;
+    return this.#byId.length - this.#free.length;
   }
 
   find(namespace: string, name: string): FunctionState | null {
@@ -114,33 +149,75 @@ export class FunctionTable {
     return this.#byId[id - 1]!;
   }
 
+  /** Null where the id is free. */
+  get(id: number): FunctionState | null {
+    return this.#byId[id - 1] ?? null;
+  }
+
+  /** Those that were not dropped, ascending by id. */
   all(): readonly FunctionState[] {
-    return this.#byId;
+    return this.#byId.filter((fn) => fn !== null && !fn.dropped) as FunctionState[];
   }
 
   /** The caller has looked whether it exists and whether the limit allows one more. */
   create(namespace: string, name: string): FunctionState {
-    const id = this.#byId.length + 1;
+    const id = this.#free.pop() ?? this.#byId.length + 1;
     const page = this.#page(id);
     if (page.functions.length > 0) this.#pages.touch(page);
     else this.#pages.add(page);
-    return this.#insert(id, namespace, name, page);
+    return this.#insert(new FunctionState(id, namespace, name, page));
+  }
+
+  /** The name is free from now on. Nothing but ended jobs may refer to the function. */
+  drop(fn: FunctionState): void {
+    this.#pages.touch(fn.page);
+    fn.dropped = true;
+    this.#unname(fn);
+  }
+
+  /** Nothing refers to the dropped function any more: its id is free. */
+  free(fn: FunctionState): void {
+    const { id, page } = fn;
+    this.#pages.touch(page);
+    page.functions.splice(page.functions.indexOf(fn), 1);
+    this.#byId[id - 1] = null;
+    const free = this.#free;
+    let at = free.length;
+    while (at > 0 && free[at - 1]! < id) at--;
+    free.splice(at, 0, id);
+    if (page.functions.length > 0) return;
+    this.#functionPages.delete(page.number);
+    this.#pages.drop(page);
   }
 
   restore(number: number, reader: ByteReader, version: number): void {
     const page = this.#page(number * FUNCTIONS_PER_PAGE + 1);
     this.#pages.restore(page, version);
     for (let left = reader.u32(); left > 0; left--) {
-      const fn = this.#insert(reader.f64(), reader.string(), reader.string(), page);
-      fn.paused = reader.u8() === 1;
+      const fn = new FunctionState(reader.f64(), reader.string(), reader.string(), page);
+      const flags = reader.u8();
+      fn.paused = (flags & 1) !== 0;
+      fn.dropped = (flags & 2) !== 0;
+      fn.jobsMax = [reader.f64(), reader.f64(), reader.f64()];
       for (let i = 0; i < TOTALS; i++) fn.totals[i] = reader.f64();
+      this.#insert(fn);
     }
   }
 
-  #insert(id: number, namespace: string, name: string, page: FunctionPage): FunctionState {
-    const fn = new FunctionState(id, namespace, name, page);
-    page.functions.push(fn);
+  /** To be called behind the last page. */
+  restored(): void {
+    for (let at = this.#byId.length - 1; at >= 0; at--) {
+      if (this.#byId[at] === null) this.#free.push(at + 1);
+    }
+  }
+
+  #insert(fn: FunctionState): FunctionState {
+    const { id, namespace, name, page } = fn;
+    const at = page.functions.findIndex((other) => other.id > id);
+    page.functions.splice(at < 0 ? page.functions.length : at, 0, fn);
+    while (this.#byId.length < id) this.#byId.push(null);
     this.#byId[id - 1] = fn;
+    if (fn.dropped) return fn;
     let names = this.#byName.get(namespace);
     if (names === undefined) {
       names = new Map();
@@ -148,6 +225,12 @@ export class FunctionTable {
     }
     names.set(name, fn);
     return fn;
+  }
+
+  #unname({ namespace, name }: FunctionState): void {
+    const names = this.#byName.get(namespace)!;
+    names.delete(name);
+    if (names.size === 0) this.#byName.delete(namespace);
   }
 
   #page(id: number): FunctionPage {

@@ -20,6 +20,8 @@ import type {
 export interface BatchBuilder {
   readonly length: number;
   readonly positions: number;
+  /** Commands so far. */
+  readonly commands: number;
   /** One position. Neighbouring submissions of one function share a header. */
   submit(namespace: string, spec: JobSpec): number;
   /** One position per spec; nothing changes unless all can be done. A spec's own refusal is reported at its position; the others then answer with seq 0 and no refusal. */
@@ -49,6 +51,8 @@ export interface BatchBuilder {
     secretDigest: Uint8Array;
     functions: readonly FunctionSpec[];
     resumable: boolean;
+    /** Its jobs are reserved: they stay queued until `start`, or an outcome. */
+    reserves?: boolean;
     credit: number;
   }): number;
   /** value: session id, epoch: the new one. Leases not in `held` are released. Credit starts at 0. */
@@ -83,6 +87,16 @@ export interface BatchBuilder {
   /** value: number of jobs that will go; goes on as a sweep. Running jobs cannot be purged: INVALID_FIELD. */
   purge(namespace: string, fn: string, states: readonly JobState[]): number;
   settings(changes: Partial<Settings>): number;
+  /** Jobs that have not ended at most, by the priority that is submitted: high, normal, low; 0: no limit. */
+  queueLimits(namespace: string, fn: string, jobsMax: readonly [number, number, number]): number;
+  /** A function that exists already stays as it is. */
+  queueCreate(namespace: string, fn: string): number;
+  /** value: ended jobs that go with it. A function with live jobs or sessions: WRONG_STATE; an unknown one: NOT_FOUND. */
+  queueDrop(namespace: string, fn: string): number;
+  /** Reserved jobs begin, by their tokens; no position. */
+  start(tokens: readonly number[]): void;
+  /** By how much the number of this node's clients that wait for a job changes, by seq; no position. */
+  waiters(changes: ReadonlyMap<number, number>): void;
   nodeDown(incarnation: number): void;
   nodeStalled(incarnation: number, stalled: boolean): void;
   /** value: 0 created, 1 there already under this id, 2 coalesced; seq: the schedule's. INVALID_FIELD: it never comes. */
@@ -194,11 +208,11 @@ export interface Core {
   seqOf(namespace: string, id: string): number;
   /** Seq of a job with this unique key that has not ended, of any function; 0: none. Looks at each function. */
   seqOfUnique(namespace: string, uniqueKey: string): number;
-  /** Seq of the running job that holds this lease, 0 when there is none. */
+  /** Seq of the running or reserved job that holds this lease, 0 when there is none. */
   seqOfToken(token: number): number;
   /** State of a job without building its view; null when its record is gone. */
   stateOf(seq: number): JobState | null;
-  /** How long the running job with this lease had been in its queue when it was assigned, microseconds. */
+  /** How long the job with this lease had been in its queue when it began, or, reserved, has been until now: µs. */
   waitedUs(token: number): number;
   /** Wall ms at which a lease of the unary calls ends by its duration, 0 for one that lives by its session. */
   leaseEndWall(token: number): number;
@@ -210,6 +224,8 @@ export interface Core {
   findSchedule(namespace: string, id: string): ScheduleView | null;
   listSchedules(query: ScheduleQuery): SchedulePage;
   session(id: number): SessionView | null;
+  /** Those of a namespace, ascending by id. */
+  sessions(namespace: string): readonly SessionView[];
   /** Tokens held by the session, ascending. */
   heldTokens(id: number): readonly number[];
   nodes(): readonly NodeView[];

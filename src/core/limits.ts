@@ -1,13 +1,14 @@
 import { GearmeshError } from './errors.js';
 import { DEFAULT_SETTINGS, type Settings } from './types.js';
 
-/** Limits that are no setting of the cluster: settings of a node, and sizes that are fixed. */
+/** Limits that are no setting of the cluster: settings of a node, sizes that are fixed, and that of a single queue. */
 type OwnLimit =
   | 'diskReserveBytes'
   | 'pendingBytesMax'
   | 'allOrNothingBytesMax'
   | 'slowReaderMs'
-  | 'messageBytesMax';
+  | 'messageBytesMax'
+  | 'queueJobsMax';
 export type Limit = keyof Settings | OwnLimit;
 
 /** As operators know a limit, in errors, metrics and settings alike, e.g. limits.jobs-max. */

@@ -14,6 +14,8 @@ export interface NodeState {
   readonly version: string;
   up: boolean;
   stalled: boolean;
+  /** Clients of this life waited for jobs: where it ends, they are looked for. */
+  waits: boolean;
   /** Number of the last batch applied. */
   lastBatch: number;
 }
@@ -72,7 +74,7 @@ export class NodeTable extends PlainPage {
       writer.string(node.grpc);
       writer.string(node.http);
       writer.string(node.version);
-      writer.u8((node.up ? 1 : 0) | (node.stalled ? 2 : 0));
+      writer.u8((node.up ? 1 : 0) | (node.stalled ? 2 : 0) | (node.waits ? 4 : 0));
       writer.f64(node.lastBatch);
     }
   }
@@ -88,7 +90,13 @@ export class NodeTable extends PlainPage {
         version: reader.string(),
       };
       const flags = reader.u8();
-      this.put({ ...life, up: (flags & 1) !== 0, stalled: (flags & 2) !== 0, lastBatch: reader.f64() });
+      this.put({
+        ...life,
+        up: (flags & 1) !== 0,
+        stalled: (flags & 2) !== 0,
+        waits: (flags & 4) !== 0,
+        lastBatch: reader.f64(),
+      });
     }
   }
 }

@@ -52,6 +52,8 @@ export class Session {
     readonly requestId: string,
     readonly durationMs: number,
     readonly page: SessionPage,
+    /** Jobs are reserved for it, until it says that it begins them. */
+    readonly reserves: boolean,
   ) {}
 
   get isLease(): boolean {
@@ -80,7 +82,7 @@ class SessionPage extends PlainPage {
       writer.string(session.namespace);
       writer.string(session.name);
       writer.bytes(session.secretDigest);
-      writer.u8(session.resumable ? 1 : 0);
+      writer.u8((session.resumable ? 1 : 0) | (session.reserves ? 2 : 0));
       writer.string(session.requestId);
       writer.f64(session.durationMs);
       writer.f64(session.epoch);
@@ -149,6 +151,7 @@ export class SessionTable {
     resumable: boolean,
     requestId: string,
     durationMs: number,
+    reserves = false,
   ): Session {
     const number = Math.floor(id / SESSIONS_PER_PAGE);
     let page = this.#sessionPages.get(number);
@@ -159,7 +162,17 @@ export class SessionTable {
     } else {
       this.#pages.touch(page);
     }
-    const session = new Session(id, namespace, name, secretDigest, resumable, requestId, durationMs, page);
+    const session = new Session(
+      id,
+      namespace,
+      name,
+      secretDigest,
+      resumable,
+      requestId,
+      durationMs,
+      page,
+      reserves,
+    );
     this.#insert(session);
     return session;
   }
@@ -182,15 +195,20 @@ export class SessionTable {
     this.#sessionPages.set(number, page);
     this.#pages.restore(page, version);
     for (let left = reader.u32(); left > 0; left--) {
+      const id = reader.f64();
+      const [namespace, name] = [reader.string(), reader.string()];
+      const secretDigest = Buffer.from(reader.bytes());
+      const kind = reader.u8();
       const session = new Session(
-        reader.f64(),
-        reader.string(),
-        reader.string(),
-        Buffer.from(reader.bytes()),
-        reader.u8() === 1,
+        id,
+        namespace,
+        name,
+        secretDigest,
+        (kind & 1) !== 0,
         reader.string(),
         reader.f64(),
         page,
+        (kind & 2) !== 0,
       );
       session.epoch = reader.f64();
       session.incarnation = reader.f64();

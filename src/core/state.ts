@@ -53,6 +53,8 @@ export class State {
   firingsSkipped = 0;
   members: Buffer = Buffer.alloc(0);
   sweeps: Sweep[] = [];
+  /** Lives of nodes that are over, whose clients still count as waiting until then: elapsed µs. */
+  departed: { readonly incarnation: number; readonly dueUs: number }[] = [];
 
   // Tables with pages of their own.
   readonly jobs: JobTable;
@@ -174,6 +176,11 @@ class MetaPage extends PlainPage {
       writer.u32(sweep.tokens.length);
       for (const token of sweep.tokens) writer.f64(token);
     }
+    writer.u32(state.departed.length);
+    for (const { incarnation, dueUs } of state.departed) {
+      writer.f64(incarnation);
+      writer.f64(dueUs);
+    }
   }
 
   restore(reader: ByteReader): void {
@@ -216,6 +223,9 @@ class MetaPage extends PlainPage {
         cursor: reader.f64(),
         tokens: Array.from({ length: reader.u32() }, () => reader.f64()),
       });
+    }
+    for (let left = reader.u32(); left > 0; left--) {
+      state.departed.push({ incarnation: reader.f64(), dueUs: reader.f64() });
     }
   }
 }

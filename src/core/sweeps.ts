@@ -1,6 +1,7 @@
-import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, QUEUED, SCHEDULED } from './jobs/fields.js';
-import { endWaiting, remove } from './jobs/lifecycle.js';
-import type { JobList } from './jobs/table.js';
+import type { FunctionState } from './functions.js';
+import { CANCELLED, EXPIRED, F_FIELDS, F_ORDER, JOBS_PER_PAGE, QUEUED, SCHEDULED } from './jobs/fields.js';
+import { endWaiting, remove, stateOf } from './jobs/lifecycle.js';
+import { forgetWaiters } from './jobs/waiters.js';
 import { matchAll, matchFunction, matchLater, matchSession, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
 import { detach, giveBack, releaseUnclaimed } from './sessions-end.js';
@@ -20,6 +21,10 @@ export const SWEEP = {
   matchFunction: 5,
   /** subject: incarnation; cursor: session id. Its sessions follow the node's `stalled`. */
   stall: 6,
+  /** subject: function, that was dropped: its ended jobs go, then its id is free. */
+  drop: 7,
+  /** subject: incarnation; cursor: seq. Its clients do not wait for jobs any more. */
+  waiters: 8,
   /**
    * subject: session; detail: its epoch; cursor: the last lease looked at; tokens: the newest lease at the attach that
    * began this epoch, then those that it claimed, ascending. The others up to the newest are released.
@@ -95,9 +100,16 @@ function step(state: State, sweep: Sweep): boolean {
     }
     case SWEEP.matchFunction:
       if (state.matches <= 0) return false;
-      matchFunction(state, state.functions.byId(sweep.subject));
       state.steps--;
+      // Null: it was dropped meanwhile.
+      if (state.functions.get(sweep.subject) !== null) {
+        matchFunction(state, state.functions.byId(sweep.subject));
+      }
       return true;
+    case SWEEP.waiters:
+      return visitWaiters(state, sweep);
+    case SWEEP.drop:
+      return finishDrop(state, state.functions.byId(sweep.subject));
   }
 }
 
@@ -112,22 +124,68 @@ function visitSessions(state: State, sweep: Sweep, act: (session: Session) => bo
   return done;
 }
 
+/** Looks at all jobs, ascending: a step for each page, and for each job for which the node's clients waited. */
+function visitWaiters(state: State, sweep: Sweep): boolean {
+  const { jobs } = state;
+  const { subject } = sweep;
+  const from = Math.floor((sweep.cursor + 1) / JOBS_PER_PAGE);
+  for (let page = jobs.pageFrom(from); page !== null; page = jobs.pageFrom(page.number + 1)) {
+    const behind = page.first + JOBS_PER_PAGE;
+    for (let seq = Math.max(sweep.cursor + 1, page.first); page.extras !== null && seq < behind; seq++) {
+      const row = page.row(seq);
+      if (row < 0 || page.extrasOf(row)?.waiters.some((one) => one.incarnation === subject) !== true)
+        continue;
+      forgetWaiters(state, seq, page, row, subject);
+      sweep.cursor = seq;
+      if (--state.steps <= 0) return false;
+    }
+    sweep.cursor = behind - 1;
+    if (--state.steps <= 0) return false;
+  }
+  return true;
+}
+
+/** Removes the ended jobs of a dropped function as far as this entry's steps allow; true when it is gone. */
+function finishDrop(state: State, fn: FunctionState): boolean {
+  for (const list of fn.ended) {
+    while (list.head !== 0) {
+      if (state.steps-- <= 0) return false;
+      remove(state, list.head);
+    }
+  }
+  state.functions.free(fn);
+  return true;
+}
+
+/** What was there when the purge was asked for: the cursor is the last order that was given out by then. */
 function purge(state: State, sweep: Sweep): boolean {
-  const fn = state.functions.byId(sweep.subject);
+  const fn = state.functions.get(sweep.subject);
+  // It was dropped meanwhile.
+  if (fn === null) return true;
   for (let number = SCHEDULED; number <= EXPIRED; number++) {
     if ((sweep.detail & (1 << number)) === 0) continue;
-    const lists: readonly JobList[] =
-      number === SCHEDULED ? [fn.scheduled] : number === QUEUED ? fn.waiting : [fn.endedList(number)];
-    for (const list of lists) {
-      while (list.head !== 0) {
-        const page = state.jobs.pageOf(list.head);
-        if (page.f[page.row(list.head) * F_FIELDS + F_ORDER]! > sweep.cursor) break;
-        if (state.steps-- <= 0) return false;
-        const seq = list.head;
-        if (number <= QUEUED) endWaiting(state, seq, CANCELLED, 'purged');
-        if (state.jobs.has(seq)) remove(state, seq);
-      }
+    if (number !== QUEUED) {
+      const list = number === SCHEDULED ? fn.scheduled : fn.endedList(number);
+      if (!purgeFirst(state, sweep, () => list.head)) return false;
+      continue;
     }
+    for (const priority of [0, 1, 2] as const) {
+      if (!purgeFirst(state, sweep, () => fn.head(priority))) return false;
+      if (!purgeFirst(state, sweep, () => fn.reserved.first(priority))) return false;
+    }
+  }
+  return true;
+}
+
+/** Purges the first job again and again, as far as this entry's steps allow. */
+function purgeFirst(state: State, sweep: Sweep, first: () => number): boolean {
+  for (let seq = first(); seq !== 0; seq = first()) {
+    const page = state.jobs.pageOf(seq);
+    const row = page.row(seq);
+    if (page.f[row * F_FIELDS + F_ORDER]! > sweep.cursor) break;
+    if (state.steps-- <= 0) return false;
+    if (stateOf(page, row) <= QUEUED) endWaiting(state, seq, CANCELLED, 'purged');
+    if (state.jobs.has(seq)) remove(state, seq);
   }
   return true;
 }

@@ -30,6 +30,7 @@ import { fireSchedule, scheduleOfKey } from './schedules/fire.js';
 import type { Session } from './sessions.js';
 import { beginClose, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
+import { addSweep, SWEEP } from './sweeps.js';
 
 /**
  * Fires what is due by the clocks of this entry, each kind in the order of its due times, then of its keys, as far as
@@ -38,6 +39,7 @@ import type { State } from './state.js';
  */
 export function fireDue(state: State): void {
   fireAcks(state);
+  fireDeparted(state);
   while (state.elapsedTimers.due <= state.elapsedUs && state.steps-- > 0) {
     const { key } = state.elapsedTimers;
     if (key < 0) endGrace(state, state.sessions.get(-key)!);
@@ -60,7 +62,8 @@ export function fireDue(state: State): void {
 export function nextDue(state: State): { elapsedUs: number; wall: number; sweeping: boolean } {
   const { settings, acks } = state;
   while (acks.size > 0 && unacknowledged(state, acks.token) === 0) acks.shift();
-  const elapsedUs = Math.min(state.elapsedTimers.due, acks.startedUs + settings.ackTimeoutMs * 1000);
+  let elapsedUs = Math.min(state.elapsedTimers.due, acks.startedUs + settings.ackTimeoutMs * 1000);
+  for (const { dueUs } of state.departed) elapsedUs = Math.min(elapsedUs, dueUs);
   const wall = Math.min(
     state.wallTimers.due,
     retainedUntil(state, state.endedDefault, settings.retentionMs),
@@ -86,6 +89,16 @@ function fireAcks(state: State): void {
     loseLease(state, seq, 'unacknowledged', null);
     matchAll(state);
   }
+}
+
+/** The clients of nodes that have been gone for long enough are looked for by a sweep. */
+function fireDeparted(state: State): void {
+  if (state.departed.length === 0) return;
+  state.departed = state.departed.filter(({ incarnation, dueUs }) => {
+    if (dueUs > state.elapsedUs) return true;
+    addSweep(state, SWEEP.waiters, incarnation, 0);
+    return false;
+  });
 }
 
 /** The worker did not come back. The timer stays due until the session is empty and gone. */

@@ -49,8 +49,10 @@ export interface JobSpec {
   /** Milliseconds; -1: the default. */
   readonly retentionMs: number;
   readonly traceparent: string;
-  /** A client follows this job (RunJob): no other meaning in the core than being shown. */
+  /** A client follows this job: no other meaning in the core than being shown. */
   readonly foreground: boolean;
+  /** Its submitter waits until it says otherwise; the job may be dropped before it runs, once nobody waits any more. */
+  readonly waits?: boolean;
   /** Fixed by the proposer: source of the jitter. u32. */
   readonly seed: number;
 }
@@ -143,6 +145,8 @@ export interface JobView {
   readonly traceparent: string;
   readonly uniqueKey: string;
   readonly foreground: boolean;
+  /** Clients that wait for its end, of those that said so. */
+  readonly waiters: number;
   readonly retry: RetryPolicy;
   readonly runTimeoutMs: number;
   readonly startDeadlineWall: number;
@@ -150,7 +154,7 @@ export interface JobView {
   readonly attempt: number;
   /** Ended attempts (the newest ones, within a limit) and the running one. */
   readonly attempts: readonly Attempt[];
-  /** Token of the live lease, 0 when there is none. */
+  /** Token of the live lease, 0 when there is none. A queued job that has one is reserved. */
   readonly token: number;
   readonly session: number;
   readonly createdWall: number;
@@ -219,6 +223,8 @@ export interface QueueView {
   readonly workers: number;
   readonly credits: number;
   readonly paused: boolean;
+  /** Jobs that have not ended at most, by the priority that is submitted: high, normal, low; 0: no limit. */
+  readonly jobsMax: readonly [number, number, number];
   /** Totals since the cluster formed, the same on every node. */
   readonly totals: QueueTotals;
 }
@@ -246,6 +252,8 @@ export interface SessionView {
   readonly incarnation: number;
   readonly node: string;
   readonly state: SessionState;
+  /** Jobs are reserved for it, until it says that it begins them. */
+  readonly reserves: boolean;
   readonly credit: number;
   readonly held: number;
   readonly functions: readonly FunctionSpec[];

@@ -36,6 +36,7 @@ import {
 import { cancelled } from './jobs/leases.js';
 import { dueOf, functionOf, priorityOf, stateOf } from './jobs/lifecycle.js';
 import type { JobPage } from './jobs/page.js';
+import { waiting } from './jobs/waiters.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
 import {
@@ -77,6 +78,7 @@ export function jobView(state: State, seq: number): JobView | null {
     traceparent: submission.traceparent,
     uniqueKey: extras?.uniqueKey ?? '',
     foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
+    waiters: waiting(extras),
     retry: retryOf(state, extras?.retry ?? null),
     runTimeoutMs: page.f[f + F_RUN_TIMEOUT]!,
     startDeadlineWall: extras?.startDeadlineWall ?? 0,
@@ -157,17 +159,18 @@ export function jobState(state: State, seq: number): JobState | null {
 }
 
 /**
- * Of a running job: µs from its coming into the queue to its assignment. By the finer clock where it came there at once,
+ * Of a running job: µs from its coming into the queue to its start, of a reserved one until now. By the finer clock where it came there at once,
  * else by the one that runs while nobody leads.
  */
 export function waitedUs(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
   const at = page.row(seq) * F_FIELDS;
   const queued = page.f[at + F_QUEUED_WALL]!;
+  const begun = stateOf(page, page.row(seq)) === RUNNING;
   const us =
     queued === page.f[at + F_CREATED_WALL]!
-      ? page.f[at + F_STARTED_US]! - page.f[at + F_CREATED_US]!
-      : (page.f[at + F_STARTED_WALL]! - queued) * 1000;
+      ? (begun ? page.f[at + F_STARTED_US]! : state.elapsedUs) - page.f[at + F_CREATED_US]!
+      : ((begun ? page.f[at + F_STARTED_WALL]! : state.wall) - queued) * 1000;
   return Math.max(0, us);
 }
 
@@ -209,18 +212,20 @@ export function listJobs(state: State, query: JobQuery): JobListing {
 function matches(state: State, query: JobQuery, mask: number, page: JobPage, row: number): boolean {
   if (mask !== 0 && (mask & (1 << stateOf(page, row))) === 0) return false;
   const fn = functionOf(state, page, row);
-  if (fn.namespace !== query.namespace) return false;
+  if (fn.namespace !== query.namespace || fn.dropped) return false;
   if (query.function !== '' && fn.name !== query.function) return false;
   return query.uniqueKey === '' || page.extrasOf(row)?.uniqueKey === query.uniqueKey;
 }
 
 export function queueView(state: State, fn: FunctionState): QueueView {
   let oldest = 0;
-  for (const list of fn.waiting) {
-    if (list.head === 0) continue;
-    const page = state.jobs.pageOf(list.head);
-    const since = page.f[page.row(list.head) * F_FIELDS + F_QUEUED_WALL]!;
-    if (oldest === 0 || since < oldest) oldest = since;
+  for (const priority of [0, 1, 2] as const) {
+    for (const seq of [fn.head(priority), fn.reserved.first(priority)]) {
+      if (seq === 0) continue;
+      const page = state.jobs.pageOf(seq);
+      const since = page.f[page.row(seq) * F_FIELDS + F_QUEUED_WALL]!;
+      if (oldest === 0 || since < oldest) oldest = since;
+    }
   }
   let workers = 0;
   let credits = 0;
@@ -228,11 +233,11 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     workers += cls.workers;
     credits += cls.credits;
   }
-  const { totals, counts, waiting } = fn;
+  const { totals, counts } = fn;
   return {
     namespace: fn.namespace,
     function: fn.name,
-    waiting: [waiting[0].size, waiting[1].size, waiting[2].size],
+    waiting: [fn.queuedCount(0), fn.queuedCount(1), fn.queuedCount(2)],
     scheduled: counts[0]!,
     running: counts[2]!,
     succeeded: counts[3]!,
@@ -243,6 +248,7 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     workers,
     credits,
     paused: fn.paused,
+    jobsMax: fn.jobsMax,
     totals: {
       submitted: totals[TOTAL.submitted]!,
       coalesced: totals[TOTAL.coalesced]!,
@@ -279,6 +285,7 @@ export function sessionView(session: Session): SessionView {
     incarnation: session.incarnation,
     node: session.node,
     state: session.incarnation === 0 ? 'detached' : 'attached',
+    reserves: session.reserves,
     credit: session.available,
     held: session.held.size,
     functions: session.functions,

@@ -1,10 +1,11 @@
 import { gearmanHandle, seqOfHandle } from '../base/gearman-handle.js';
+import { GearmeshError } from '../core/errors.js';
 import type { JobState, JobView } from '../core/types.js';
 import type { CallOptions, ReadOptions } from '../node/interface.js';
 import { type Deps, within } from './deps.js';
 import { wireError } from './errors.js';
-import { NAMESPACE } from './limits.js';
-import { uniqueShown } from './submissions.js';
+import { NAMESPACE, UNNAMED } from './limits.js';
+import { functionName, uniqueShown } from './submissions.js';
 
 type Command = (deps: Deps, args: readonly string[]) => string | Promise<string>;
 
@@ -30,9 +31,9 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['cancel job', cancelJob],
   ['shutdown', shutdown],
   ['shutdown graceful', shutdown],
-  ['maxqueue', () => err('UNSUPPORTED', 'limits per function are not there yet')],
-  ['create function', () => err('UNSUPPORTED', 'a function exists from its first job or worker on')],
-  ['drop function', () => err('UNSUPPORTED', 'functions cannot be dropped yet')],
+  ['maxqueue', maxQueue],
+  ['create function', createFunction],
+  ['drop function', dropFunction],
 ]);
 const WORDS_MAX = 3;
 
@@ -93,13 +94,27 @@ async function priorityStatus(deps: Deps): Promise<string> {
   return `${lines.join('')}.\n`;
 }
 
-function workers(deps: Deps): string {
+/** All connections of this node, then the workers of the other nodes and those of gRPC. */
+async function workers(deps: Deps): Promise<string> {
+  const sessions = await reading(deps, (read) => deps.api.listSessions(NAMESPACE, read));
   let out = '';
-  for (const { number, address, clientId, functions } of deps.connections()) {
-    const names = Array.from(functions, (fn) => ` ${fn}`).join('');
-    out += `${number} ${address} ${clientId === '' ? '-' : clientId} :${names}\n`;
+  const shown = new Set<number>();
+  for (const { number, address, clientId, functions, session } of deps.connections()) {
+    shown.add(session);
+    out += workerLine(number, address, clientId, Array.from(functions));
+  }
+  for (const { id, node, name, state, functions } of sessions) {
+    if (state !== 'attached' || shown.has(id)) continue;
+    const clientId = name.startsWith(UNNAMED) ? '' : name.replace(/\s+/g, '_');
+    const names = functions.map((fn) => fn.name);
+    out += workerLine(id, node, clientId, names);
   }
   return `${out}.\n`;
+}
+
+function workerLine(number: number, address: string, clientId: string, functions: readonly string[]): string {
+  const names = functions.map((fn) => ` ${fn}`).join('');
+  return `${number} ${address} ${clientId === '' ? '-' : clientId} :${names}\n`;
 }
 
 /** Jobs that have not ended, oldest first, page by page. */
@@ -163,6 +178,49 @@ async function cancelJob(deps: Deps, [handle]: readonly string[]): Promise<strin
     seq === 0 ? null : await reading(deps, (read) => deps.api.findSchedule(NAMESPACE, seq, read));
   if (schedule === null) return 'ERR UNKNOWN_JOB\r\n';
   await changing(deps, (call) => deps.api.deleteSchedule(NAMESPACE, schedule.id, call));
+  return OK;
+}
+
+/** The one argument of a command that is a function's name; else the line that says what is wrong. */
+function nameIn(args: readonly string[]): { readonly name: string } | { readonly refused: string } {
+  if (args.length !== 1) return { refused: err('INVALID_ARGUMENTS', 'one function is to be named') };
+  const name = functionName(Buffer.from(args[0]!));
+  return typeof name === 'string' ? { name } : { refused: err('INVALID_ARGUMENTS', name.text) };
+}
+
+/** One number counts for all priorities, several for high, normal and low; none, 0 or less: no limit. */
+async function maxQueue(deps: Deps, [fn, ...numbers]: readonly string[]): Promise<string> {
+  const named = nameIn(fn === undefined ? [] : [fn]);
+  if ('refused' in named) return named.refused;
+  if (numbers.length > 3) return err('INVALID_ARGUMENTS', 'there are three priorities');
+  if (numbers.some((number) => !/^[+-]?\d{1,15}$/.test(number))) {
+    return err('INVALID_ARGUMENTS', 'a limit is a whole number');
+  }
+  const limits = numbers.map((number) => Math.max(0, Number(number)));
+  const [high = 0] = limits;
+  const [normal, low] = limits.length === 1 ? [high, high] : [limits[1] ?? 0, limits[2] ?? 0];
+  await changing(deps, (call) => deps.api.limitQueue(NAMESPACE, named.name, [high, normal, low], call));
+  return OK;
+}
+
+async function createFunction(deps: Deps, args: readonly string[]): Promise<string> {
+  const named = nameIn(args);
+  if ('refused' in named) return named.refused;
+  await changing(deps, (call) => deps.api.createQueue(NAMESPACE, named.name, call));
+  return OK;
+}
+
+async function dropFunction(deps: Deps, args: readonly string[]): Promise<string> {
+  const named = nameIn(args);
+  if ('refused' in named) return named.refused;
+  try {
+    await changing(deps, (call) => deps.api.dropQueue(NAMESPACE, named.name, call));
+  } catch (error) {
+    const code = error instanceof GearmeshError ? error.code : '';
+    if (code === 'NOT_FOUND') return 'ERR function not found\r\n';
+    if (code === 'WRONG_STATE') return 'ERR there are still connected workers or executing clients\r\n';
+    throw error;
+  }
   return OK;
 }
 

@@ -23,8 +23,6 @@ interface Gathered {
 /** What the listener wants to know of a connection. */
 export interface ConnectionEvents {
   closed(connection: Connection): void;
-  /** A client begins (1) or ends (-1) to wait for the job. */
-  waits(seq: number, change: 1 | -1): void;
 }
 
 /** One connection: client, worker and administrator in one, as it likes. */
@@ -71,6 +69,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   get worker(): GearmanWorker {
     this.#worker ??= new GearmanWorker(this.deps, this);
     return this.#worker;
+  }
+
+  get session(): number {
+    return this.#worker?.session ?? 0;
   }
 
   get functions(): Iterable<string> {
@@ -240,8 +242,11 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   /** What happens to the job reaches the client from here on, after its JOB_CREATED. */
   #follow(seq: number, jobId: string, minRevision: number): void {
-    if (this.#over) return;
     const { api } = this.deps;
+    if (this.#over) {
+      api.unwait(seq);
+      return;
+    }
     let closeWatch = (): void => {};
     let over = false;
     const watch = {
@@ -249,12 +254,11 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
         if (over) return;
         over = true;
         this.#watches.delete(watch);
-        this.#events.waits(seq, -1);
+        api.unwait(seq);
         closeWatch();
       },
     };
     this.#watches.add(watch);
-    this.#events.waits(seq, 1);
     const connection = this;
     const follower = new Follower(api.clusterName, seq, {
       get exceptions() {

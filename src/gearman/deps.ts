@@ -22,6 +22,8 @@ export interface Listed {
   readonly address: string;
   readonly clientId: string;
   readonly functions: Iterable<string>;
+  /** Number of its worker's session, 0: none. */
+  readonly session: number;
 }
 
 /** What every part of the gateway may use. */
@@ -36,8 +38,6 @@ export interface Deps {
   /** Stops this node; null where the `shutdown` command is not allowed. */
   readonly shutdown: (() => void) | null;
   readonly connections: () => Iterable<Listed>;
-  /** Clients at this node that wait for the job. */
-  readonly waiting: (seq: number) => number;
 }
 
 /** A signal that is aborted after a while. `done` is to be called when nobody listens any more. */

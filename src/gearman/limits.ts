@@ -50,3 +50,5 @@ export const ATTEMPTS_MAX = 2 ** 32 - 1;
 /** A job that somebody waits for is kept at least so long after its end. */
 export const FOLLOWED_RETENTION_MS_MIN = 10_000;
 export const NAMESPACE = 'default';
+/** What a worker without an id is called in the cluster, before its address. */
+export const UNNAMED = 'gearman-';

@@ -40,7 +40,6 @@ export function createGearmanServer(options: GearmanServerOptions): GearmanServe
   const { api, clock, log } = options;
   const limits = { ...DEFAULT_GEARMAN_LIMITS, ...options.limits };
   const connections = new Set<Connection>();
-  const waiting = new Map<number, number>();
   const deps: Deps = {
     api,
     clock,
@@ -50,18 +49,12 @@ export function createGearmanServer(options: GearmanServerOptions): GearmanServe
     jobRetries: options.jobRetries ?? 0,
     shutdown: options.shutdown ?? null,
     connections: () => connections,
-    waiting: (seq) => waiting.get(seq) ?? 0,
   };
   let last = 0;
   const take = (socket: Socket): void => {
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     const connection = new Connection(deps, socket, ++last, {
       closed: (closed) => connections.delete(closed),
-      waits(seq, change) {
-        const count = (waiting.get(seq) ?? 0) + change;
-        if (count === 0) waiting.delete(seq);
-        else waiting.set(seq, count);
-      },
     });
     connections.add(connection);
   };

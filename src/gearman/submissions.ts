@@ -109,6 +109,7 @@ export function jobSpec(
       foreground && settings.retentionMs < FOLLOWED_RETENTION_MS_MIN ? FOLLOWED_RETENTION_MS_MIN : -1,
     traceparent: '',
     foreground,
+    waits: foreground,
     seed: deps.api.u32(),
   };
 }

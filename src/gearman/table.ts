@@ -127,8 +127,7 @@ function getStatusUnique(from: Requester, [unique]: readonly Buffer[]): void {
   const uniqueKey = wireText(shown) ?? '';
   const known = uniqueKey !== '' && uniqueShown(uniqueKey) === uniqueKey;
   ask(from, known ? { uniqueKey } : null, (job) => {
-    const waiting = job === null ? 0 : from.deps.waiting(job.seq);
-    return response(TYPE.STATUS_RES_UNIQUE, [shown, ...standing(job), String(waiting)]);
+    return response(TYPE.STATUS_RES_UNIQUE, [shown, ...standing(job), String(job?.waiters ?? 0)]);
   });
 }
 

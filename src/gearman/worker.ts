@@ -7,7 +7,7 @@ import type { Answer } from './answers.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { wireError } from './errors.js';
-import { NAMESPACE, WARNING_BYTES_MAX } from './limits.js';
+import { NAMESPACE, UNNAMED, WARNING_BYTES_MAX } from './limits.js';
 import { response, TYPE } from './packets.js';
 import { REDUCER, uniqueShown } from './submissions.js';
 
@@ -53,6 +53,9 @@ const NOOP = response(TYPE.NOOP);
  *         ▲                                                               │
  *         └────────────────── not grabbed within a moment: back ──────────┘
  *
+ * What is reserved is queued for all others, and comes back to its place in the queue at no cost. The worker has begun it
+ * when its GRAB_JOB was answered: that is said in the log beside, since the answer does not wait for it.
+ *
  * While the credit stands and no job came, there is none: NO_JOB needs no question to the cluster.
  */
 export class GearmanWorker implements SessionPort {
@@ -79,6 +82,11 @@ export class GearmanWorker implements SessionPort {
   constructor(deps: Deps, port: WorkerPort) {
     this.#deps = deps;
     this.#port = port;
+  }
+
+  /** Number of its session in the cluster, 0 while it has none. */
+  get session(): number {
+    return this.#session?.id ?? 0;
   }
 
   get functions(): Iterable<string> {
@@ -245,9 +253,12 @@ export class GearmanWorker implements SessionPort {
   #open(functions: readonly FunctionSpec[]): void {
     this.#opening = true;
     const { clientId, address } = this.#port;
-    const name = clientId === '' ? `gearman-${address}` : clientId;
+    const name = clientId === '' ? UNNAMED + address : clientId;
     this.#deps.api
-      .openSession({ namespace: NAMESPACE, name, functions, resumable: false, credit: 0 }, this)
+      .openSession(
+        { namespace: NAMESPACE, name, functions, resumable: false, reserves: true, credit: 0 },
+        this,
+      )
       .then(
         (session) => {
           this.#opening = false;
@@ -341,7 +352,7 @@ export class GearmanWorker implements SessionPort {
     const { kind } = this.#grabs[0]!;
     const { handle, unique, reducer, payload } = held;
     held.payload = NOTHING;
-    this.#session!.ack([held.token]);
+    this.#session!.start(held.token);
     if (kind === 'all' && reducer !== '') {
       this.#answer(response(TYPE.JOB_ASSIGN_ALL, [handle, held.function, unique, reducer, payload]));
     } else if (kind === 'plain') {

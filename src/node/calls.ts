@@ -1,6 +1,6 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
-import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
+import type { BatchBuilder, JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import { limitReached } from '../core/limits.js';
 import type {
   JobSpec,
@@ -10,6 +10,7 @@ import type {
   QueueView,
   ScheduleSpec,
   ScheduleView,
+  SessionView,
   Settings,
 } from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
@@ -58,7 +59,7 @@ export interface Running {
 }
 
 function callParts(booted: Booted, engine: Engine): CallParts {
-  return { core: booted.core, origin: engine.origin, reads: engine.reads };
+  return { core: booted.core, origin: engine.origin, reads: engine.reads, waiters: engine.waiters };
 }
 
 /** The calls of the edges, each of them one step: read the state, or propose a command and wait for its answer. */
@@ -127,6 +128,10 @@ export abstract class NodeCalls implements NodeApi {
   ): Promise<SubmitResult[]> {
     const { booted, engine } = this.withRoom();
     return submit(callParts(booted, engine), namespace, specs, options);
+  }
+
+  unwait(seq: number): void {
+    this.running?.engine.waiters.leaves(seq);
   }
 
   async getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView> {
@@ -211,13 +216,7 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async pauseQueue(namespace: string, fn: string, paused: boolean, call: CallOptions): Promise<ChangeResult> {
-    return change(
-      this.open().engine.origin,
-      64 + (namespace.length + fn.length) * 3,
-      (builder) => builder.pause(namespace, fn, paused),
-      call,
-      true,
-    );
+    return this.changeQueue(namespace, fn, call, (builder) => builder.pause(namespace, fn, paused));
   }
 
   async purgeQueue(
@@ -226,12 +225,31 @@ export abstract class NodeCalls implements NodeApi {
     states: readonly JobState[],
     call: CallOptions,
   ): Promise<ChangeResult> {
-    return change(
-      this.open().engine.origin,
-      64 + (namespace.length + fn.length) * 3,
-      (builder) => builder.purge(namespace, fn, states),
-      call,
-    );
+    return this.changeQueue(namespace, fn, call, (builder) => builder.purge(namespace, fn, states), false);
+  }
+
+  async limitQueue(
+    namespace: string,
+    fn: string,
+    jobsMax: readonly [number, number, number],
+    call: CallOptions,
+  ): Promise<ChangeResult> {
+    return this.changeQueue(namespace, fn, call, (builder) => builder.queueLimits(namespace, fn, jobsMax));
+  }
+
+  async createQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult> {
+    return this.changeQueue(namespace, fn, call, (builder) => builder.queueCreate(namespace, fn));
+  }
+
+  async dropQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult> {
+    const dropped = (builder: BatchBuilder) => builder.queueDrop(namespace, fn);
+    return this.changeQueue(namespace, fn, call, dropped, false);
+  }
+
+  async listSessions(namespace: string, read: ReadOptions): Promise<readonly SessionView[]> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.sessions(namespace);
   }
 
   onQueuesChanged(listener: () => void): () => void {
@@ -325,6 +343,17 @@ export abstract class NodeCalls implements NodeApi {
     const { booted, engine } = this.formed();
     await readable(engine.reads, read);
     return booted.core.settings;
+  }
+
+  private changeQueue(
+    namespace: string,
+    fn: string,
+    call: CallOptions,
+    encode: (builder: BatchBuilder) => void,
+    repeatable = true,
+  ): Promise<ChangeResult> {
+    const bytes = 64 + (namespace.length + fn.length) * 3;
+    return change(this.open().engine.origin, bytes, encode, call, repeatable);
   }
 
   async createSchedule(namespace: string, spec: ScheduleSpec, call: CallOptions): Promise<ScheduleResult> {

@@ -22,6 +22,7 @@ import { Snapshotting } from './snapshotting.js';
 import { StatusBoard } from './status.js';
 import { Supervisor } from './supervisor.js';
 import { Repeated, Turn } from './turn.js';
+import { Waiters } from './waiters.js';
 import { Watching } from './watching.js';
 
 const ACKNOWLEDGE_MS = 1_000;
@@ -45,6 +46,7 @@ export class Engine {
   readonly reads: Reads;
   readonly sessions: Sessions;
   readonly watching: Watching;
+  readonly waiters: Waiters;
   readonly liveData: LiveData;
   readonly snapshotting: Snapshotting;
   readonly board: StatusBoard;
@@ -99,6 +101,7 @@ export class Engine {
     });
     this.sessions = new Sessions({ core, clock, origin: this.origin, liveData: this.liveData, observer });
     this.watching = new Watching({ core, clock, liveData: this.liveData });
+    this.waiters = new Waiters(core, this.origin);
     this.reads = new Reads({
       clock,
       appliedIndex: () => core.appliedIndex,
@@ -463,6 +466,7 @@ export class Engine {
 
   #reborn(applied: 'none' | 'unknown'): void {
     this.origin.retire(applied);
+    this.waiters.reborn();
     this.sessions.endAll(
       new GearmeshError('SESSION_UNKNOWN', { message: 'the node lost touch with the cluster; attach again' }),
     );

@@ -12,6 +12,7 @@ import type {
   QueueView,
   ScheduleSpec,
   ScheduleView,
+  SessionView,
   Settings,
 } from '../core/types.js';
 
@@ -31,6 +32,9 @@ export interface NodeApi {
 
   /** One promise per call whatever the number of jobs; results by position. Resolves once applied here (durable on a majority). */
   submit(namespace: string, specs: readonly JobSpec[], options: SubmitOptions): Promise<SubmitResult[]>;
+
+  /** A client whose submission said that it waits does so no longer; to be said once for each, whatever became of the job. */
+  unwait(seq: number): void;
 
   getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView>;
   /** Null: no job has this number, or none that has not ended has this unique key (of any function; the first found). */
@@ -59,6 +63,19 @@ export interface NodeApi {
     states: readonly JobState[],
     call: CallOptions,
   ): Promise<ChangeResult>;
+  /** Jobs of the function that have not ended at most, by the priority that is submitted: high, normal, low; 0: any. */
+  limitQueue(
+    namespace: string,
+    fn: string,
+    jobsMax: readonly [number, number, number],
+    call: CallOptions,
+  ): Promise<ChangeResult>;
+  /** A function exists from its first use on, or from here. */
+  createQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult>;
+  /** `value`: ended jobs that go. WRONG_STATE: it has workers, or jobs that have not ended. */
+  dropQueue(namespace: string, fn: string, call: CallOptions): Promise<ChangeResult>;
+  /** Sessions that the cluster knows, ascending by id. */
+  listSessions(namespace: string, read: ReadOptions): Promise<readonly SessionView[]>;
   /** Called (coalesced, at most about every 100 ms) after queues may have changed. Returns how to stop. */
   onQueuesChanged(listener: () => void): () => void;
 
@@ -190,6 +207,8 @@ export interface OpenSession {
   readonly name: string;
   readonly functions: readonly FunctionSpec[];
   readonly resumable: boolean;
+  /** Its jobs stay queued until `start` or an outcome. */
+  readonly reserves?: boolean;
   readonly credit: number;
 }
 
@@ -215,8 +234,9 @@ export interface SessionPort {
 
 export interface Assignment {
   readonly token: number;
+  /** Of a reserved job, the attempts before. */
   readonly attempt: number;
-  /** Wall ms at which the run timeout or the lease ends, 0: never. */
+  /** Wall ms at which the run timeout or the lease ends, 0: never, or not begun. */
   readonly deadlineWall: number;
   readonly job: JobView;
 }
@@ -240,6 +260,8 @@ export interface WorkerSession {
   /** Cumulative since this attach. */
   credit(total: number): void;
   ack(tokens: readonly number[]): void;
+  /** The worker begins a job that was reserved for it. Said once; an outcome says it as well. */
+  start(token: number): void;
   progress(token: number, numerator: number, denominator: number, message: string): void;
   /** Chunks `first`, `first` + 1, … of this lease. */
   data(token: number, first: number, chunks: readonly Uint8Array[]): void;

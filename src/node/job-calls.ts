@@ -6,6 +6,7 @@ import { refusalError } from './answers.js';
 import type { CallOptions, ChangeResult, ReadOptions, SubmitOptions, SubmitResult } from './interface.js';
 import { BATCH_BYTES, type Origin, type Proposal } from './origin.js';
 import type { Reads } from './reads.js';
+import type { Waiters } from './waiters.js';
 
 /** All specs of one call go into one batch up to this size; larger calls are split. */
 const CALL_BYTES_MAX = 512 * 1024;
@@ -20,6 +21,7 @@ export interface CallParts {
   readonly core: Core;
   readonly origin: Origin;
   readonly reads: Reads;
+  readonly waiters: Waiters;
 }
 
 /** UTF-8 takes at most three bytes for each unit of a text: cheaper than to measure it. */
@@ -156,8 +158,9 @@ function submitPart(
   bytes: number,
   options: SubmitOptions,
 ): Promise<SubmitResult[]> {
-  const { core, origin } = parts;
+  const { core, origin, waiters } = parts;
   return new Promise((resolve, reject) => {
+    let gaveUp = false;
     const results = new Array<Mutable<SubmitResult>>(specs.length);
     propose(
       origin,
@@ -193,6 +196,7 @@ function submitPart(
             };
             return;
           }
+          if (spec.waits === true) waiters.counted(seq);
           if (disposition === 'created') {
             const state = core.stateOf(seq) ?? 'queued';
             results[position] = { jobId: spec.id, seq, disposition, state, revision: -1, error: null };
@@ -215,8 +219,14 @@ function submitPart(
             if (refused !== undefined) result.error ??= refused.error;
           }
           resolve(results);
+          // It was carried out after all, and nobody is there to say that it waits no longer.
+          if (!gaveUp) return;
+          for (const [i, { seq }] of results.entries()) if (specs[i]!.waits === true) waiters.leaves(seq);
         },
-        failed: reject,
+        failed: (error) => {
+          gaveUp = true;
+          reject(error);
+        },
       },
       options.signal,
     );

@@ -321,7 +321,10 @@ export class Origin {
       calls.push({ proposal, first, end: builder.positions });
     }
     this.#waiting = taken === this.#waiting.length ? [] : this.#waiting.slice(taken);
-    if (calls.length > 0) {
+    if (builder.commands === 0) {
+      // Nothing was left to say, and a batch of nothing is none.
+      for (const { proposal } of calls) proposal.done(this.#parts.core.appliedIndex);
+    } else {
       const answers = builder.positions;
       const seq = this.#nextSeq++;
       const bytes = builder.finish(this.#incarnation, seq);

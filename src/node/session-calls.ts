@@ -37,6 +37,7 @@ export function openSession(
           secretDigest: digest,
           functions: o.functions,
           resumable: o.resumable,
+          reserves: o.reserves ?? false,
           credit: o.credit,
         });
       },

@@ -3,6 +3,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
 import { leaseError, refusalError } from './answers.js';
+import { Gathered } from './gathered.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
@@ -62,6 +63,8 @@ class LocalSession implements WorkerSession {
   readonly namespace: string;
   readonly port: SessionPort;
   readonly #parts: SessionsParts;
+  /** Reserved jobs that begin, by token; null where jobs are not reserved. */
+  readonly #starts: Gathered | null;
   readonly #gone: (session: LocalSession) => void;
   #open = true;
   /** It was asked to go elsewhere, or will be in a moment. */
@@ -86,9 +89,11 @@ class LocalSession implements WorkerSession {
       lostTokens: readonly number[];
       heldTokens: readonly number[];
     },
+    starts: Gathered,
     gone: (session: LocalSession) => void,
   ) {
     this.#parts = parts;
+    this.#starts = parts.core.session(o.id)?.reserves === true ? starts : null;
     this.id = o.id;
     this.epoch = o.epoch;
     this.secret = o.secret;
@@ -121,6 +126,7 @@ class LocalSession implements WorkerSession {
       const placed: Outcome[] = [];
       let bytes = 64;
       for (const outcome of outcomes) {
+        this.#starts?.remove(outcome.token);
         const running = core.seqOfToken(outcome.token);
         const seq =
           running !== 0 ? running : outcome.jobId === '' ? 0 : core.seqOf(this.namespace, outcome.jobId);
@@ -158,6 +164,12 @@ class LocalSession implements WorkerSession {
 
   ack(tokens: readonly number[]): void {
     for (const token of tokens) if (token > this.#ackedUpTo) this.#ackedUpTo = token;
+  }
+
+  start(token: number): void {
+    const { core, observer } = this.#parts;
+    this.#starts?.add(token, 1);
+    if (this.#created.has(token)) observer.started(core.waitedUs(token));
   }
 
   progress(token: number, numerator: number, denominator: number, message: string): void {
@@ -238,14 +250,16 @@ class LocalSession implements WorkerSession {
     for (const { seq, token } of this.fresh) {
       const job = core.job(seq);
       if (job === null || job.token !== token) continue;
-      jobs.push({ token, attempt: job.attempt, deadlineWall: deadlineOf(job), job });
+      const deadlineWall = this.#starts === null ? deadlineOf(job) : 0;
+      jobs.push({ token, attempt: job.attempt, deadlineWall, job });
       tokens.push(token);
       this.#created.set(token, job.createdUs);
-      observer.started(core.waitedUs(token));
+      if (this.#starts === null) observer.started(core.waitedUs(token));
     }
     this.fresh.length = 0;
     if (jobs.length === 0) return;
-    this.#unsettled.push({ tokens, since: this.#parts.clock.monotonicMs() });
+    // What was reserved is acknowledged by its start.
+    if (this.#starts === null) this.#unsettled.push({ tokens, since: this.#parts.clock.monotonicMs() });
     this.port.assigned(jobs);
   }
 
@@ -307,9 +321,11 @@ export class Sessions {
   readonly #touched = new Set<LocalSession>();
   /** Assigned in the same apply in which the session was opened or attached: its object does not exist yet. */
   #early: { session: number; epoch: number; seq: number; token: number }[] = [];
+  readonly #starts: Gathered;
 
   constructor(parts: SessionsParts) {
     this.#parts = parts;
+    this.#starts = new Gathered(parts.origin, (builder, tokens) => builder.start(Array.from(tokens.keys())));
   }
 
   get size(): number {
@@ -342,7 +358,7 @@ export class Sessions {
     this.#local
       .get(o.id)
       ?.ended(new GearmeshError('SESSION_UNKNOWN', { message: 'the worker attached anew' }));
-    const session = new LocalSession(this.#parts, o, (gone) => {
+    const session = new LocalSession(this.#parts, o, this.#starts, (gone) => {
       if (this.#local.get(gone.id) === gone) this.#local.delete(gone.id);
       this.#touched.delete(gone);
     });
@@ -433,6 +449,7 @@ export class Sessions {
 
   /** Every connection is told that its session is not here any more (the node was declared down, or stops). */
   endAll(error: GearmeshError): void {
+    this.#starts.void();
     for (const session of [...this.#local.values()]) session.ended(error);
   }
 }

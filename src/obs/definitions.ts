@@ -147,6 +147,19 @@ const jobs: readonly Pulled[] = [
         })),
       ),
   },
+  {
+    name: 'gearmesh_queue_jobs_max',
+    type: 'gauge',
+    help: 'Jobs that have not ended at most, for one more of the priority to be accepted; 0: no limit.',
+    labels: ['namespace', 'function', 'priority'],
+    read: ({ functions }) =>
+      functions.flatMap((one) =>
+        PRIORITIES.map((priority, rank) => ({
+          labels: { ...one.labels, priority },
+          value: one.jobsMax[rank] ?? 0,
+        })),
+      ),
+  },
   perFunction('gauge', 'gearmesh_queue_scheduled_jobs', 'Jobs that wait for their time.', (q) => q.scheduled),
   perFunction('gauge', 'gearmesh_queue_running_jobs', 'Jobs held by workers.', (q) => q.running),
   perFunction(

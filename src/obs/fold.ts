@@ -11,6 +11,7 @@ export interface FunctionReading {
   readonly workers: number;
   readonly credits: number;
   readonly paused: number;
+  readonly jobsMax: readonly [number, number, number];
   readonly totals: QueueTotals;
 }
 
@@ -21,6 +22,8 @@ export interface FunctionReading {
 export class FunctionFold {
   readonly #functionsMax: number;
   readonly #own = new Set<string>();
+  /** Of the others, by total: their sum as it was last, and what it had fallen by. */
+  readonly #others = new Map<keyof QueueTotals, { readonly last: number; readonly gone: number }>();
 
   constructor(functionsMax: number) {
     this.#functionsMax = functionsMax;
@@ -38,8 +41,23 @@ export class FunctionFold {
       if (this.#own.has(key)) readings.push(readingOf(queue));
       else others.push(queue);
     }
-    if (others.length > 0) readings.push(sum(others));
+    if (others.length > 0) {
+      const { totals, ...reading } = sum(others);
+      readings.push({ ...reading, totals: this.#rising(totals) });
+    }
     return { readings, folded: others.length };
+  }
+
+  /** What functions had counted that were dropped since stays in the sum. */
+  #rising(totals: QueueTotals): QueueTotals {
+    const out: Record<string, number> = {};
+    for (const [key, now] of Object.entries(totals) as [keyof QueueTotals, number][]) {
+      const { last, gone } = this.#others.get(key) ?? { last: 0, gone: 0 };
+      const added = gone + Math.max(0, last - now);
+      this.#others.set(key, { last: now, gone: added });
+      out[key] = now + added;
+    }
+    return out as unknown as QueueTotals;
   }
 }
 
@@ -64,6 +82,7 @@ function sum(queues: readonly QueueView[]): FunctionReading {
     workers: of((q) => q.workers),
     credits: of((q) => q.credits),
     paused: of((q) => (q.paused ? 1 : 0)),
+    jobsMax: [of((q) => q.jobsMax[0]), of((q) => q.jobsMax[1]), of((q) => q.jobsMax[2])],
     totals: {
       submitted: total('submitted'),
       coalesced: total('coalesced'),

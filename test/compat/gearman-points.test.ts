@@ -213,6 +213,8 @@ describe('gearman', () => {
     expect(await status()).toEqual([unique, '1', '0', '0', '0', '0']);
     const worker = await workerAt(2, fn);
     await worker.work();
+    // The answer to GRAB_JOB does not wait until its start is on the disks.
+    await until(5_000, async () => (await status())[2] === '1');
     expect(await status()).toEqual([unique, '1', '1', '0', '0', '0']);
     for (let i = 1; i <= 5; i++) {
       worker.send('WORK_STATUS', handle, String(i), '5');
@@ -278,6 +280,40 @@ describe('gearman', () => {
     expect((await late.work()).payload).toBe('y');
   });
 
+  it('gearman point 11: a job that its worker does not come for is queued, and wakes another one at no cost', async () => {
+    const fn = newFunction();
+    const client = await at(1);
+    const sleepers: RawGearman[] = [];
+    for (let i = 0; i < RETRIES + 3; i++) {
+      const worker = await workerAt(((i % 3) + 1) as 1 | 2 | 3, fn);
+      await worker.send('GRAB_JOB').expect('NO_JOB');
+      worker.send('PRE_SLEEP');
+      await worker.before();
+      sleepers.push(worker);
+    }
+    const handle = await client.submit('SUBMIT_JOB', fn, '', 'first');
+    const woken = new Map(sleepers.map((one) => [one, one.expect('NOOP').then(() => one)]));
+    for (let i = 0; i < RETRIES + 2; i++) {
+      woken.delete(await Promise.race(woken.values()));
+      for (const node of [1, 2, 3] as const) {
+        await statusIs(node, fn, 1, 0, RETRIES + 3);
+        const asking = await at(node);
+        const lines = (await asking.text('prioritystatus', 'list')).split('\n');
+        expect(lines).toContain([fn, 0, 1, 0, RETRIES + 3].join('\t'));
+        expect(await asking.send('GET_STATUS', handle).expect('STATUS_RES')).toBe(
+          `${handle}\x001\x000\x000\x000`,
+        );
+      }
+    }
+    const last = await Promise.race(woken.values());
+    expect(argsOf(await last.send('GRAB_JOB').next(), 3)[0]).toBe(handle);
+    await statusIs(2, fn, 1, 1, RETRIES + 3);
+    const jobs = (await (await at(3)).text('show jobs', 'list')).split('\n');
+    expect(jobs).toContain([handle, 0, 0, 0].join('\t'));
+    last.send('WORK_COMPLETE', handle, 'r');
+    expect(await client.expect('WORK_COMPLETE')).toBe(`${handle}\0r`);
+  });
+
   it('gearman point 11: a job with a time wakes sleepers when it is due', async () => {
     const fn = newFunction();
     const client = await at(1);
@@ -323,7 +359,27 @@ describe('gearman', () => {
     const worker = await workerAt(3, fn);
     expect((await worker.work()).handle).toBe(second);
     expect((await worker.work()).handle).toBe(first);
+    await statusIs(1, fn, 2, 2, 1);
     expect(await client.send('GET_STATUS', first).expect('STATUS_RES')).toBe(`${first}\x001\x001\x000\x000`);
+  });
+
+  it('gearman point 13: a job whose worker is lost before it asks for it keeps its place, and costs no retry', async () => {
+    const fn = newFunction();
+    const client = await at(1);
+    const first = await client.submit('SUBMIT_JOB_BG', fn, '', 'first');
+    const second = await client.submit('SUBMIT_JOB_BG', fn, '', 'second');
+    for (let i = 0; i < RETRIES + 2; i++) {
+      const asleep = await workerAt(2, fn);
+      await asleep.send('PRE_SLEEP').expect('NOOP');
+      asleep.end();
+      await statusIs(1, fn, 2, 0, 0);
+    }
+    const worker = await workerAt(3, fn);
+    expect((await worker.work()).handle).toBe(first);
+    expect((await worker.work()).handle).toBe(second);
+    await statusIs(1, fn, 2, 2, 1);
+    const jobs = (await (await at(2)).text('show jobs', 'list')).split('\n');
+    for (const handle of [first, second]) expect(jobs).toContain([handle, 0, 0, 0].join('\t'));
   });
 
   it('gearman point 13: a job whose workers are lost too often fails', async () => {
@@ -382,7 +438,36 @@ describe('gearman', () => {
     expect(await one.expect('ERROR')).toMatch(/^ARGUMENT_TOO_LARGE\0/);
   });
 
-  it('gearman point 16, second half: a background job stays when a client that had joined it leaves', async () => {
+  it('gearman point 16: a job that nobody waits for any more is dropped, unless it runs', async () => {
+    const fn = newFunction();
+    const [one, two, asking] = [await at(1), await at(2), await at(3)];
+    const dropped = await one.submit('SUBMIT_JOB', fn, 'u16', 'dropped');
+    expect(await two.submit('SUBMIT_JOB', fn, 'u16', 'joins')).toBe(dropped);
+    const waiting = async (): Promise<string> =>
+      (await asking.send('GET_STATUS_UNIQUE', 'u16').expect('STATUS_RES_UNIQUE')).split('\0').at(-1)!;
+    expect(await waiting()).toBe('2');
+    one.end();
+    await until(5_000, async () => (await waiting()) === '1');
+    await statusIs(3, fn, 1, 0, 0);
+    two.end();
+    await statusIs(3, fn, 0, 0, 0);
+    expect(await asking.send('GET_STATUS', dropped).expect('STATUS_RES')).toBe(
+      `${dropped}\x000\x000\x000\x000`,
+    );
+    const worker = await workerAt(3, fn);
+    await worker.send('GRAB_JOB').expect('NO_JOB');
+
+    const client = await at(1);
+    const runs = await client.submit('SUBMIT_JOB', fn, '', 'runs');
+    expect((await worker.work()).handle).toBe(runs);
+    await statusIs(2, fn, 1, 1, 1);
+    client.end();
+    worker.send('WORK_STATUS', runs, '1', '2').send('WORK_COMPLETE', runs, 'r');
+    expect(await worker.before()).toEqual([]);
+    await statusIs(1, fn, 0, 0, 1);
+  });
+
+  it('gearman point 16: a background job stays when a client that had joined it leaves', async () => {
     const fn = newFunction();
     const background = await at(1);
     const handle = await background.submit('SUBMIT_JOB_BG', fn, 'u16', 'x');
@@ -442,7 +527,88 @@ describe('gearman', () => {
     expect(lines.filter((line) => /^\d+ 127\.0\.0\.1 - :$/.test(line)).length).toBeGreaterThanOrEqual(1);
   });
 
-  it('gearman point 20, without drop function: cancel job and show jobs', async () => {
+  it('gearman point 18: the workers of all nodes, asked at any of them', async () => {
+    const fn = newFunction();
+    for (const node of [1, 2, 3] as const) {
+      const worker = (await at(node)).send('SET_CLIENT_ID', `w${node}`).send('CAN_DO', fn);
+      await worker.before();
+    }
+    await (await workerAt(3, fn)).before();
+    for (const node of [1, 2, 3] as const) {
+      await statusIs(node, fn, 0, 0, 4);
+      const admin = await at(node);
+      const mine = (await admin.text('workers', 'list'))
+        .split('\n')
+        .filter((line) => line.endsWith(` : ${fn}`));
+      const address = (other: number): string => (other === node ? '127\\.0\\.0\\.1' : `n${other}`);
+      const expected = [1, 2, 3].map((other) => new RegExp(`^\\d+ ${address(other)} w${other} : ${fn}$`));
+      expected.push(new RegExp(`^\\d+ ${address(3)} - : ${fn}$`));
+      for (const line of expected) expect(mine.filter((one) => line.test(one))).toHaveLength(1);
+      expect(mine).toHaveLength(4);
+    }
+  });
+
+  it('gearman point 19: maxqueue counts all jobs of the function against the priority submitted', async () => {
+    const fn = newFunction();
+    const [admin, client] = [await at(1), await at(2)];
+    expect(await admin.text(`maxqueue ${fn} 3 2 1`)).toBe('OK\r\n');
+    const refused = async (
+      form: 'SUBMIT_JOB_HIGH_BG' | 'SUBMIT_JOB_BG' | 'SUBMIT_JOB_LOW_BG',
+    ): Promise<void> => {
+      client.send(form, fn, '', 'x');
+      expect(await client.expect('ERROR')).toMatch(/^QUEUE_ERROR\0.*queue-jobs-max/);
+    };
+    const worker = await workerAt(3, fn);
+    const first = await client.submit('SUBMIT_JOB_LOW_BG', fn, 'u19', 'runs');
+    expect((await worker.work()).handle).toBe(first);
+    await refused('SUBMIT_JOB_LOW_BG');
+    await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_BG');
+    // What joins another job is none more.
+    expect(await client.submit('SUBMIT_JOB_LOW_BG', fn, 'u19', 'joins')).toBe(first);
+    await client.submit('SUBMIT_JOB_HIGH_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_HIGH_BG');
+    // One number counts for all, none, 0 or less than that means no limit.
+    const elsewhere = await at(3);
+    expect(await elsewhere.text(`MAXQUEUE ${fn} 4\r`)).toBe('OK\r\n');
+    await client.submit('SUBMIT_JOB_LOW_BG', fn, '', 'x');
+    await refused('SUBMIT_JOB_HIGH_BG');
+    for (const none of ['', ' 0', ' -1']) {
+      expect(await admin.text(`maxqueue ${fn} 1`)).toBe('OK\r\n');
+      await refused('SUBMIT_JOB_BG');
+      expect(await admin.text(`maxqueue ${fn}${none}`)).toBe('OK\r\n');
+      await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    }
+    for (const wrong of ['maxqueue', `maxqueue ${fn} many`, `maxqueue ${fn} 1 2 3 4`]) {
+      expect(await admin.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    }
+  });
+
+  it('gearman point 20: create function and drop function', async () => {
+    const fn = newFunction();
+    const [admin, other] = [await at(1), await at(2)];
+    for (let i = 0; i < 2; i++) expect(await admin.text(`create function ${fn}`)).toBe('OK\r\n');
+    await statusIs(2, fn, 0, 0, 0);
+    expect(await other.text(`drop function ${fn}`)).toBe('OK\r\n');
+    expect((await admin.text('status', 'list')).split('\n')).not.toContain(`${fn}\t0\t0\t0`);
+    expect(await other.text(`drop function ${fn}`)).toBe('ERR function not found\r\n');
+    const busy = 'ERR there are still connected workers or executing clients\r\n';
+    const worker = await workerAt(3, fn);
+    await worker.before();
+    await statusIs(1, fn, 0, 0, 1);
+    expect(await admin.text(`drop function ${fn}`)).toBe(busy);
+    worker.end();
+    await statusIs(1, fn, 0, 0, 0);
+    const client = await at(2);
+    const handle = await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    expect(await admin.text(`drop function ${fn}`)).toBe(busy);
+    expect(await admin.text(`cancel job ${handle}`)).toBe('OK\r\n');
+    expect(await admin.text(`DROP FUNCTION ${fn}\r`)).toBe('OK\r\n');
+    expect(await admin.text('drop function')).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    expect(await admin.text(`create function ${'x'.repeat(256)}`)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+  });
+
+  it('gearman point 20: cancel job and show jobs', async () => {
     const fn = newFunction();
     const client = await at(1);
     const admin = await at(3);
@@ -452,6 +618,7 @@ describe('gearman', () => {
     ].reverse() as [string, string];
     const worker = await workerAt(2, fn);
     expect((await worker.work()).handle).toBe(running);
+    await statusIs(3, fn, 2, 1, 1);
     const jobs = (await admin.text('show jobs', 'list')).split('\n');
     expect(jobs).toContain([running, 0, 0, 0].join('\t'));
     expect(jobs).toContain([queued, 0, 0, 1].join('\t'));

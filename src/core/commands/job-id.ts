@@ -14,5 +14,6 @@ export function findJob(state: State, namespace: string, id: JobId): number {
   const seq = state.ids.find(mixId(id.a, id.b, id.c, id.d), id, state.idMatches);
   if (seq === 0) return 0;
   const page = state.jobs.pageOf(seq);
-  return functionOf(state, page, page.row(seq)).namespace === namespace ? seq : 0;
+  const fn = functionOf(state, page, page.row(seq));
+  return fn.namespace === namespace && !fn.dropped ? seq : 0;
 }

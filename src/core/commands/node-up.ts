@@ -26,6 +26,7 @@ export function nodeUp(state: State, reader: ByteReader): void {
     version,
     up: true,
     stalled: false,
+    waits: false,
     lastBatch: 0,
   });
   state.effects.nodeUp(name, nonce, incarnation);

@@ -15,6 +15,7 @@ import {
 } from '../jobs/fields.js';
 import { cancelled, endCancelled, failAttempt, putBack, unassign } from '../jobs/leases.js';
 import { end, functionOf } from '../jobs/lifecycle.js';
+import { comeBack, isReserved, start } from '../jobs/reserved.js';
 import { matchLater } from '../matching/match.js';
 import { removeIfDone } from '../sessions-end.js';
 import type { State } from '../state.js';
@@ -116,6 +117,9 @@ function carryOut(state: State, seq: number): void {
     return;
   }
   state.pages.touch(page);
+  const reserved = isReserved(page, row);
+  // Its worker was quicker than the word that it begins.
+  if (reserved && said.kind !== OUTCOME.release) start(state, seq, page, row);
   page.u[words + U_OUTCOME] = said.digest;
   page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;
   page.f[numbers + F_LAST_REVISION] = state.index;
@@ -132,7 +136,8 @@ function carryOut(state: State, seq: number): void {
   } else if (cancelled(page, row)) {
     endCancelled(state, fn, seq, page, row);
   } else if (said.kind === OUTCOME.release) {
-    putBack(state, fn, seq, page, row);
+    if (reserved) comeBack(state, fn, seq, page, row);
+    else putBack(state, fn, seq, page, row);
   } else {
     page.u[words + U_DATA_COUNT] = said.dataCount;
     failAttempt(state, fn, seq, page, row, said.error!, said.retryable, said.retryAfterMs);

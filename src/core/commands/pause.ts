@@ -1,24 +1,19 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { QUEUED } from '../jobs/fields.js';
 import { matchFunction, raise } from '../matching/match.js';
 import type { State } from '../state.js';
 import type { PriorityRank } from '../types.js';
-import { answer, refuseLimit } from './result.js';
-import { functionsFull } from './submit.js';
+import { findOrCreate } from './queue-create.js';
+import { answer } from './result.js';
 
 /** A paused queue takes jobs and gives none out. A function can be paused before its first job. */
 export function pause(state: State, reader: ByteReader): void {
   const namespace = reader.string();
   const name = reader.string();
   const paused = reader.u8() === 1;
-  let fn = state.functions.find(namespace, name);
-  if (fn === null) {
-    if (functionsFull(state, 0)) {
-      refuseLimit(state, 'functionsMax');
-      return;
-    }
-    fn = state.functions.create(namespace, name);
-  }
-  answer(state, { value: fn.waitingCount });
+  const fn = findOrCreate(state, namespace, name);
+  if (fn === null) return;
+  answer(state, { value: fn.counts[QUEUED]! });
   if (fn.paused === paused) return;
   state.pages.touch(fn.page);
   fn.paused = paused;

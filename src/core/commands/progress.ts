@@ -2,6 +2,7 @@ import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
 import { F_FIELDS, F_REVISION } from '../jobs/fields.js';
 import { extrasFor } from '../jobs/lifecycle.js';
+import { isReserved } from '../jobs/reserved.js';
 import type { State } from '../state.js';
 
 /** Progress of a running attempt. The token fences: session and epoch say no more than it does. */
@@ -15,6 +16,8 @@ export function progress(state: State, reader: ByteReader): void {
   if (seq === 0) return;
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
+  // One that was not begun has none.
+  if (isReserved(page, row)) return;
   state.pages.touch(page);
   const extras = extrasFor(page, row);
   extras.numerator = numerator;

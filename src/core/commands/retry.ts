@@ -12,12 +12,21 @@ import {
   U_FIELDS,
   U_FLAGS,
 } from '../jobs/fields.js';
-import { clearLabel, count, enter, functionOf, queue, stateOf, unend } from '../jobs/lifecycle.js';
+import {
+  clearLabel,
+  count,
+  enter,
+  functionOf,
+  priorityOf,
+  queue,
+  stateOf,
+  unend,
+} from '../jobs/lifecycle.js';
 import type { State } from '../state.js';
 import { mixText } from '../tables/hash.js';
 import { readJob } from './job-id.js';
 import { answer, refuse, refuseLimit } from './result.js';
-import { liveJobs, uniqueHolder } from './submit.js';
+import { liveJobs, QUEUE_LIMIT, uniqueHolder } from './submit.js';
 
 /** A failed, cancelled or expired job is queued again as if it were new, but for its id and its times. */
 export function retry(state: State, reader: ByteReader): void {
@@ -41,6 +50,11 @@ export function retry(state: State, reader: ByteReader): void {
   }
   if (fn.live >= state.settings.jobsPerFunctionMax) {
     refuseLimit(state, 'jobsPerFunctionMax');
+    return;
+  }
+  const limit = fn.jobsMax[priorityOf(page, row)];
+  if (limit !== 0 && fn.live >= limit) {
+    answer(state, { refusal: 'LIMIT_REACHED', limit: QUEUE_LIMIT, limitValue: limit });
     return;
   }
   state.pages.touch(page);

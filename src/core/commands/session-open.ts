@@ -13,7 +13,7 @@ export function sessionOpen(state: State, reader: ByteReader): void {
   const namespace = reader.string();
   const name = reader.string();
   const secretDigest = Buffer.from(reader.raw(SECRET_BYTES));
-  const resumable = reader.u8() === 1;
+  const flags = reader.u8();
   const total = readCount(reader);
   const functions = readFunctions(reader);
   if (state.sessions.size >= state.settings.sessionsMax) {
@@ -26,7 +26,9 @@ export function sessionOpen(state: State, reader: ByteReader): void {
     return;
   }
   const id = ++state.lastSession;
-  const session = state.sessions.create(id, namespace, name, secretDigest, resumable, '', 0);
+  const resumable = (flags & 1) !== 0;
+  const reserves = (flags & 2) !== 0;
+  const session = state.sessions.create(id, namespace, name, secretDigest, resumable, '', 0, reserves);
   joinClass(state, session, functions);
   settleAt(state, session);
   grant(state, session, total);

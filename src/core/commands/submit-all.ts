@@ -1,13 +1,19 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { submittedBy } from '../jobs/waiters.js';
 import type { State } from '../state.js';
 import { SubmittedSpec } from './spec.js';
 import {
   carryOut,
   check,
+  full,
   functionsFull,
+  jobsMaxFor,
   known,
   liveJobs,
   newVerdict,
+  QUEUE_LIMIT,
+  queueFull,
+  submitterWaits,
   tell,
   uniqueHolder,
   type Verdict,
@@ -42,7 +48,7 @@ export function submitAll(state: State, reader: ByteReader): void {
   for (const { name, spec, verdict, fresh } of items) {
     // Looked at again: an earlier item of this command may be the one it repeats or joins.
     if (!fresh || known(state, spec, verdict)) {
-      known(state, spec, verdict);
+      if (known(state, spec, verdict)) submittedBy(state, verdict.seq, submitterWaits(spec));
       tell(state, verdict);
       continue;
     }
@@ -93,13 +99,11 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
                   ? 'jobsPerFunctionMax'
                   : '';
           if (fn === null && before === 0) functions++;
-          if (limit !== '') {
-            verdict.refusal = 'LIMIT_REACHED';
-            verdict.limit = limit;
-          }
+          if (limit !== '') full(verdict, limit, settings[limit]);
+          else if (fn !== null && queueFull(fn, spec, before))
+            full(verdict, QUEUE_LIMIT, jobsMaxFor(fn, spec));
         } else if (verdict.refusal === null && !state.dedupe.makeRoom(state.wall, settings, entries)) {
-          verdict.refusal = 'LIMIT_REACHED';
-          verdict.limit = 'dedupeEntriesMax';
+          full(verdict, 'dedupeEntriesMax', settings.dedupeEntriesMax);
         }
       }
     }

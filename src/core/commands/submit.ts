@@ -22,9 +22,10 @@ import {
   U_SEED,
 } from '../jobs/fields.js';
 import { count, endWaiting, extrasFor, queue, schedule } from '../jobs/lifecycle.js';
+import { count as countWaiters, submittedBy } from '../jobs/waiters.js';
 import type { JobId, State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
-import type { Disposition, Refusal, Settings } from '../types.js';
+import type { Disposition, PriorityRank, Refusal, Settings } from '../types.js';
 import { SubmittedSpec } from './spec.js';
 
 /** How far an id's time may lie ahead of the leader's stamp, ms. */
@@ -47,20 +48,26 @@ export function submit(state: State, reader: ByteReader): void {
         carryOut(state, fn, spec, answer);
         continue;
       }
+    } else if (answer.refusal === null) {
+      submittedBy(state, answer.seq, submitterWaits(spec));
     }
     tell(state, answer);
   }
 }
 
+/** The limit that a queue has of its own, beside those of the settings. */
+export const QUEUE_LIMIT = 'queueJobsMax';
+
 /** What is to become of a submission. `seq`: of the job that exists already. */
 export interface Verdict {
   disposition: Disposition;
   refusal: Refusal | null;
-  limit: keyof Settings | '';
+  limit: keyof Settings | typeof QUEUE_LIMIT | '';
+  limitValue: number;
   seq: number;
 }
 
-const verdict: Verdict = { disposition: 'created', refusal: null, limit: '', seq: 0 };
+const verdict: Verdict = { disposition: 'created', refusal: null, limit: '', limitValue: 0, seq: 0 };
 
 export function newVerdict(): Verdict {
   return { ...verdict };
@@ -71,27 +78,23 @@ function say(into: Verdict, disposition: Disposition, seq: number, refusal: Refu
   into.seq = seq;
   into.refusal = refusal;
   into.limit = '';
+  into.limitValue = 0;
   return true;
 }
 
-function full(into: Verdict, limit: keyof Settings): void {
+/** The submission is refused by this limit. */
+export function full(into: Verdict, limit: Verdict['limit'], value: number): void {
   say(into, 'created', 0, 'LIMIT_REACHED');
   into.limit = limit;
+  into.limitValue = value;
 }
 
 /** Answers the submission. */
 export function tell(state: State, answer: Verdict): void {
   const position = state.position++;
   if (!state.wants) return;
-  const { disposition, seq, refusal, limit } = answer;
-  state.effects.submitted(
-    position,
-    disposition,
-    refusal === null ? seq : 0,
-    refusal,
-    limit,
-    limit === '' ? 0 : state.settings[limit],
-  );
+  const { disposition, seq, refusal, limit, limitValue } = answer;
+  state.effects.submitted(position, disposition, refusal === null ? seq : 0, refusal, limit, limitValue);
 }
 
 /** True when this id was seen before: the verdict says what it stands for. */
@@ -141,21 +144,39 @@ export function checkRoom(
   const { settings } = state;
   say(into, 'created', 0, null);
   if (job.payloadBytes > settings.payloadBytesMax) {
-    full(into, 'payloadBytesMax');
+    full(into, 'payloadBytesMax', settings.payloadBytesMax);
   } else if (!state.dedupe.makeRoom(state.wall, settings, 1)) {
-    full(into, 'dedupeEntriesMax');
+    full(into, 'dedupeEntriesMax', settings.dedupeEntriesMax);
   } else {
     const holder = fn === null ? 0 : uniqueHolder(state, fn, job.uniqueKey);
     if (holder !== 0) {
       say(into, 'coalesced', holder, null);
     } else if (fn === null && state.functions.find(namespace, name) === null && functionsFull(state, 0)) {
-      full(into, 'functionsMax');
+      full(into, 'functionsMax', settings.functionsMax);
     } else if (liveJobs(state) >= settings.jobsMax) {
-      full(into, 'jobsMax');
+      full(into, 'jobsMax', settings.jobsMax);
     } else if (fn !== null && fn.live >= settings.jobsPerFunctionMax) {
-      full(into, 'jobsPerFunctionMax');
+      full(into, 'jobsPerFunctionMax', settings.jobsPerFunctionMax);
+    } else if (fn !== null && queueFull(fn, job, 0)) {
+      full(into, QUEUE_LIMIT, jobsMaxFor(fn, job));
     }
   }
+}
+
+/** Its submitter waits for the job that it is answered with. */
+export function submitterWaits(job: SubmittedSpec): boolean {
+  return (job.flags & SPEC_FLAG.waits) !== 0;
+}
+
+/** What the queue allows for a job of this priority; 0: any number. */
+export function jobsMaxFor(fn: FunctionState, job: SubmittedSpec): number {
+  return fn.jobsMax[(job.flags & SPEC_FLAG.priority) as PriorityRank];
+}
+
+/** All jobs of the function count against the limit of the submitted priority. `more`: those accepted beside them. */
+export function queueFull(fn: FunctionState, job: SubmittedSpec, more: number): boolean {
+  const limit = jobsMaxFor(fn, job);
+  return limit !== 0 && fn.live + more >= limit;
 }
 
 export function functionsFull(state: State, more: number): boolean {
@@ -182,6 +203,7 @@ export function carryOut(state: State, fn: FunctionState, job: SubmittedSpec, an
     const { a, b, c, d, digest } = job;
     state.dedupe.add(state.wall, state.settings, a, b, c, d, answer.seq, ALIAS, 0, state.index, digest, 0);
     count(state, fn, TOTAL.coalesced);
+    submittedBy(state, answer.seq, submitterWaits(job));
     tell(state, answer);
   } else {
     create(state, fn, job, answer);
@@ -212,8 +234,12 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   if (job.blob.length > 4) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
-  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0) {
+  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0 || submitterWaits(job)) {
     const extras = extrasFor(page, row);
+    if (submitterWaits(job)) {
+      extras.droppable = true;
+      countWaiters(state, extras, 1);
+    }
     extras.uniqueKey = job.uniqueKey;
     extras.retry = job.retry;
     extras.startDeadlineWall = job.startDeadlineWall;

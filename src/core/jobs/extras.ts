@@ -17,7 +17,20 @@ export interface Extras {
   numerator: number;
   denominator: number;
   message: string;
+  /** Clients that wait for the end, by the life of the node that speaks for them. Never changed, only replaced. */
+  waiters: readonly Waiter[];
+  /** Only clients that wait have submitted it: without them it need not run. */
+  droppable: boolean;
 }
+
+/** Clients of one life of a node that wait for a job. */
+export interface Waiter {
+  readonly incarnation: number;
+  /** At least 1. */
+  readonly count: number;
+}
+
+export const NOBODY: readonly Waiter[] = [];
 
 export function newExtras(): Extras {
   return {
@@ -31,6 +44,8 @@ export function newExtras(): Extras {
     numerator: 0,
     denominator: 0,
     message: '',
+    waiters: NOBODY,
+    droppable: false,
   };
 }
 
@@ -57,6 +72,12 @@ export function writeExtras(writer: ByteWriter, extras: Extras): void {
   writer.f64(extras.numerator);
   writer.f64(extras.denominator);
   writer.string(extras.message);
+  writer.u8(extras.droppable ? 1 : 0);
+  writer.u32(extras.waiters.length);
+  for (const { incarnation, count } of extras.waiters) {
+    writer.f64(incarnation);
+    writer.f64(count);
+  }
 }
 
 export function readExtras(reader: ByteReader): Extras {
@@ -86,6 +107,8 @@ export function readExtras(reader: ByteReader): Extras {
     numerator: reader.f64(),
     denominator: reader.f64(),
     message: reader.string(),
+    droppable: reader.u8() === 1,
+    waiters: readWaiters(reader),
   };
 }
 
@@ -108,6 +131,14 @@ export function readRetry(reader: ByteReader): RetryPolicy | null {
     multiplierPermille: reader.f64(),
     jitterPermille: reader.f64(),
   };
+}
+
+function readWaiters(reader: ByteReader): readonly Waiter[] {
+  const waiters: Waiter[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    waiters.push({ incarnation: reader.f64(), count: reader.f64() });
+  }
+  return waiters.length === 0 ? NOBODY : waiters;
 }
 
 function writeError(writer: ByteWriter, error: JobError | null): void {

@@ -21,10 +21,10 @@ export const U_FIELDS = 12;
 export const F_ORDER = 0; // place in its queue or among the ended ones
 export const F_CREATED_WALL = 1;
 export const F_CREATED_US = 2;
-export const F_TOKEN = 3; // of the live lease
+export const F_TOKEN = 3; // of the live lease; a queued job that has one is reserved
 export const F_SESSION = 4; // that holds it
 export const F_STARTED_WALL = 5;
-export const F_STARTED_US = 6;
+export const F_STARTED_US = 6; // of the lease, until the job is begun
 export const F_FINISHED_WALL = 7;
 export const F_REVISION = 8;
 /** Elapsed µs. Scheduled: end of the backoff. Running: run timeout. 0 none. */
@@ -44,6 +44,11 @@ export const L_RESULT = 1; // handle
 export const L_PREV = 2; // in the queue, the session's leases or the ended jobs, by its state
 // The link to the next one lies behind that to the one before.
 export const L_FN_PREV = 4; // among the ended jobs of its function and state
+/**
+ * Of a queued job: handle among those of its function that are reserved or came back; 0 in the queue itself. The column is
+ * that of the link above, which only ended jobs have.
+ */
+export const L_RANKED = 4;
 export const L_TIMER = 6; // handle in the heap of its state
 export const L_FIELDS = 7;
 

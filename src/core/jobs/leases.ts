@@ -39,10 +39,15 @@ import {
   setTimer,
 } from './lifecycle.js';
 import type { JobPage } from './page.js';
+import { comeBack, isReserved, reserve, unrank } from './reserved.js';
+import { abandoned, NOBODY_WAITS } from './waiters.js';
 
 const NO_DETAILS = Buffer.alloc(0);
 
-/** Gives a job that is in no list to a session that can take it: one more attempt under a new lease. */
+/**
+ * Gives a job that is in no list to a session that can take it, under a new lease: one more attempt, or, where the
+ * session reserves, kept for it until it says that it begins.
+ */
 export function assign(
   state: State,
   session: Session,
@@ -51,12 +56,56 @@ export function assign(
   page: JobPage,
   row: number,
 ): void {
+  if (session.reserves) {
+    reserve(state, session, fn, seq, page, row);
+    return;
+  }
+  enter(state, fn, page, row, RUNNING);
+  const token = lease(state, session, fn, seq, page, row);
+  begin(state, session, fn, page, row);
+  if (session.isLease) page.f[row * F_FIELDS + F_DUE2] = state.elapsedUs + session.durationMs * 1000;
+  if (session.isLease || page.f[row * F_FIELDS + F_DUE_US] !== 0) setTimer(state, seq, page, row);
+  rotate(state, session);
+  count(state, fn, TOTAL.started);
+  state.effects.assigned(session.id, session.epoch, seq, token);
+  state.effects.job(seq, 'started');
+}
+
+/** The session has the job. Returns the token. */
+export function lease(
+  state: State,
+  session: Session,
+  fn: FunctionState,
+  seq: number,
+  page: JobPage,
+  row: number,
+): number {
   const token = ++state.lastToken;
   const numbers = row * F_FIELDS;
-  const words = row * U_FIELDS;
-  enter(state, fn, page, row, RUNNING);
+  const flags = row * U_FIELDS + U_FLAGS;
   page.f[numbers + F_TOKEN] = token;
   page.f[numbers + F_SESSION] = session.id;
+  page.f[numbers + F_STARTED_US] = state.elapsedUs;
+  state.pages.touch(session.page);
+  session.assigned++;
+  const { cls } = session;
+  const local = cls.local(fn);
+  if (cls.running !== null && local >= 0) cls.running[local] = cls.running[local]! + 1;
+  if (session.isLease) {
+    page.u[flags] = page.u[flags]! | FLAG_ACKED;
+  } else {
+    page.u[flags] = page.u[flags]! & ~FLAG_ACKED;
+    state.acks.push(token, state.elapsedUs);
+  }
+  state.jobs.push(session.held, seq, page, row);
+  state.tokens.add(token, seq);
+  return token;
+}
+
+/** One more attempt begins, of a job that the session has. The caller sets the timer. */
+export function begin(state: State, session: Session, fn: FunctionState, page: JobPage, row: number): void {
+  const numbers = row * F_FIELDS;
+  const words = row * U_FIELDS;
   page.f[numbers + F_STARTED_WALL] = state.wall;
   page.f[numbers + F_STARTED_US] = state.elapsedUs;
   page.u[words + U_ATTEMPT] = page.u[words + U_ATTEMPT]! + 1;
@@ -71,38 +120,22 @@ export function assign(
     extras.denominator = 0;
     extras.message = '';
   }
-  state.pages.touch(session.page);
-  session.assigned++;
-  const { cls } = session;
-  const local = cls.local(fn);
-  if (cls.running !== null && local >= 0) cls.running[local] = cls.running[local]! + 1;
   let timeoutMs = page.f[numbers + F_RUN_TIMEOUT]!;
-  if (cls.runTimeouts !== null && local >= 0 && cls.runTimeouts[local]! > 0) {
-    timeoutMs = cls.runTimeouts[local]!;
+  const { cls } = session;
+  if (cls.runTimeouts !== null) {
+    const local = cls.local(fn);
+    if (local >= 0 && cls.runTimeouts[local]! > 0) timeoutMs = cls.runTimeouts[local]!;
   }
   page.f[numbers + F_DUE_US] = timeoutMs > 0 ? state.elapsedUs + timeoutMs * 1000 : 0;
   page.f[numbers + F_DUE2] = 0;
-  if (session.isLease) {
-    page.f[numbers + F_DUE2] = state.elapsedUs + session.durationMs * 1000;
-    page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! | FLAG_ACKED;
-  } else {
-    page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! & ~FLAG_ACKED;
-    state.acks.push(token, state.elapsedUs);
-  }
-  if (timeoutMs > 0 || session.isLease) setTimer(state, seq, page, row);
-  state.jobs.push(session.held, seq, page, row);
-  state.tokens.add(token, seq);
-  rotate(state, session);
-  count(state, fn, TOTAL.started);
-  state.effects.assigned(session.id, session.epoch, seq, token);
-  state.effects.job(seq, 'started');
 }
 
-/** Ends the lease of a running job: the job is in no list afterwards, still in state running. Returns its session. */
+/** Ends the lease of a running or reserved job: it is in no list afterwards, in the same state. Returns its session. */
 export function unassign(state: State, fn: FunctionState, page: JobPage, row: number): Session {
   const numbers = row * F_FIELDS;
   const session = state.sessions.get(page.f[numbers + F_SESSION]!)!;
   clearTimer(state, page, row);
+  if (isReserved(page, row)) unrank(fn.reserved, page, row);
   state.jobs.unlink(session.held, page, row);
   state.tokens.remove(page.f[numbers + F_TOKEN]!);
   page.f[numbers + F_TOKEN] = 0;
@@ -156,17 +189,19 @@ export const WORKER_LOST = loss('WORKER_LOST', 'the worker was lost', -1);
 export const LEASE_ENDED = loss('LEASE_LOST', 'the lease ended before an outcome came', -1);
 export const TIMED_OUT = loss('TIMEOUT', 'the run timeout passed', 0);
 
-/** A lease is over without an outcome. Null: the attempt does not count. */
+/** A lease is over without an outcome. Null: the attempt does not count. One that was not begun costs nothing at all. */
 export function loseLease(state: State, seq: number, reason: LeaseLostReason, lost: Loss | null): void {
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
   const fn = functionOf(state, page, row);
   state.pages.touch(page);
   const token = page.f[row * F_FIELDS + F_TOKEN]!;
+  const reserved = isReserved(page, row);
   const session = unassign(state, fn, page, row);
-  count(state, fn, TOTAL.leasesLost);
+  if (!reserved) count(state, fn, TOTAL.leasesLost);
   state.effects.leaseLost(session.id, session.epoch, seq, token, reason);
-  if (cancelled(page, row)) endCancelled(state, fn, seq, page, row);
+  if (reserved) comeBack(state, fn, seq, page, row);
+  else if (cancelled(page, row)) endCancelled(state, fn, seq, page, row);
   else if (lost === null) putBack(state, fn, seq, page, row);
   else failAttempt(state, fn, seq, page, row, lost.error, true, lost.retryAfterMs);
   removeIfDone(state, session);
@@ -185,9 +220,16 @@ export function endCancelled(state: State, fn: FunctionState, seq: number, page:
   end(state, fn, seq, page, row, CANCELLED);
 }
 
-/** To the tail of its priority; the attempt does not count. The lease is over. */
+/** To the tail of its priority, where somebody still wants it; the attempt does not count. The lease is over. */
 export function putBack(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
   page.u[row * U_FIELDS + U_ATTEMPT] = page.u[row * U_FIELDS + U_ATTEMPT]! - 1;
+  if (abandoned(page, row)) {
+    const extras = extrasFor(page, row);
+    extras.cancelReason = NOBODY_WAITS;
+    extras.error = { code: 'CANCELLED', message: NOBODY_WAITS, details: NO_DETAILS };
+    end(state, fn, seq, page, row, CANCELLED);
+    return;
+  }
   requeue(state, fn, seq, page, row);
 }
 
@@ -200,7 +242,7 @@ function requeue(state: State, fn: FunctionState, seq: number, page: JobPage, ro
 
 /**
  * An attempt failed and its lease is over. `retryAfterMs`: 0 the job's backoff, -1 at once. Again as long as there
- * are attempts left, else the job fails.
+ * are attempts left and somebody still wants it, else the job fails.
  */
 export function failAttempt(
   state: State,
@@ -217,7 +259,7 @@ export function failAttempt(
   count(state, fn, TOTAL.failedAttempts);
   const attempt = page.u[row * U_FIELDS + U_ATTEMPT]!;
   const policy = page.extrasOf(row)!.retry;
-  if (!retryable || attempt >= maxAttempts(state, policy)) {
+  if (!retryable || attempt >= maxAttempts(state, policy) || abandoned(page, row)) {
     end(state, fn, seq, page, row, FAILED);
     return;
   }

@@ -1,9 +1,11 @@
 import { type FunctionState, TOTAL } from '../functions.js';
 import { offer, raise } from '../matching/match.js';
+import type { Session } from '../sessions.js';
+import { removeIfDone } from '../sessions-end.js';
 import type { State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
 import type { JobError, PriorityRank } from '../types.js';
-import { ATTEMPTS_KEPT, type Extras, newExtras } from './extras.js';
+import { ATTEMPTS_KEPT, type Extras, NOBODY, newExtras } from './extras.js';
 import {
   CANCELLED,
   type EXPIRED,
@@ -18,10 +20,12 @@ import {
   F_RETENTION,
   F_REVISION,
   F_STARTED_WALL,
+  F_TOKEN,
   FAILED,
   FLAG_PRIORITY_SHIFT,
   FLAG_STATE,
   L_FIELDS,
+  L_RANKED,
   L_TIMER,
   QUEUED,
   RUNNING,
@@ -36,7 +40,9 @@ import {
   U_LABEL,
   U_OUTCOME,
 } from './fields.js';
+import { unassign } from './leases.js';
 import type { JobPage } from './page.js';
+import { isReserved, unrank } from './reserved.js';
 import type { JobList } from './table.js';
 
 /*
@@ -46,6 +52,8 @@ import type { JobList } from './table.js';
  *                └───────────────────^  │        │
  *                ^ backoff, retry       │        └─> scheduled | queued   (attempt failed, lease lost)
  *                                       └─> expired | cancelled
+ *
+ * A queued job may be reserved for a session that has not begun it yet (`reserved.ts`).
  *
  * Ended jobs stay for their retention, then only a tombstone is left. Every function here leaves the job in all
  * the lists, timers and counts that its new state asks for. `drop` may move rows: a row is void after a job ended.
@@ -156,16 +164,17 @@ export function queue(state: State, fn: FunctionState, seq: number, page: JobPag
   page.f[row * F_FIELDS + F_QUEUED_WALL] = state.wall;
   if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;
   const priority = priorityOf(page, row);
-  const first = fn.waiting[priority].size === 0;
+  const first = fn.head(priority) === 0;
   state.jobs.push(fn.waiting[priority], seq, page, row);
   if (first && fn.best() === priority) raise(fn, priority, state.lastOrder);
   if (page.extrasOf(row) !== null) setTimer(state, seq, page, row);
 }
 
-/** Takes a scheduled or queued job out of its list and timer. */
+/** Takes a scheduled job, or a queued one that is not reserved, out of its list and timer. */
 export function unqueue(state: State, fn: FunctionState, page: JobPage, row: number): void {
   clearTimer(state, page, row);
   if (stateOf(page, row) === SCHEDULED) state.jobs.unlink(fn.scheduled, page, row);
+  else if (page.local[row * L_FIELDS + L_RANKED] !== 0) unrank(fn.returned, page, row);
   else state.jobs.unlink(fn.waiting[priorityOf(page, row)], page, row);
 }
 
@@ -208,6 +217,8 @@ export function end(
   const extras = page.extrasOf(row);
   if (extras !== null) {
     extras.cancelDueUs = 0;
+    extras.waiters = NOBODY;
+    extras.droppable = false;
     if (extras.uniqueKey !== '') {
       state.uniqueKeys.remove(mixText(extras.uniqueKey, fn.id), seq);
     }
@@ -279,6 +290,7 @@ export function unend(state: State, fn: FunctionState, page: JobPage, row: numbe
   clearTimer(state, page, row);
   state.jobs.unlink(endedList(state, page, row), page, row);
   state.jobs.unlink(fn.endedList(stateOf(page, row)), page, row);
+  page.local[row * L_FIELDS + L_RANKED] = 0;
 }
 
 /** An ended job becomes a tombstone. */
@@ -313,7 +325,7 @@ function drop(state: State, fn: FunctionState, seq: number, page: JobPage, row: 
   state.jobs.remove(seq, page, row);
 }
 
-/** A waiting or scheduled job ends without having been run to its end. */
+/** A scheduled or queued job, reserved or not, ends without having been run to its end. */
 export function endWaiting(
   state: State,
   seq: number,
@@ -324,7 +336,15 @@ export function endWaiting(
   const row = page.row(seq);
   const fn = functionOf(state, page, row);
   state.pages.touch(page);
-  unqueue(state, fn, page, row);
+  let holder: Session | null = null;
+  if (isReserved(page, row)) {
+    const token = page.f[row * F_FIELDS + F_TOKEN]!;
+    holder = unassign(state, fn, page, row);
+    const why = next === CANCELLED ? 'cancelled' : 'timeout';
+    state.effects.leaseLost(holder.id, holder.epoch, seq, token, why);
+  } else {
+    unqueue(state, fn, page, row);
+  }
   const extras = extrasFor(page, row);
   if (next === CANCELLED) extras.cancelReason = reason;
   extras.error ??=
@@ -332,4 +352,5 @@ export function endWaiting(
       ? { code: 'CANCELLED', message: reason, details: Buffer.alloc(0) }
       : { code: 'EXPIRED', message: 'not started before its deadline', details: Buffer.alloc(0) };
   end(state, fn, seq, page, row, next);
+  if (holder !== null) removeIfDone(state, holder);
 }

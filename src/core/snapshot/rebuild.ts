@@ -18,6 +18,7 @@ import {
 } from '../jobs/fields.js';
 import { recountRunning } from '../jobs/leases.js';
 import { endedList, functionOf, priorityOf, setTimer, stateOf } from '../jobs/lifecycle.js';
+import { isReserved, rank } from '../jobs/reserved.js';
 import { joinClass, raise, updateAvailability } from '../matching/match.js';
 import { setScheduleTimer } from '../schedules/fire.js';
 import type { Session } from '../sessions.js';
@@ -39,7 +40,7 @@ export function rebuild(state: State): void {
       if (row < 0) continue;
       const seq = page.first + place;
       indexJob(state, seq);
-      if (stateOf(page, row) === RUNNING) {
+      if (stateOf(page, row) === RUNNING || isReserved(page, row)) {
         running.push(seq);
         runningToken.push(page.f[row * F_FIELDS + F_TOKEN]!);
       } else {
@@ -90,7 +91,7 @@ function indexJob(state: State, seq: number): void {
   const row = page.row(seq);
   const words = row * U_FIELDS;
   const fnId = page.u[words + U_FUNCTION]!;
-  if (fnId === 0 || fnId > state.functions.size) {
+  if (state.functions.get(fnId) === null) {
     throw new MalformedBytesError(`job ${seq} is of function ${fnId}, which is not there`);
   }
   const fn = functionOf(state, page, row);
@@ -133,6 +134,7 @@ function holdJob(state: State, seq: number): void {
   const session = state.sessions.get(page.f[row * F_FIELDS + F_SESSION]!);
   if (session === null) throw new MalformedBytesError(`job ${seq} runs in a session that is not there`);
   state.jobs.push(session.held, seq, page, row);
+  if (isReserved(page, row)) rank(functionOf(state, page, row).reserved, seq, page, row);
   state.tokens.add(token, seq);
   if ((page.u[row * U_FIELDS + U_FLAGS]! & FLAG_ACKED) === 0) {
     state.acks.push(token, page.f[row * F_FIELDS + F_STARTED_US]!);

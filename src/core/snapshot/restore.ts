@@ -94,6 +94,7 @@ class StateRestorer implements Restorer {
       state.pages.restore(state.dedupe, version);
     });
     this.#each('functions', (number, reader, version) => state.functions.restore(number, reader, version));
+    state.functions.restored();
     this.#each('labels', (number, reader, version) => state.labels.restore(number, reader, version));
     this.#each('sessions', (number, reader, version) => state.sessions.restore(number, reader, version));
     this.#each('schedules', (number, reader, version) => state.schedules.restore(number, reader, version));

@@ -7,13 +7,21 @@ import { invariant } from '../../base/invariant.js';
  */
 export class TimerHeap {
   /** By handle. */
-  #due = new Float64Array(64);
-  #key = new Float64Array(64);
-  #place = new Uint32Array(64);
+  #due: Float64Array;
+  #key: Float64Array;
+  #place: Uint32Array;
   /** Handles in heap order; behind `#size` the free ones. Handle 0 is never given out. */
-  #heap = new Uint32Array(64);
+  #heap: Uint32Array;
   #size = 0;
   #handles = 1;
+
+  /** `capacity`: places at the beginning, a power of two. */
+  constructor(capacity = 64) {
+    this.#due = new Float64Array(capacity);
+    this.#key = new Float64Array(capacity);
+    this.#place = new Uint32Array(capacity);
+    this.#heap = new Uint32Array(capacity);
+  }
 
   get size(): number {
     return this.#size;

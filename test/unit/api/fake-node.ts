@@ -7,6 +7,7 @@ import {
   type QueueView,
   type ScheduleSpec,
   type ScheduleView,
+  type SessionView,
 } from '../../../src/core/types.js';
 import type {
   Assignment,
@@ -38,6 +39,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     traceparent: '',
     uniqueKey: '',
     foreground: false,
+    waiters: 0,
     retry: {
       maxAttempts: 5,
       initialBackoffMs: 1_000,
@@ -115,6 +117,7 @@ export function queueView(fn: string, over: Partial<QueueView> = {}): QueueView 
     workers: 10,
     credits: 11,
     paused: false,
+    jobsMax: [0, 0, 0],
     totals: {
       submitted: 1,
       coalesced: 0,
@@ -166,6 +169,9 @@ export class FakeSession implements WorkerSession {
   }
   ack(tokens: readonly number[]): void {
     this.#say('ack', [...tokens]);
+  }
+  start(token: number): void {
+    this.#say('start', token);
   }
   progress(...what: [number, number, number, string]): void {
     this.#say('progress', ...what);
@@ -268,6 +274,11 @@ export class FakeNode implements NodeApi {
     this.note('submit', namespace, specs.length, options.allOrNothing);
     return this.submitAnswer(specs);
   }
+  readonly left: number[] = [];
+  unwait(seq: number) {
+    this.left.push(seq);
+    this.note();
+  }
   job: (id: string) => JobView = (id) => jobView({ id });
   async getJob(namespace: string, id: string, read: { consistency: string; minRevision: number }) {
     this.note('getJob', namespace, id, read.consistency, read.minRevision);
@@ -320,6 +331,23 @@ export class FakeNode implements NodeApi {
   async purgeQueue(namespace: string, fn: string, states: readonly string[]) {
     this.note('purgeQueue', namespace, fn, [...states]);
     return { revision: 105, value: 17 };
+  }
+  async limitQueue(namespace: string, fn: string, jobsMax: readonly [number, number, number]) {
+    this.note('limitQueue', namespace, fn, [...jobsMax]);
+    return { revision: 108, value: 0 };
+  }
+  async createQueue(namespace: string, fn: string) {
+    this.note('createQueue', namespace, fn);
+    return { revision: 109, value: 0 };
+  }
+  async dropQueue(namespace: string, fn: string) {
+    this.note('dropQueue', namespace, fn);
+    return { revision: 110, value: 3 };
+  }
+  sessionViews: SessionView[] = [];
+  async listSessions(namespace: string) {
+    this.note('listSessions', namespace);
+    return this.sessionViews;
   }
   onQueuesChanged(listener: () => void) {
     this.#queueListeners.add(listener);

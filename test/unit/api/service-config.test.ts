@@ -41,6 +41,8 @@ const NEVER = [
   'PauseQueue',
   'ResumeQueue',
   'PurgeQueue',
+  'SetQueueLimits',
+  'DropQueue',
   'TransferLeadership',
   'ReplaceNode',
   'ChangeSettings',

@@ -371,6 +371,14 @@ test('queues: list in pages, get, pause, resume, purge', async () => {
     states: [JobState.QUEUED],
   });
   expect(purged).toEqual({ revision: toRevision(105), jobs: 17 });
+  const limits = { ...queue, jobsMaxHigh: 3, jobsMaxNormal: 2, jobsMaxLow: 0 };
+  expect((await unary(b.queue, QueueServiceService.setQueueLimits, limits)).revision).toBe(toRevision(108));
+  expect(b.node.calls.at(-1)).toEqual(['limitQueue', 'default', 'a', [3, 2, 0]]);
+  expect(await unary(b.queue, QueueServiceService.dropQueue, queue)).toEqual({
+    revision: toRevision(110),
+    jobs: 3,
+  });
+  expect(b.node.calls.at(-1)).toEqual(['dropQueue', 'default', 'a']);
   const running = unary(b.queue, QueueServiceService.purgeQueue, { ...queue, states: [JobState.RUNNING] });
   expect((await refusal(running)).fields).toEqual(['states']);
 });

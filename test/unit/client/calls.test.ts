@@ -3,7 +3,12 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Job, JobState, type JobView } from '../../../proto/gen/gearmesh/v1/common.js';
 import type { ListJobsRequest } from '../../../proto/gen/gearmesh/v1/job.js';
-import { type ListQueuesRequest, Queue } from '../../../proto/gen/gearmesh/v1/queue.js';
+import {
+  type DropQueueRequest,
+  type ListQueuesRequest,
+  Queue,
+  type SetQueueLimitsRequest,
+} from '../../../proto/gen/gearmesh/v1/queue.js';
 import { Client } from '../../../src/client/index.js';
 import { FakeNode, noLeader, refusal } from './fake-server.js';
 
@@ -78,6 +83,26 @@ test('queues: all pages of all namespaces', async () => {
     ['f', 1],
     ['g', 1],
   ]);
+});
+
+test('queues: limits, and functions that are dropped', async () => {
+  const asked: unknown[] = [];
+  a.unary.set('setQueueLimits', (request: SetQueueLimitsRequest) => {
+    asked.push(request);
+    return { revision: 'r' };
+  });
+  a.unary.set('dropQueue', (request: DropQueueRequest) => {
+    asked.push(request);
+    return { revision: 's', jobs: 4 };
+  });
+  expect(await client.queues.limit('f', { high: 3, low: 1 })).toEqual({ revision: 'r' });
+  expect(await client.queues.drop('f')).toEqual({ revision: 's', jobs: 4 });
+  expect(asked).toEqual([
+    { namespace: 'team', function: 'f', jobsMaxHigh: 3, jobsMaxNormal: 0, jobsMaxLow: 1 },
+    { namespace: 'team', function: 'f' },
+  ]);
+  a.unary.set('getQueue', () => Queue.fromPartial({ function: 'f', jobsMaxHigh: 3, jobsMaxLow: 1 }));
+  expect((await client.queues.get('f')).jobsMax).toEqual({ high: 3, normal: 0, low: 1 });
 });
 
 describe('failover', () => {

@@ -156,6 +156,22 @@ export class Bed {
     return notes;
   }
 
+  /** Another replica, that begins with a snapshot of this one. */
+  twin(): Bed {
+    const other = new Bed();
+    const restorer = other.core.beginRestore();
+    const cursor = this.core.beginSnapshot();
+    for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+      restorer.page(page.key, page.bytes!);
+    }
+    restorer.finish();
+    other.elapsedUs = this.elapsedUs;
+    other.wall = this.wall;
+    other.#ids = this.#ids;
+    other.speakFor(this.incarnation);
+    return other;
+  }
+
   /** Speaks for another node, or for this one again. */
   speakFor(incarnation: number): void {
     this.incarnation = incarnation;

@@ -43,6 +43,7 @@ export class Judge {
   #note(line: string): void {
     const accepted = /^job (\d+) accepted$/.exec(line);
     if (accepted !== null) {
+      this.#underLimit(Number(accepted[1]));
       this.#open.add(Number(accepted[1]));
       // Also what schedules make: the id says for which minute of which schedule.
       const id = this.#core.job(Number(accepted[1]))?.id;
@@ -68,6 +69,20 @@ export class Judge {
     }
   }
 
+  /** All live jobs of the function, in the order of what was said, against the limit of the priority submitted. */
+  #underLimit(seq: number): void {
+    const job = this.#core.job(seq);
+    if (job === null) return;
+    const limit = this.#core.queue(job.namespace, job.function)?.jobsMax[job.priority] ?? 0;
+    if (limit === 0) return;
+    let live = 0;
+    for (const other of this.#open) {
+      const { namespace, function: fn } = this.#core.job(other) ?? {};
+      if (namespace === job.namespace && fn === job.function) live++;
+    }
+    expect(live, `job ${seq}: the limit of its queue`).toBeLessThan(limit);
+  }
+
   #jobs(): readonly JobView[] {
     const page = this.#core.listJobs({
       namespace: 'default',
@@ -88,7 +103,10 @@ export class Judge {
       budget: 1_000_000,
     });
     expect(page.next).toBe(0);
-    expect(page.jobs.length + other.jobs.length).toBe(this.#core.counts().jobs);
+    // Those of dropped functions are seen no more, and go little by little.
+    const seen = page.jobs.length + other.jobs.length;
+    expect(seen).toBeLessThanOrEqual(this.#core.counts().jobs);
+    if (!this.#core.nextDue().sweeping) expect(seen).toBe(this.#core.counts().jobs);
     return [...page.jobs, ...other.jobs];
   }
 
@@ -109,6 +127,8 @@ export class Judge {
 
   #leases(jobs: readonly JobView[]): void {
     const running = jobs.filter(({ state }) => state === 'running');
+    const reserved = jobs.filter(({ state, token }) => state === 'queued' && token !== 0);
+    expect(jobs.filter(({ token }) => token !== 0)).toHaveLength(running.length + reserved.length);
     const held = new Map<number, number>();
     for (const id of this.sessions()) {
       const session = this.#core.session(id)!;
@@ -125,8 +145,9 @@ export class Judge {
       }
       expect(session.credit).toBeGreaterThanOrEqual(0);
     }
-    expect(held.size).toBe(running.length);
-    for (const job of running) expect(held.get(job.token)).toBe(job.seq);
+    expect(held.size).toBe(running.length + reserved.length);
+    for (const job of [...running, ...reserved]) expect(held.get(job.token)).toBe(job.seq);
+    for (const job of reserved) expect(this.#core.session(job.session)!.reserves).toBe(true);
     expect(running.length).toBe(this.#core.counts().running);
   }
 
@@ -156,7 +177,8 @@ export class Judge {
       const { totals } = queue;
       expect(totals.submitted).toBeGreaterThanOrEqual(mine.length);
       // Nobody waits for a job while a job waits for somebody, but for limits of sessions on a function.
-      if (!sweeping && !queue.paused && queue.waiting.some((n) => n > 0)) {
+      const unheld = mine.some(({ state, token }) => state === 'queued' && token === 0);
+      if (!sweeping && !queue.paused && unheld) {
         const free = this.sessions()
           .map((id) => this.#core.session(id)!)
           .filter((session) => session.credit > 0 && session.namespace === queue.namespace)

@@ -11,6 +11,7 @@ import {
 } from '../../../src/core/index.js';
 import { asFunction, Bed, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
 import { Judge } from './judge.js';
+import { WaitingModel } from './waiting-model.js';
 
 /*
  * Random lives: a cluster's core takes random commands; a second one follows it through snapshots whose cursor runs
@@ -54,7 +55,7 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.nat(42),
+  kind: fc.nat(47),
   a: fc.nat(1000),
   b: fc.nat(1000),
   c: fc.nat(1000),
@@ -75,6 +76,10 @@ class Life {
   readonly outcomes: { session: number; outcome: Outcome }[] = [];
   readonly incarnations: number[] = [];
   nonce = 100;
+  readonly waiting = new WaitingModel(this.bed.core, SETTINGS.sessionGraceMs);
+  /** Of the next entry: which submissions wait, and what changes otherwise. */
+  waits: boolean[] = [];
+  changes = new Map<number, number>();
 
   constructor() {
     const { core } = this.bed;
@@ -99,6 +104,9 @@ class Life {
       expect(there.lines).toEqual(said.lines);
       if (this.cursor !== null) this.behind.push({ index, entry, lines: said.lines });
       this.judge.look(said.lines);
+      this.waiting.entry(said.lines, this.waits, this.bed.incarnation, this.changes);
+      this.waits = [];
+      this.changes = new Map();
       return said;
     };
   }
@@ -118,6 +126,7 @@ class Life {
       delayMs: s.c % 5 === 1 ? (s.b % 100) + 1 : 0,
       startDeadlineWall: s.c % 6 === 2 ? bed.wall + (s.b % 200) : 0,
       runTimeoutMs: s.c % 4 === 3 ? 120 : 0,
+      waits: s.a % 3 === 2,
       retentionMs: s.c % 8 === 4 ? 0 : s.c % 8 === 5 ? 250 : -1,
       retry:
         s.a % 5 === 1
@@ -189,6 +198,7 @@ class Life {
           bed.spec(this.#spec({ ...s, a: s.a + i, b: s.b + i, c: s.c + i })),
         );
         this.ids.push(...specs.map(({ id }) => id));
+        this.waits = specs.map(({ waits }) => waits === true);
         if (s.kind === 7) bed.do((b) => b.submitAll('default', specs));
         else
           bed.do((b) => {
@@ -205,6 +215,7 @@ class Life {
             secretDigest: SECRET,
             functions: this.#functions(s),
             resumable: s.b % 2 === 0,
+            reserves: s.b % 3 !== 0,
             credit: s.c % 6,
           }),
         );
@@ -345,6 +356,33 @@ class Life {
         bed.apply([]);
         return;
       }
+      case 42: {
+        const [fn, jobsMax] = [FUNCTIONS[s.a % 3]!, [s.a % 4, s.b % 12, s.c % 12] as const];
+        bed.do((b) => {
+          if (s.b % 4 === 0) b.queueDrop('default', fn);
+          else if (s.b % 4 === 1) b.queueCreate(s.c % 2 === 0 ? 'other' : 'default', fn);
+          else b.queueLimits('default', fn, s.b % 4 === 2 ? [0, 0, 0] : jobsMax);
+        });
+        return;
+      }
+      case 43:
+      case 44: {
+        const { seqs } = this.waiting;
+        for (let i = 0; i < 4 && seqs.length > 0; i++) {
+          this.changes.set(seqs[(s.a + i * s.b) % seqs.length]!, [-1, -2, -1, 1][(s.c + i) % 4]!);
+        }
+        const { changes } = this;
+        bed.do((b) => b.waiters(changes));
+        return;
+      }
+      case 45:
+      case 46: {
+        const session = this.#session(s.a);
+        if (session === null) return;
+        const tokens = bed.core.heldTokens(session.id).filter((_, i) => (s.b >> i) % 2 === 0);
+        bed.do((b) => b.start([...tokens, s.c]));
+        return;
+      }
       default:
         this.#snapshot(s);
     }
@@ -412,6 +450,7 @@ describe('random lives', () => {
   it('go the same way on a replica that is restored again and again, and keep every promise', () => {
     let restores = 0;
     let firings = 0;
+    let dropped = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: 50, maxLength: 250, size: 'max' }), (steps) => {
         const life = new Life();
@@ -419,10 +458,12 @@ describe('random lives', () => {
         life.finish();
         restores += life.restores;
         firings += life.bed.core.counts().firings.created;
+        dropped += life.waiting.dropped;
       }),
       { numRuns: RUNS, endOnFailure: true, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
     );
     expect(restores).toBeGreaterThan(RUNS / 5);
     expect(firings).toBeGreaterThan(RUNS / 5);
+    expect(dropped).toBeGreaterThan(RUNS / 5);
   }, 600_000);
 });

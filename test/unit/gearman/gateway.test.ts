@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { showCalendar } from '../../../src/base/calendar.js';
 import { gearmanHandle, seqOfHandle } from '../../../src/base/gearman-handle.js';
 import { GearmeshError } from '../../../src/core/errors.js';
+import type { SessionView } from '../../../src/core/types.js';
 import { createGearmanServer, type GearmanServer } from '../../../src/gearman/index.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
@@ -150,6 +151,34 @@ describe('a client', () => {
     await node.until(() => node.watchers.length === 1);
     raw.end();
     await node.until(() => node.watchesClosed === 1);
+    expect(node.left).toEqual([42]);
+  });
+
+  it('rule: waiters - that is gone before its submission is answered, or whose job has ended, waits no longer', async () => {
+    const { node, open } = await bed();
+    const answers: ((results: SubmitResult[]) => void)[] = [];
+    node.submitAnswer = () => new Promise((resolve) => answers.push(resolve));
+    const gone = await open();
+    gone.send('SUBMIT_JOB', 'a', '', 'x');
+    await node.until(() => answers.length === 1);
+    expect(node.submitted[0]![0]).toMatchObject({ foreground: true, waits: true });
+    gone.socket.resetAndDestroy();
+    while (server!.connections > 0) await new Promise(setImmediate);
+    const stays = await open();
+    stays.send('SUBMIT_JOB', 'a', '', 'x').send('SUBMIT_JOB_BG', 'a', '', 'x');
+    await node.until(() => node.submitted.flat().length === 3);
+    expect(node.submitted.flat()[2]).toMatchObject({ foreground: false, waits: false });
+    answers[0]!([created(7)]);
+    await node.until(() => node.left.length === 1);
+    expect(node.left).toEqual([7]);
+    if (answers.length === 2) answers[1]!([created(8), created(9)]);
+    else for (const [i, seq] of [8, 9].entries()) answers[i + 1]!([created(seq)]);
+    await node.until(() => node.watchers.length === 1);
+    node.watchers[0]!.state('ended', jobView({ state: 'succeeded' }));
+    expect(node.left).toEqual([7, 8]);
+    stays.end();
+    await node.until(() => node.watchesClosed === 1);
+    expect(node.left).toEqual([7, 8]);
   });
 
   it('that follows and does not read is closed; others are not', async () => {
@@ -338,14 +367,14 @@ describe('a worker', () => {
     await raw.before();
     expect(session.said).toEqual([
       ['settle', [], 1],
-      ['ack', [11]],
+      ['start', 11],
       ['data', 11, 0, ['d']],
       ['settle', ['complete 11'], 2],
     ]);
     // It is there before the worker asks.
     port.assigned([assignment(12, 'second')]);
     expect(argsOf(await raw.send('GRAB_JOB').next(), 3)[2]).toBe('second');
-    expect(session.said.slice(4)).toEqual([['ack', [12]]]);
+    expect(session.said.slice(4)).toEqual([['start', 12]]);
   });
 
   it('gets its answer in time even when the cluster does not', async () => {
@@ -449,6 +478,68 @@ describe('an administrator', () => {
     const { open } = await bed({ shutdown: () => stopped++ });
     expect(await (await open()).text('shutdown graceful')).toBe('OK\r\n');
     expect(stopped).toBe(1);
+  });
+
+  it('limits, creates and drops functions', async () => {
+    const { node, open } = await bed();
+    const raw = await open();
+    const limits: [string, number[]][] = [
+      ['maxqueue a', [0, 0, 0]],
+      ['maxqueue a 7', [7, 7, 7]],
+      ['maxqueue a 7 8', [7, 8, 0]],
+      ['maxqueue a 7 -8 9', [7, 0, 9]],
+    ];
+    for (const [line, expected] of limits) {
+      expect(await raw.text(line)).toBe('OK\r\n');
+      expect(node.calls.at(-1)).toEqual(['limitQueue', 'default', 'a', expected]);
+    }
+    expect(await raw.text('create function ends-in-x')).toBe('OK\r\n');
+    expect(node.calls.at(-1)).toEqual(['createQueue', 'default', 'ends-in-x']);
+    expect(await raw.text('drop function a')).toBe('OK\r\n');
+    node.dropQueue = async () => {
+      throw new GearmeshError('WRONG_STATE');
+    };
+    expect(await raw.text('drop function a')).toBe(
+      'ERR there are still connected workers or executing clients\r\n',
+    );
+    node.dropQueue = async () => {
+      throw new GearmeshError('NOT_FOUND');
+    };
+    expect(await raw.text('drop function a')).toBe('ERR function not found\r\n');
+    for (const wrong of ['maxqueue a 1 2 3 4', 'maxqueue a b', 'create function', 'drop function a b']) {
+      expect(await raw.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    }
+  });
+
+  it('sees the workers of all nodes, and each once', async () => {
+    const all = await bed();
+    const { raw, session } = await sleeper(all);
+    const view = (id: number, over: Partial<SessionView>): SessionView => ({
+      id,
+      epoch: 1,
+      namespace: 'default',
+      name: 'w',
+      incarnation: 1,
+      node: 'n2',
+      state: 'attached',
+      reserves: false,
+      credit: 1,
+      held: 0,
+      functions: [
+        { name: 'a', concurrency: 0, runTimeoutMs: 0 },
+        { name: 'b', concurrency: 0, runTimeoutMs: 0 },
+      ],
+      ...over,
+    });
+    all.node.sessionViews = [
+      view(session.id, { node: 'n1' }),
+      view(21, { name: 'of grpc', node: 'n1' }),
+      view(22, { name: 'gearman-10.0.0.9' }),
+      view(23, { state: 'detached', incarnation: 0, node: '' }),
+    ];
+    expect(await raw.text('workers', 'list')).toBe(
+      '1 127.0.0.1 - : resize\n21 n1 of_grpc : a b\n22 n2 - : a b\n.\n',
+    );
   });
 
   it('is told when the state cannot be read', async () => {

@@ -16,6 +16,7 @@ export function queueOf(fn: string, more: Partial<QueueView> = {}): QueueView {
     workers: 6,
     credits: 7,
     paused: false,
+    jobsMax: [0, 0, 0],
     totals: {
       submitted: 10,
       coalesced: 11,

@@ -146,6 +146,13 @@ describe('functions beyond the limit', () => {
     expect(await others()).toBe(20);
     queues = [queueOf('a-new-one'), ...many(12).slice(3)];
     expect(await others()).toBe(30);
+    // What was counted stays when a function is dropped, also while all of the others are gone.
+    queues = many(11);
+    expect(await others()).toBe(30);
+    queues = many(10);
+    expect(await others()).toBeUndefined();
+    queues = many(12);
+    expect(await others()).toBe(40);
   });
 });
 

@@ -66,7 +66,15 @@ export interface Queue {
   /** No job starts. */
   paused: boolean;
   /** Counts since the cluster was formed. */
-  totals: QueueTotals | undefined;
+  totals:
+    | QueueTotals
+    | undefined;
+  /** Jobs that have not ended at most, for one more of high priority to be accepted. 0: no limit. */
+  jobsMaxHigh: number;
+  /** The same for one of normal priority. */
+  jobsMaxNormal: number;
+  /** The same for one of low priority. */
+  jobsMaxLow: number;
 }
 
 /** Counts since the cluster was formed, the same on every node. */
@@ -178,6 +186,42 @@ export interface PurgeQueueResponse {
   jobs: number;
 }
 
+/** Limits a queue. All jobs of the function count, whatever their priority, against the limit of the one submitted. */
+export interface SetQueueLimitsRequest {
+  /** Where. Empty: `default`. */
+  namespace: string;
+  /** Required. */
+  function: string;
+  /** Jobs that have not ended at most, for one more of high priority to be accepted. 0: no limit. */
+  jobsMaxHigh: number;
+  /** The same for one of normal priority. */
+  jobsMaxNormal: number;
+  /** The same for one of low priority. */
+  jobsMaxLow: number;
+}
+
+/** Answer to SetQueueLimits. */
+export interface SetQueueLimitsResponse {
+  /** Log position of the change, opaque. */
+  revision: string;
+}
+
+/** Forgets a queue. */
+export interface DropQueueRequest {
+  /** Where. Empty: `default`. */
+  namespace: string;
+  /** Required. */
+  function: string;
+}
+
+/** Answer to DropQueue. */
+export interface DropQueueResponse {
+  /** Log position of the change, opaque. */
+  revision: string;
+  /** Ended jobs that go. */
+  jobs: number;
+}
+
 /** Follows queues. */
 export interface WatchQueuesRequest {
   /** Where. Empty: `default`. */
@@ -230,6 +274,9 @@ function createBaseQueue(): Queue {
     credits: 0,
     paused: false,
     totals: undefined,
+    jobsMaxHigh: 0,
+    jobsMaxNormal: 0,
+    jobsMaxLow: 0,
   };
 }
 
@@ -282,6 +329,15 @@ export const Queue: MessageFns<Queue> = {
     }
     if (message.totals !== undefined) {
       QueueTotals.encode(message.totals, writer.uint32(130).fork()).join();
+    }
+    if (message.jobsMaxHigh !== 0) {
+      writer.uint32(136).uint64(message.jobsMaxHigh);
+    }
+    if (message.jobsMaxNormal !== 0) {
+      writer.uint32(144).uint64(message.jobsMaxNormal);
+    }
+    if (message.jobsMaxLow !== 0) {
+      writer.uint32(152).uint64(message.jobsMaxLow);
     }
     return writer;
   },
@@ -427,6 +483,30 @@ export const Queue: MessageFns<Queue> = {
             message.totals = QueueTotals.decode(reader, reader.uint32());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.jobsMaxHigh = longToNumber(reader.uint64());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.jobsMaxNormal = longToNumber(reader.uint64());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.jobsMaxLow = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -464,6 +544,9 @@ export const Queue: MessageFns<Queue> = {
     message.totals = (object.totals !== undefined && object.totals !== null)
       ? QueueTotals.fromPartial(object.totals)
       : undefined;
+    message.jobsMaxHigh = object.jobsMaxHigh ?? 0;
+    message.jobsMaxNormal = object.jobsMaxNormal ?? 0;
+    message.jobsMaxLow = object.jobsMaxLow ?? 0;
     return message;
   },
 };
@@ -1319,6 +1402,298 @@ export const PurgeQueueResponse: MessageFns<PurgeQueueResponse> = {
   },
 };
 
+function createBaseSetQueueLimitsRequest(): SetQueueLimitsRequest {
+  return { namespace: "", function: "", jobsMaxHigh: 0, jobsMaxNormal: 0, jobsMaxLow: 0 };
+}
+
+export const SetQueueLimitsRequest: MessageFns<SetQueueLimitsRequest> = {
+  encode(message: SetQueueLimitsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.function !== "") {
+      writer.uint32(18).string(message.function);
+    }
+    if (message.jobsMaxHigh !== 0) {
+      writer.uint32(24).uint64(message.jobsMaxHigh);
+    }
+    if (message.jobsMaxNormal !== 0) {
+      writer.uint32(32).uint64(message.jobsMaxNormal);
+    }
+    if (message.jobsMaxLow !== 0) {
+      writer.uint32(40).uint64(message.jobsMaxLow);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetQueueLimitsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetQueueLimitsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.function = reader.string(true);
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.jobsMaxHigh = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.jobsMaxNormal = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.jobsMaxLow = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetQueueLimitsRequest>): SetQueueLimitsRequest {
+    return SetQueueLimitsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetQueueLimitsRequest>): SetQueueLimitsRequest {
+    const message = createBaseSetQueueLimitsRequest();
+    message.namespace = object.namespace ?? "";
+    message.function = object.function ?? "";
+    message.jobsMaxHigh = object.jobsMaxHigh ?? 0;
+    message.jobsMaxNormal = object.jobsMaxNormal ?? 0;
+    message.jobsMaxLow = object.jobsMaxLow ?? 0;
+    return message;
+  },
+};
+
+function createBaseSetQueueLimitsResponse(): SetQueueLimitsResponse {
+  return { revision: "" };
+}
+
+export const SetQueueLimitsResponse: MessageFns<SetQueueLimitsResponse> = {
+  encode(message: SetQueueLimitsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== "") {
+      writer.uint32(10).string(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetQueueLimitsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetQueueLimitsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SetQueueLimitsResponse>): SetQueueLimitsResponse {
+    return SetQueueLimitsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetQueueLimitsResponse>): SetQueueLimitsResponse {
+    const message = createBaseSetQueueLimitsResponse();
+    message.revision = object.revision ?? "";
+    return message;
+  },
+};
+
+function createBaseDropQueueRequest(): DropQueueRequest {
+  return { namespace: "", function: "" };
+}
+
+export const DropQueueRequest: MessageFns<DropQueueRequest> = {
+  encode(message: DropQueueRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.function !== "") {
+      writer.uint32(18).string(message.function);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropQueueRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropQueueRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.function = reader.string(true);
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropQueueRequest>): DropQueueRequest {
+    return DropQueueRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropQueueRequest>): DropQueueRequest {
+    const message = createBaseDropQueueRequest();
+    message.namespace = object.namespace ?? "";
+    message.function = object.function ?? "";
+    return message;
+  },
+};
+
+function createBaseDropQueueResponse(): DropQueueResponse {
+  return { revision: "", jobs: 0 };
+}
+
+export const DropQueueResponse: MessageFns<DropQueueResponse> = {
+  encode(message: DropQueueResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.revision !== "") {
+      writer.uint32(10).string(message.revision);
+    }
+    if (message.jobs !== 0) {
+      writer.uint32(16).uint64(message.jobs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropQueueResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropQueueResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.jobs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropQueueResponse>): DropQueueResponse {
+    return DropQueueResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropQueueResponse>): DropQueueResponse {
+    const message = createBaseDropQueueResponse();
+    message.revision = object.revision ?? "";
+    message.jobs = object.jobs ?? 0;
+    return message;
+  },
+};
+
 function createBaseWatchQueuesRequest(): WatchQueuesRequest {
   return { namespace: "", allNamespaces: false, functions: [], consistency: 0, minRevision: "" };
 }
@@ -1580,7 +1955,10 @@ export const QueueName: MessageFns<QueueName> = {
   },
 };
 
-/** Queues: to look at, to hold, to empty. A queue exists from the first job or worker of its function. */
+/**
+ * Queues: to look at, to hold, to empty. A queue exists from the first job or worker of its
+ * function until it is dropped.
+ */
 export type QueueServiceService = typeof QueueServiceService;
 export const QueueServiceService = {
   /** Queues, ascending by namespace and function, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
@@ -1640,6 +2018,34 @@ export const QueueServiceService = {
     responseDeserialize: (value: Buffer): PurgeQueueResponse => PurgeQueueResponse.decode(value),
   },
   /**
+   * Limits the jobs of a function that have not ended: more are refused with LIMIT_REACHED, `queue-jobs-max`. Jobs that
+   * are there already stay. Errors: INVALID_FIELD, LIMIT_REACHED, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  setQueueLimits: {
+    path: "/gearmesh.v1.QueueService/SetQueueLimits" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetQueueLimitsRequest): Buffer =>
+      toBuffer(SetQueueLimitsRequest, value),
+    requestDeserialize: (value: Buffer): SetQueueLimitsRequest => SetQueueLimitsRequest.decode(value),
+    responseSerialize: (value: SetQueueLimitsResponse): Buffer =>
+      toBuffer(SetQueueLimitsResponse, value),
+    responseDeserialize: (value: Buffer): SetQueueLimitsResponse => SetQueueLimitsResponse.decode(value),
+  },
+  /**
+   * Forgets a function that has no worker and no job that has not ended, with its counts, limits and ended jobs; those
+   * go little by little after the answer. Errors: INVALID_FIELD, NOT_FOUND, WRONG_STATE, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  dropQueue: {
+    path: "/gearmesh.v1.QueueService/DropQueue" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DropQueueRequest): Buffer => toBuffer(DropQueueRequest, value),
+    requestDeserialize: (value: Buffer): DropQueueRequest => DropQueueRequest.decode(value),
+    responseSerialize: (value: DropQueueResponse): Buffer => toBuffer(DropQueueResponse, value),
+    responseDeserialize: (value: Buffer): DropQueueResponse => DropQueueResponse.decode(value),
+  },
+  /**
    * For dashboards and autoscalers: first all queues, then those that changed, gathered for about 100 ms. Errors:
    * INVALID_FIELD, NO_LEADER, SHUTTING_DOWN.
    */
@@ -1671,6 +2077,16 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * after the answer. Errors: INVALID_FIELD, NO_LEADER, OUTCOME_UNKNOWN.
    */
   purgeQueue: handleUnaryCall<PurgeQueueRequest, PurgeQueueResponse>;
+  /**
+   * Limits the jobs of a function that have not ended: more are refused with LIMIT_REACHED, `queue-jobs-max`. Jobs that
+   * are there already stay. Errors: INVALID_FIELD, LIMIT_REACHED, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  setQueueLimits: handleUnaryCall<SetQueueLimitsRequest, SetQueueLimitsResponse>;
+  /**
+   * Forgets a function that has no worker and no job that has not ended, with its counts, limits and ended jobs; those
+   * go little by little after the answer. Errors: INVALID_FIELD, NOT_FOUND, WRONG_STATE, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  dropQueue: handleUnaryCall<DropQueueRequest, DropQueueResponse>;
   /**
    * For dashboards and autoscalers: first all queues, then those that changed, gathered for about 100 ms. Errors:
    * INVALID_FIELD, NO_LEADER, SHUTTING_DOWN.
@@ -1761,6 +2177,44 @@ export interface QueueServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PurgeQueueResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Limits the jobs of a function that have not ended: more are refused with LIMIT_REACHED, `queue-jobs-max`. Jobs that
+   * are there already stay. Errors: INVALID_FIELD, LIMIT_REACHED, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  setQueueLimits(
+    request: SetQueueLimitsRequest,
+    callback: (error: ServiceError | null, response: SetQueueLimitsResponse) => void,
+  ): ClientUnaryCall;
+  setQueueLimits(
+    request: SetQueueLimitsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetQueueLimitsResponse) => void,
+  ): ClientUnaryCall;
+  setQueueLimits(
+    request: SetQueueLimitsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetQueueLimitsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Forgets a function that has no worker and no job that has not ended, with its counts, limits and ended jobs; those
+   * go little by little after the answer. Errors: INVALID_FIELD, NOT_FOUND, WRONG_STATE, NO_LEADER, OUTCOME_UNKNOWN.
+   */
+  dropQueue(
+    request: DropQueueRequest,
+    callback: (error: ServiceError | null, response: DropQueueResponse) => void,
+  ): ClientUnaryCall;
+  dropQueue(
+    request: DropQueueRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DropQueueResponse) => void,
+  ): ClientUnaryCall;
+  dropQueue(
+    request: DropQueueRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DropQueueResponse) => void,
   ): ClientUnaryCall;
   /**
    * For dashboards and autoscalers: first all queues, then those that changed, gathered for about 100 ms. Errors:
