@@ -15,6 +15,8 @@ export class WaitingModel {
   readonly #graceUs: number;
   readonly #live = new Map<number, Waited>();
   readonly #departed = new Map<number, number>();
+  /** By schedule, how many of its firings have joined a job that was there. */
+  readonly #joined = new Map<number, number>();
   /** Jobs dropped because nobody waited. */
   dropped = 0;
 
@@ -39,6 +41,7 @@ export class WaitingModel {
     changes: ReadonlyMap<number, number> = new Map(),
   ): void {
     const ended: [number, Waited][] = [];
+    this.#joinedBySchedules();
     for (const line of lines) {
       const [what, first, second, third] = line.split(' ');
       if (what === 'submitted')
@@ -47,7 +50,7 @@ export class WaitingModel {
       if (what !== 'job') continue;
       const seq = Number(first);
       const waited = this.#live.get(seq);
-      if (second === 'queued' && waited === undefined)
+      if ((second === 'queued' || second === 'accepted') && waited === undefined)
         this.#live.set(seq, { counts: new Map(), droppable: false });
       if (second === 'ended') {
         this.#live.delete(seq);
@@ -66,6 +69,21 @@ export class WaitingModel {
     }
     for (const [seq, waited] of ended) this.#justly(seq, waited);
     if (!this.#core.nextDue().sweeping) this.#compare();
+  }
+
+  /** Nobody waits for what a schedule submits: a job that it joined stays. Firings come before the entry's batches. */
+  #joinedBySchedules(): void {
+    const query = { namespace: null, pageSize: 1_000, after: 0, budget: 1_000 };
+    for (const { seq, namespace, function: fn, uniqueKey, coalesced } of this.#core.listSchedules(query)
+      .schedules) {
+      if (coalesced === (this.#joined.get(seq) ?? 0)) continue;
+      this.#joined.set(seq, coalesced);
+      for (const [live, waited] of this.#live) {
+        const job = this.#core.job(live);
+        if (job === null || job.namespace !== namespace || job.function !== fn) continue;
+        if (job.uniqueKey === uniqueKey) waited.droppable = false;
+      }
+    }
   }
 
   #submitted(waits: boolean, disposition: string, seq: number, incarnation: number): void {
