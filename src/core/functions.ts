@@ -36,7 +36,10 @@ export class FunctionState {
   readonly counts = new Float64Array(8);
   /** Waiting jobs by priority, oldest first: ascending in F_ORDER. */
   readonly waiting: readonly [JobList, JobList, JobList] = [new JobList(), new JobList(), new JobList()];
-  /** Jobs that came back from sessions for which they were reserved: each is before all of `waiting`. */
+  /**
+   * Jobs that came back from sessions for which they were reserved, to their place among those of `waiting`, by F_ORDER: no
+   * list is searched for it. A restore finds them in `waiting`.
+   */
   readonly returned = new RankedJobs();
   /** Queued jobs that sessions have and did not begin yet. */
   readonly reserved = new RankedJobs();
@@ -86,16 +89,22 @@ export class FunctionState {
   }
 
   /** Seq of the first waiting job of a priority, 0: none. */
-  head(priority: PriorityRank): number {
-    return this.returned.first(priority) || this.waiting[priority].head;
+  head(priority: PriorityRank, jobs: JobTable): number {
+    const { head } = this.waiting[priority];
+    if (this.returned.count(priority) === 0) return head;
+    // What came back before a restore is in the list.
+    const listed = head === 0 ? Number.POSITIVE_INFINITY : orderOf(jobs, head);
+    return listed < this.returned.order(priority) ? head : this.returned.first(priority);
   }
 
   headOrder(priority: PriorityRank, jobs: JobTable): number {
-    if (this.returned.count(priority) > 0) return this.returned.order(priority);
-    const seq = this.waiting[priority].head;
-    const page = jobs.pageOf(seq);
-    return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;
+    return orderOf(jobs, this.head(priority, jobs));
   }
+}
+
+function orderOf(jobs: JobTable, seq: number): number {
+  const page = jobs.pageOf(seq);
+  return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;
 }
 
 class FunctionPage extends PlainPage {

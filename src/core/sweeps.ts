@@ -170,7 +170,7 @@ function purge(state: State, sweep: Sweep): boolean {
       continue;
     }
     for (const priority of [0, 1, 2] as const) {
-      if (!purgeFirst(state, sweep, () => fn.head(priority))) return false;
+      if (!purgeFirst(state, sweep, () => fn.head(priority, state.jobs))) return false;
       if (!purgeFirst(state, sweep, () => fn.reserved.first(priority))) return false;
     }
   }

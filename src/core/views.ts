@@ -220,7 +220,7 @@ function matches(state: State, query: JobQuery, mask: number, page: JobPage, row
 export function queueView(state: State, fn: FunctionState): QueueView {
   let oldest = 0;
   for (const priority of [0, 1, 2] as const) {
-    for (const seq of [fn.head(priority), fn.reserved.first(priority)]) {
+    for (const seq of [fn.head(priority, state.jobs), fn.reserved.first(priority)]) {
       if (seq === 0) continue;
       const page = state.jobs.pageOf(seq);
       const since = page.f[page.row(seq) * F_FIELDS + F_QUEUED_WALL]!;

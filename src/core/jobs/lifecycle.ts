@@ -164,7 +164,7 @@ export function queue(state: State, fn: FunctionState, seq: number, page: JobPag
   page.f[row * F_FIELDS + F_QUEUED_WALL] = state.wall;
   if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;
   const priority = priorityOf(page, row);
-  const first = fn.head(priority) === 0;
+  const first = fn.head(priority, state.jobs) === 0;
   state.jobs.push(fn.waiting[priority], seq, page, row);
   if (first && fn.best() === priority) raise(fn, priority, state.lastOrder);
   if (page.extrasOf(row) !== null) setTimer(state, seq, page, row);

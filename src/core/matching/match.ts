@@ -80,7 +80,7 @@ export function matchFunction(state: State, fn: FunctionState): void {
 }
 
 function assignHead(state: State, session: Session, fn: FunctionState): void {
-  const seq = fn.head(fn.best() as PriorityRank);
+  const seq = fn.head(fn.best() as PriorityRank, state.jobs);
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
   state.pages.touch(page);

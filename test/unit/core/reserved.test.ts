@@ -131,6 +131,23 @@ describe('a reserved job', () => {
     }
   });
 
+  it('rule: reserved jobs - a restore between two that come back changes nothing', () => {
+    const bed = new Bed();
+    const sessions = [1, 2, 3].map(() => reserving(bed, 1));
+    const seqs = sessions.map(() => bed.submit());
+    const later = bed.submit();
+    const beds = [bed];
+    for (const [i, at] of [1, 0, 2].entries()) {
+      for (const one of beds) one.outcome(sessions[at]!, release(seqs[at]!, one.token(seqs[at]!)));
+      if (i < 2) beds.push(bed.twin());
+    }
+    for (const one of beds) {
+      expect(one.core.stateHash()).toBe(bed.core.stateHash());
+      expect(one.core.queues(null)).toEqual(bed.core.queues(null));
+    }
+    for (const one of beds) expect(order(one, 4)).toEqual([...seqs, later]);
+  });
+
   it('rule: reserved jobs - one that comes back goes at once to another session with credit', () => {
     const bed = new Bed();
     const first = reserving(bed, 1);
