@@ -4,7 +4,7 @@ import { RealCluster } from '../support/real-cluster.js';
 import { purge } from './bench-cluster.js';
 import { fdatasync, residentBytes } from './gauge.js';
 import { Report } from './report.js';
-import { w10, w10Summary } from './w10.js';
+import { PARTS, w10, w10Summary } from './w10.js';
 import { type Bench, fill, w1, w1b, w2, w3, w6 } from './workloads.js';
 
 const HELP = `Measures a three-node cluster of real processes on this machine, with real fdatasync, 100-byte jobs.
@@ -44,6 +44,7 @@ if (flags.help) {
   process.exit(0);
 }
 const only = new Set(flags.only.split(','));
+const gearman = PARTS.filter((part) => only.has('W10') || only.has(`W10${part}`));
 const report = new Report(flags.json);
 
 const disk = await fdatasync(200, 1);
@@ -53,7 +54,7 @@ report.add(
   `fdatasync of 4 KiB, preallocated: p50 ${disk.p50.toFixed(2)} ms, p99 ${disk.p99.toFixed(2)} ms; ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}; Node ${process.version}`,
   disk,
 );
-if (['W1', 'W1b', 'W2', 'W3', 'W10'].some((one) => only.has(one))) await inOneCluster();
+if (gearman.length > 0 || ['W1', 'W1b', 'W2', 'W3'].some((one) => only.has(one))) await inOneCluster();
 if (only.has('W6')) await w6(report, Number(flags.kills));
 report.finish();
 
@@ -68,10 +69,10 @@ async function inOneCluster(): Promise<void> {
       if (only.has('W2')) await w2(bench);
       if (only.has('W1')) await w1(bench);
       if (only.has('W1b')) await w1b(bench);
-      if (only.has('W10')) await w10(bench);
+      if (gearman.length > 0) await w10(bench, gearman);
       await purge(cluster);
     }
-    if (only.has('W10')) w10Summary({ report });
+    if (gearman.length > 0) w10Summary({ report });
     const rss = cluster.nodes.map((node) => Math.round(residentBytes(node.pid) / 1024 / 1024));
     report.add('mem', 0, `resident memory of the nodes at the end: ${rss.join(', ')} MiB`, {
       max: Math.max(...rss),

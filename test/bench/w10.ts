@@ -12,13 +12,15 @@ import type { Bench } from './workloads.js';
 /** The same number of connections to three nodes as to gearmand's one. */
 const CLIENTS = 6;
 const WINDOW = 256;
-const WORKERS = 192;
+/** As many jobs at once as W2's workers take. */
+const WORKERS = 510;
 const BACKLOG = 4_096;
-const ROUND_TRIPS = { warm: 500, counted: 500, paceMs: 2 } as const;
+const ROUND_TRIPS = { warm: 1_000, counted: 600, paceMs: 2 } as const;
 const SETTLED_MS = 30_000;
 /** Said once, when all runs are done. */
 const NAMES = { a: 'submissions/s', b: 'whole cycles/s', c: 'foreground round trip, ms' } as const;
 type Part = keyof typeof NAMES;
+export const PARTS: readonly Part[] = ['a', 'b', 'c'];
 
 /** One side of the comparison. */
 interface Side {
@@ -40,7 +42,7 @@ const gathered = new Map<Part, { ours: number[]; theirs: number[] }>();
  * Gearman's packets against our three nodes, and in the same run against a gearmand with its jobs in memory, by turns:
  * W10a background submissions, W10b whole cycles, W10c the round trip of a foreground job, one at a time.
  */
-export async function w10(bench: Bench): Promise<void> {
+export async function w10(bench: Bench, parts: readonly Part[]): Promise<void> {
   const { cluster, report, run, seconds } = bench;
   const missing = gearmandMissing();
   if (missing !== '' && run === 1) report.add('W10', 0, `gearmand: skipped: ${missing}`, {});
@@ -50,7 +52,7 @@ export async function w10(bench: Bench): Promise<void> {
   };
   if (run === 1) await load(ours, 'cycle', 1);
   await purge(cluster);
-  for (const part of ['a', 'b', 'c'] as const) {
+  for (const part of parts) {
     const spinBefore = spin();
     const theirs = missing === '' ? await beside(part, seconds) : null;
     const mine = await measured(ours, part, seconds);
