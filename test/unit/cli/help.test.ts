@@ -42,6 +42,8 @@ test('all commands are there', () => {
     'cluster status',
     'cluster transfer',
     'cluster replace',
+    'import',
+    'import gearmand',
     'bench',
     'completion',
     'version',
