@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Worker } from '../../src/worker/index.js';
 import { CliProcess, gearmesh } from '../support/cli.js';
 import { RawGearman } from '../support/gearman.js';
-import { gearmanTools } from '../support/gearman-clients.js';
+import { gearmanTools, REQUIRED } from '../support/gearman-clients.js';
 import { Gearmand, gearmandMissing } from '../support/gearmand.js';
 import { RealCluster, until } from '../support/real-cluster.js';
 
@@ -110,6 +110,10 @@ const importing = (...more: string[]): string[] => [
   cluster.endpoints.join(),
   ...more,
 ];
+
+it.runIf(REQUIRED)('where the packages of Debian can be installed, gearmand is there', () => {
+  expect(missing).toBe('');
+});
 
 describe(`gearmesh import gearmand${missing === '' ? '' : ` (skipped: ${missing})`}`, () => {
   it.runIf(missing === '')('takes 10,000 jobs as they are, in the order of their priorities', async () => {
