@@ -146,24 +146,34 @@ describe(`gearmesh import gearmand${missing === '' ? '' : ` (skipped: ${missing}
     worker.end();
   });
 
-  it.runIf(missing === '')('killed in the middle and started again: nothing is lost or doubled', async () => {
-    const jobs = someJobs(JOBS);
-    await submitThere(jobs);
-    const client = cluster.client();
-    const first = new CliProcess(importing());
-    await until(SETTLE_MS, async () => {
-      const queue = await client.queues.get(jobs[0]!.fn, { consistency: 'eventual' }).catch(() => null);
-      return (queue?.totals.submitted ?? 0) > 500;
-    });
-    first.child.kill('SIGKILL');
-    await first.ended;
-    await client.close();
-    expect(await left()).toBeGreaterThan(0);
-    const again = await gearmesh(importing('--json'));
-    expect(again.code, again.stderr).toBe(0);
-    expect(await left()).toBe(0);
-    expect(await found(jobs)).toEqual(wanted(jobs));
-  });
+  it.runIf(missing === '')(
+    'killed in the middle, then stopped, and started again: nothing is lost or doubled',
+    async () => {
+      const jobs = someJobs(JOBS);
+      await submitThere(jobs);
+      const client = cluster.client();
+      const come = (count: number): Promise<void> =>
+        until(SETTLE_MS, async () => {
+          const queue = await client.queues.get(jobs[0]!.fn, { consistency: 'eventual' }).catch(() => null);
+          return (queue?.totals.submitted ?? 0) > count;
+        });
+      const first = new CliProcess(importing());
+      await come(500);
+      first.child.kill('SIGKILL');
+      await first.ended;
+      const second = new CliProcess(importing());
+      await come(2_500);
+      const stopped = await second.stop();
+      expect(stopped.code, stopped.stderr).toBe(130);
+      expect(stopped.stderr).toContain('run it again to go on');
+      await client.close();
+      expect(await left()).toBeGreaterThan(0);
+      const again = await gearmesh(importing('--json'));
+      expect(again.code, again.stderr).toBe(0);
+      expect(await left()).toBe(0);
+      expect(await found(jobs)).toEqual(wanted(jobs));
+    },
+  );
 
   it.runIf(missing === '' && gearmanTools() === '')(
     'a client that waits there gets what a worker here gives',

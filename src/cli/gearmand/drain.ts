@@ -13,9 +13,12 @@ import { relayForeground } from './foreground.js';
 import { Link, unexpected } from './link.js';
 import { askJobs, type JobsSeen, numberOf } from './look.js';
 
-/** Jobs that may be on their way at once, and about how many bytes of them. */
+/** Jobs that may be on their way at once, at the beginning and once their size is known, and about how many bytes. */
+const WINDOW_JOBS_FIRST = 4;
 const WINDOW_JOBS = 512;
 const WINDOW_BYTES = 32 << 20;
+/** A large payload is expected again for about so many jobs. */
+const SIZES_REMEMBERED = 64;
 /** Foreground jobs that may wait for their workers here at once; further jobs are not fetched meanwhile. */
 const FOREGROUND_MAX = 1_000;
 /** Jobs that cannot be taken; with more of them something else is wrong. */
@@ -89,7 +92,8 @@ export class Drain {
   #unknown: AssignedJob[] = [];
   #grabs = 0;
   #jobs = 0;
-  #bytes = 0;
+  /** What a payload is to be expected to have: that of the largest one lately. */
+  #payloadBytes = 0;
   #dry = false;
   #asleep = false;
   #stopping = false;
@@ -150,14 +154,9 @@ export class Drain {
 
   /** Asks for as many jobs as there is room for; at the end says good-bye. */
   #fill(): void {
-    const room =
-      this.#jobs + this.#grabs < WINDOW_JOBS &&
-      this.#bytes < WINDOW_BYTES &&
-      this.counts.waiting < FOREGROUND_MAX;
-    if (!this.#dry && !this.#stopping && room) {
-      // While payloads are large, fewer are asked for at once.
-      const mean = this.#jobs === 0 ? 0 : this.#bytes / this.#jobs;
-      const most = Math.min(WINDOW_JOBS, 16 + Math.floor(WINDOW_BYTES / (mean + 1)));
+    if (!this.#dry && !this.#stopping && this.counts.waiting < FOREGROUND_MAX) {
+      const bySize = WINDOW_JOBS_FIRST + Math.floor(WINDOW_BYTES / (this.#payloadBytes + 1));
+      const most = Math.min(WINDOW_JOBS, WINDOW_JOBS_FIRST + this.counts.imported, bySize);
       for (; this.#jobs + this.#grabs < most; this.#grabs++) this.#link.send(TYPE.GRAB_JOB_ALL);
     }
     if (this.#grabs > 0 || this.#jobs > 0) return;
@@ -174,7 +173,8 @@ export class Drain {
 
   #assigned(job: AssignedJob): void {
     this.#jobs++;
-    this.#bytes += job.payload.length;
+    const size = job.payload.length;
+    this.#payloadBytes = Math.max(size, this.#payloadBytes - (this.#payloadBytes - size) / SIZES_REMEMBERED);
     if (numberOf(job.handle) <= this.#seen.lastNumber) {
       this.#take(job);
       return;
@@ -240,7 +240,7 @@ export class Drain {
   async #relay(job: AssignedJob, spec: Translated, id: string, before: string | undefined): Promise<void> {
     const { client } = this.#options;
     const signal = this.#stopRuns.signal;
-    this.#done(job);
+    this.#done();
     this.counts.waiting++;
     this.#fill();
     try {
@@ -270,7 +270,7 @@ export class Drain {
     this.#link.send(TYPE.WORK_COMPLETE, [job.handle, '']);
     this.counts.imported++;
     if (how !== null) this.counts[how]++;
-    this.#done(job);
+    this.#done();
     this.#fill();
   }
 
@@ -279,7 +279,7 @@ export class Drain {
       this.#refuse(job, error.message);
       return;
     }
-    this.#done(job);
+    this.#done();
     this.#fail(error);
   }
 
@@ -296,7 +296,7 @@ export class Drain {
   #refuse(job: AssignedJob, why: string): void {
     this.counts.refused++;
     this.#options.refused(job.handle, why);
-    this.#done(job);
+    this.#done();
     if (this.counts.refused > REFUSED_MAX) {
       this.#fail(new CliError('FAILED', `more than ${REFUSED_MAX} jobs cannot be taken`));
     } else {
@@ -304,16 +304,15 @@ export class Drain {
     }
   }
 
-  #done(job: AssignedJob): void {
+  #done(): void {
     this.#jobs--;
-    this.#bytes -= job.payload.length;
   }
 
   #stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#stopRuns.abort();
-    for (const job of this.#unknown.splice(0)) this.#done(job);
+    for (const _ of this.#unknown.splice(0)) this.#done();
     this.#grabs = 0;
     this.#fill();
   }
