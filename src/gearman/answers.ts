@@ -5,6 +5,9 @@ interface Place {
   sent: (() => void) | null;
 }
 
+const NOTHING = Buffer.alloc(0);
+const DROPPED_AT_ONCE = 256;
+
 /** Fills a place; `sent` is called when the bytes have been handed to the socket. The second call does nothing. */
 export type Answer = (bytes: Buffer, sent?: () => void) => void;
 
@@ -13,6 +16,8 @@ export class Answers {
   readonly #write: (bytes: Buffer) => void;
   readonly #left: () => void;
   #places: Place[] = [];
+  /** Places before this one have been answered; they are dropped many at a time. */
+  #first = 0;
   #flushing = false;
 
   /** `left` is called when answers have left and others may wait in their stead. */
@@ -22,7 +27,7 @@ export class Answers {
   }
 
   get waiting(): number {
-    return this.#places.length;
+    return this.#places.length - this.#first;
   }
 
   /** A place for an answer that is being worked on already. */
@@ -54,20 +59,28 @@ export class Answers {
   #flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    let done = 0;
-    for (; done < this.#places.length; done++) {
-      const place = this.#places[done]!;
+    const before = this.#first;
+    let at = before;
+    for (; at < this.#places.length; at++) {
+      const place = this.#places[at]!;
       const { begin } = place;
       if (begin !== null) {
         place.begin = null;
         begin(this.#filler(place));
       }
-      if (place.bytes === null) break;
-      this.#write(place.bytes);
-      place.sent?.();
+      const { bytes, sent } = place;
+      if (bytes === null) break;
+      place.bytes = NOTHING;
+      place.sent = null;
+      this.#first = at + 1;
+      this.#write(bytes);
+      sent?.();
     }
-    this.#places = done === this.#places.length ? [] : this.#places.slice(done);
+    if (at === this.#places.length || at >= DROPPED_AT_ONCE) {
+      this.#places = this.#places.slice(at);
+      this.#first = 0;
+    }
     this.#flushing = false;
-    if (done > 0) this.#left();
+    if (at > before) this.#left();
   }
 }
