@@ -232,6 +232,20 @@ describe(`gearmesh import gearmand${missing === '' ? '' : ` (skipped: ${missing}
     raw.end();
   });
 
+  it.runIf(missing === '')('a gearmand that dies ends it, with what was done until then', async () => {
+    const fn = `import-${randomUUID()}`;
+    const raw = await RawGearman.open(gearmand.address);
+    await raw.submit('SUBMIT_JOB_BG', fn, '', 'x');
+    raw.end();
+    const following = new CliProcess(importing('--follow', '--json'));
+    await following.said('1 imported');
+    await gearmand.stop();
+    const done = await following.ended;
+    expect(done.code).toBe(1);
+    expect(JSON.parse(done.stdout)).toMatchObject({ imported: 1 });
+    expect(done.stderr).toContain('run it again to go on');
+  });
+
   it.runIf(missing === '')('without a gearmand, or at a node of Gearmesh, it says so', async () => {
     await gearmand.stop();
     const none = await gearmesh(importing());

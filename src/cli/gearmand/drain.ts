@@ -113,7 +113,11 @@ export class Drain {
     });
     this.#link = await Link.open(address, {
       packet: (type, body) => this.#packet(type, body),
-      lost: (error) => this.#fail(error),
+      lost: (error) => {
+        this.#fail(error);
+        // Without the connection nothing more can be said there.
+        this.#settled();
+      },
     });
     const stop = (): void => this.#stop();
     signal.addEventListener('abort', stop, { once: true });
@@ -189,7 +193,7 @@ export class Drain {
       const seen = await askJobs(this.#options.address);
       this.#seen = { ...seen, lastNumber: Math.max(seen.lastNumber, this.#seen.lastNumber) };
     } catch (error) {
-      this.#fail(error as Error);
+      this.#fail(new CliError('FAILED', (error as Error).message, 'run it again to go on'));
       return;
     }
     const jobs = this.#unknown;
@@ -321,8 +325,6 @@ export class Drain {
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#stop();
-    // Without the connection nothing more can be said.
-    if (error instanceof CliError && error.exit === 'UNAVAILABLE') this.#settled();
   }
 }
 

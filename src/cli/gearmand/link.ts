@@ -70,7 +70,7 @@ export class Link {
       if (this.#ended) return;
       this.#ended = true;
       socket.destroy();
-      events.lost(new CliError('UNAVAILABLE', `gearmand at ${this.#address}: ${why}`));
+      events.lost(new CliError('FAILED', `gearmand at ${this.#address}: ${why}`, 'run it again to go on'));
     };
     const reader = new AnswerReader((type, body) => events.packet(type, body));
     socket.on('data', (bytes: Buffer) => {
@@ -141,7 +141,8 @@ function isError(parts: readonly Buffer[]): boolean {
 
 function dial(address: string): Promise<Socket> {
   const at = address.lastIndexOf(':');
-  const socket = connect({ host: address.slice(0, at), port: Number(address.slice(at + 1)) });
+  const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+  const socket = connect({ host, port: Number(address.slice(at + 1)) });
   socket.setNoDelay(true);
   return new Promise((resolve, reject) => {
     const failed = (why: string): void => {
