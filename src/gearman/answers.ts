@@ -5,8 +5,8 @@ interface Place {
   sent: (() => void) | null;
 }
 
-const NOTHING = Buffer.alloc(0);
 const DROPPED_AT_ONCE = 256;
+const LEFT = {} as Place;
 
 /** Fills a place; `sent` is called when the bytes have been handed to the socket. The second call does nothing. */
 export type Answer = (bytes: Buffer, sent?: () => void) => void;
@@ -16,7 +16,7 @@ export class Answers {
   readonly #write: (bytes: Buffer) => void;
   readonly #left: () => void;
   #places: Place[] = [];
-  /** Places before this one have been answered; they are dropped many at a time. */
+  /** Places before this one have left; they are dropped many at a time. */
   #first = 0;
   #flushing = false;
 
@@ -59,28 +59,28 @@ export class Answers {
   #flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    const before = this.#first;
-    let at = before;
-    for (; at < this.#places.length; at++) {
-      const place = this.#places[at]!;
+    const first = this.#first;
+    let done = first;
+    for (; done < this.#places.length; done++) {
+      const place = this.#places[done]!;
       const { begin } = place;
       if (begin !== null) {
         place.begin = null;
         begin(this.#filler(place));
       }
-      const { bytes, sent } = place;
-      if (bytes === null) break;
-      place.bytes = NOTHING;
-      place.sent = null;
-      this.#first = at + 1;
-      this.#write(bytes);
-      sent?.();
+      if (place.bytes === null) break;
+      this.#write(place.bytes);
+      place.sent?.();
     }
-    if (at === this.#places.length || at >= DROPPED_AT_ONCE) {
-      this.#places = this.#places.slice(at);
+    if (done === this.#places.length || done >= DROPPED_AT_ONCE) {
+      this.#places = this.#places.slice(done);
       this.#first = 0;
+    } else {
+      // What they held may be large.
+      this.#places.fill(LEFT, first, done);
+      this.#first = done;
     }
     this.#flushing = false;
-    if (at > before) this.#left();
+    if (done > first) this.#left();
   }
 }

@@ -14,9 +14,6 @@ import { FORMS, jobSpec } from './submissions.js';
 import { REQUESTS, type Requester } from './table.js';
 import { GearmanWorker, type WorkerPort } from './worker.js';
 
-/** Packets of a turn are copied into one buffer up to so many bytes: a write of its own for each costs more. */
-const JOIN_BYTES_MAX = 64 << 10;
-
 /** Submissions that came in one piece of the stream: one call. */
 interface Gathered {
   readonly spec: JobSpec;
@@ -44,9 +41,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   readonly #watches = new Set<{ close(): void }>();
   #worker: GearmanWorker | null = null;
   #gathered: Gathered[] = [];
-  /** To be sent at the end of the turn, in one piece. */
-  #out: Buffer[] = [];
-  #outBytes = 0;
+  #corked = false;
   #paused = false;
   #slow: Timer | null = null;
   #over = false;
@@ -139,33 +134,18 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   send(bytes: Buffer): void {
     if (this.#over || bytes.length === 0) return;
-    this.#out.push(bytes);
-    this.#outBytes += bytes.length;
-    if (this.#out.length === 1) this.deps.clock.defer(this.#flush);
-    if (this.#unsent > this.deps.limits.outBytesMax) this.close('it does not read');
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      this.deps.clock.defer(() => {
+        this.#corked = false;
+        this.#socket.uncork();
+      });
+    }
+    this.#socket.write(bytes);
+    if (this.#socket.writableLength > this.deps.limits.outBytesMax) this.close('it does not read');
     else if (!this.#paused) this.#pace();
   }
-
-  get #unsent(): number {
-    return this.#outBytes + this.#socket.writableLength;
-  }
-
-  readonly #flush = (): void => {
-    const out = this.#out;
-    if (out.length === 0) return;
-    const bytes = this.#outBytes;
-    this.#out = [];
-    this.#outBytes = 0;
-    if (out.length === 1) {
-      this.#socket.write(out[0]!);
-    } else if (bytes <= JOIN_BYTES_MAX) {
-      this.#socket.write(Buffer.concat(out, bytes));
-    } else {
-      this.#socket.cork();
-      for (const one of out) this.#socket.write(one);
-      this.#socket.uncork();
-    }
-  };
 
   /** An error in the place of an answer. */
   refuse(error: WireError): void {
@@ -281,7 +261,8 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   /** Reads no more than can be answered and sent. */
   #pace(): void {
     const { limits, clock } = this.deps;
-    const full = this.answers.waiting > limits.answersWaitingMax || this.#unsent > limits.outBytesPause;
+    const full =
+      this.answers.waiting > limits.answersWaitingMax || this.#socket.writableLength > limits.outBytesPause;
     if (full === this.#paused) return;
     this.#paused = full;
     if (!full) {
@@ -305,7 +286,6 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   #finish(): void {
     if (this.#over) return;
-    this.#flush();
     this.#socket.end();
     // Read on, so that the client's own end is noticed.
     this.#socket.resume();

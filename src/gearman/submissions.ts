@@ -128,7 +128,7 @@ const BY_PAYLOAD = '-';
  * The key by which the core coalesces. `-` stands for the payload: its digest, which is longer than any unique id that
  * a client may choose, so that the two never meet.
  */
-export function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
+function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
   if (unique.length === 1 && unique[0] === BY_PAYLOAD.charCodeAt(0)) {
     return BY_PAYLOAD + createHash('sha256').update(payload).digest('hex');
   }
@@ -139,3 +139,5 @@ export function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
 export function uniqueShown(uniqueKey: string): string {
   return uniqueKey.length > UNIQUE_BYTES_MAX && uniqueKey.startsWith(BY_PAYLOAD) ? BY_PAYLOAD : uniqueKey;
 }
+
+export { uniqueKeyOf };

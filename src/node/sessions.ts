@@ -97,7 +97,6 @@ class LocalSession implements WorkerSession {
   }
 
   async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
-    if (outcomes.length <= 1) return this.#settlePart(outcomes, credit);
     const parts = inParts(outcomes);
     // The credit of a frame counts after its outcomes.
     const last = parts.length - 1;
