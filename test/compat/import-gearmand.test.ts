@@ -5,9 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Worker } from '../../src/worker/index.js';
 import { CliProcess, gearmesh } from '../support/cli.js';
 import { RawGearman } from '../support/gearman.js';
-import { gearmanTools, REQUIRED } from '../support/gearman-clients.js';
+import { gearmanTools } from '../support/gearman-clients.js';
 import { Gearmand, gearmandMissing } from '../support/gearmand.js';
 import { RealCluster, until } from '../support/real-cluster.js';
+import { REQUIRED } from '../support/required.js';
 
 /** Goal: `gearmesh import gearmand` takes the jobs of a real gearmand as they are, loses none, and doubles none. */
 const missing = gearmandMissing();

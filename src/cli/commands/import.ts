@@ -48,7 +48,7 @@ function gearmandCommand(context: CliContext): CliCommand {
     )
     .option('--follow', 'Go on when its queues are empty, until Ctrl-C.')
     .option('--dry-run', 'Only show what is there.');
-  return asks(gearmand)
+  return asks(gearmand, { timeout: 'How long to wait for the cluster to take a job, e.g. 30s.' })
     .note(NOTES)
     .example('gearmesh import gearmand --from 10.0.0.9:4730 --dry-run', 'What is there')
     .example('gearmesh import gearmand --from 10.0.0.9:4730', 'All of it')
