@@ -5,6 +5,7 @@ import { clusterCommand } from './commands/cluster.js';
 import { completionCommand } from './commands/completion.js';
 import { demoCommand } from './commands/demo.js';
 import { devCommand } from './commands/dev.js';
+import { importCommand } from './commands/import.js';
 import { jobsCommand } from './commands/jobs.js';
 import { queuesCommand } from './commands/queues.js';
 import { schedulesCommand } from './commands/schedules.js';
@@ -35,6 +36,7 @@ export function program(context: CliContext): CliCommand {
   root.addCommand(queuesCommand(context));
   root.addCommand(schedulesCommand(context));
   root.addCommand(clusterCommand(context));
+  root.addCommand(importCommand(context));
   root.addCommand(benchCommand(context));
   root.addCommand(completionCommand(context, () => root));
   root.addCommand(versionCommand(context));

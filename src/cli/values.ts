@@ -48,3 +48,9 @@ export function metadataEntry(
   if (at < 1) throw new InvalidArgumentError('Expected KEY=VALUE.');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
+
+export function address(text: string): string {
+  const port = Number(/^.+:(\d{1,5})$/.exec(text)?.[1] ?? 0);
+  if (port >= 1 && port <= 65_535) return text;
+  throw new InvalidArgumentError('Expected HOST:PORT.');
+}

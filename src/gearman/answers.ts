@@ -5,6 +5,9 @@ interface Place {
   sent: (() => void) | null;
 }
 
+const DROPPED_AT_ONCE = 256;
+const LEFT = {} as Place;
+
 /** Fills a place; `sent` is called when the bytes have been handed to the socket. The second call does nothing. */
 export type Answer = (bytes: Buffer, sent?: () => void) => void;
 
@@ -13,6 +16,8 @@ export class Answers {
   readonly #write: (bytes: Buffer) => void;
   readonly #left: () => void;
   #places: Place[] = [];
+  /** Places before this one have left; they are dropped many at a time. */
+  #first = 0;
   #flushing = false;
 
   /** `left` is called when answers have left and others may wait in their stead. */
@@ -22,7 +27,7 @@ export class Answers {
   }
 
   get waiting(): number {
-    return this.#places.length;
+    return this.#places.length - this.#first;
   }
 
   /** A place for an answer that is being worked on already. */
@@ -54,7 +59,8 @@ export class Answers {
   #flush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    let done = 0;
+    const first = this.#first;
+    let done = first;
     for (; done < this.#places.length; done++) {
       const place = this.#places[done]!;
       const { begin } = place;
@@ -66,8 +72,15 @@ export class Answers {
       this.#write(place.bytes);
       place.sent?.();
     }
-    this.#places = done === this.#places.length ? [] : this.#places.slice(done);
+    if (done === this.#places.length || done >= DROPPED_AT_ONCE) {
+      this.#places = this.#places.slice(done);
+      this.#first = 0;
+    } else {
+      // What they held may be large.
+      this.#places.fill(LEFT, first, done);
+      this.#first = done;
+    }
     this.#flushing = false;
-    if (done > 0) this.#left();
+    if (done > first) this.#left();
   }
 }

@@ -174,3 +174,5 @@ function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
 export function uniqueShown(uniqueKey: string): string {
   return uniqueKey.length > UNIQUE_BYTES_MAX && uniqueKey.startsWith(BY_PAYLOAD) ? BY_PAYLOAD : uniqueKey;
 }
+
+export { uniqueKeyOf };

@@ -69,6 +69,8 @@ export class GearmanWorker implements SessionPort {
   #early: ((session: WorkerSession) => void)[] = [];
   #granted = 0;
   #standing = false;
+  /** Credits that were said and are not applied yet: until then nobody knows whether there is a job. */
+  #asking = 0;
   #asleep = false;
   #reserved: Held | null = null;
   #reserveEnd: Timer | null = null;
@@ -303,21 +305,26 @@ export class GearmanWorker implements SessionPort {
       this.#give(this.#reserved);
     } else if (this.#functions.size === 0 || this.#draining || (this.#session === null && !this.#opening)) {
       this.#noJob();
-    } else if (this.#standing) {
+    } else if (this.#standing && this.#asking === 0) {
       this.#noJob();
     } else {
-      const asked = this.#grabs[0];
-      const total = this.#grant();
-      const none = (): void => {
-        // The jobs of a turn are told after its answers.
-        clock.defer(() => {
-          if (this.#grabs[0] === asked) this.#noJob();
-        });
-      };
-      this.#with((session) => session.settle([], total).then(none, none));
-      this.#grabEnd = clock.setTimer(limits.grabAnswerMs, none);
+      if (!this.#standing) {
+        const total = this.#grant();
+        this.#asking++;
+        this.#with((session) => session.settle([], total).then(this.#asked, this.#asked));
+      }
+      this.#grabEnd = clock.setTimer(limits.grabAnswerMs, () => this.#noJob());
     }
   }
+
+  /** A credit has been applied, or was refused. The jobs of a turn are told after its answers. */
+  readonly #asked = (): void => {
+    this.#asking--;
+    if (this.#grabs.length === 0) return;
+    this.#deps.clock.defer(() => {
+      if (this.#asking === 0 && this.#grabs.length > 0) this.#noJob();
+    });
+  };
 
   #noJob(): void {
     this.#answer(NO_JOB);
@@ -419,12 +426,17 @@ export class GearmanWorker implements SessionPort {
     this.#forget(held);
     // The worker will ask for its next job: it may be assigned with the end of this one.
     const again = !this.#standing && this.#reserved === null && this.#grabs.length === 0 && !this.#draining;
+    if (again) this.#asking++;
     this.#session!.settle([outcome], again ? this.#grant() : 0).then(
       ([result]) => {
+        if (again) this.#asked();
         if (result!.error !== null) this.#port.error(wireError(result!.error));
         this.#leaveIfIdle();
       },
-      (error: unknown) => this.#port.error(wireError(error)),
+      (error: unknown) => {
+        if (again) this.#asked();
+        this.#port.error(wireError(error));
+      },
     );
   }
 

@@ -90,9 +90,12 @@ describe('gearman', () => {
     for (const wrong of [handle, 'H:nobody:1', '']) {
       other
         .send('WORK_DATA', wrong, 'x')
+        .send('WORK_WARNING', wrong, 'x')
         .send('WORK_STATUS', wrong, '1', '2')
+        .send('WORK_EXCEPTION', wrong, 'x')
+        .send('WORK_FAIL', wrong)
         .send('WORK_COMPLETE', wrong, 'x');
-      for (let i = 0; i < 3; i++) expect(await other.expect('ERROR')).toMatch(/^JOB_NOT_FOUND\0/);
+      for (let i = 0; i < 6; i++) expect(await other.expect('ERROR')).toMatch(/^JOB_NOT_FOUND\0/);
     }
     expect(await other.before()).toEqual([]);
     holder.send('WORK_COMPLETE', handle, 'done');
@@ -334,6 +337,10 @@ describe('gearman', () => {
     const handle = await client.submit('SUBMIT_JOB', fn, '', 'x');
     expect((await slow.work()).handle).toBe(handle);
     const begun = Date.now();
+    // Less than 0 means none, like 0: this one is held all the while.
+    const patient = (await at(1)).send('CAN_DO_TIMEOUT', `${fn}-patient`, '-1');
+    const held = await client.submit('SUBMIT_JOB_BG', `${fn}-patient`, '', 'x');
+    expect((await patient.work()).handle).toBe(held);
     const worker = (await at(3)).send('CAN_DO_TIMEOUT', fn, '0');
     expect((await worker.work()).handle).toBe(handle);
     // 1 to 999 count as a second.
@@ -342,6 +349,9 @@ describe('gearman', () => {
     expect(await slow.expect('ERROR')).toMatch(/^JOB_NOT_FOUND\0/);
     worker.send('WORK_COMPLETE', handle, 'good');
     expect(await client.expect('WORK_COMPLETE')).toBe(`${handle}\0good`);
+    expect(await client.send('GET_STATUS', held).expect('STATUS_RES')).toBe(`${held}\x001\x001\x000\x000`);
+    patient.send('WORK_COMPLETE', held, '');
+    expect(await patient.before()).toEqual([]);
   });
 
   it('gearman point 13: the jobs of a lost worker go to the tail with their handle, without progress', async () => {
@@ -433,6 +443,17 @@ describe('gearman', () => {
     worker.send('WORK_COMPLETE', handle, 'r');
     expect(await two.expect('WORK_COMPLETE')).toBe(`${handle}\0r`);
     expect(await one.submit('SUBMIT_JOB_BG', fn, 'u', 'again')).not.toBe(handle);
+    // A foreground job is joined by another client, and by one that does not wait.
+    const followed = await one.submit('SUBMIT_JOB', `${fn}-followed`, 'u', 'first');
+    expect(await two.submit('SUBMIT_JOB_HIGH', `${fn}-followed`, 'u', 'second')).toBe(followed);
+    expect(await two.submit('SUBMIT_JOB_LOW_BG', `${fn}-followed`, 'u', 'third')).toBe(followed);
+    const both = await workerAt(3, `${fn}-followed`);
+    expect(await both.work()).toMatchObject({ handle: followed, payload: 'first' });
+    both.send('WORK_COMPLETE', followed, 'r');
+    for (const client of [one, two]) {
+      expect(await client.expect('WORK_COMPLETE')).toBe(`${followed}\0r`);
+    }
+    expect(await both.send('GRAB_JOB').expect('NO_JOB')).toBe('');
     await one.submit('SUBMIT_JOB_BG', `${fn}-64`, 'u'.repeat(64), 'x');
     one.send('SUBMIT_JOB_BG', `${fn}-64`, 'u'.repeat(65), 'x');
     expect(await one.expect('ERROR')).toMatch(/^ARGUMENT_TOO_LARGE\0/);
@@ -637,7 +658,19 @@ describe('gearman', () => {
     const raw = await at(1);
     raw.bytes(packet(RESPONSE_MAGIC, TYPE.NOOP));
     expect(await raw.expect('ERROR')).toMatch(/^INVALID_MAGIC\0/);
-    for (const name of ['NOOP', 'JOB_CREATED', 'STATUS_RES', 'ERROR', 'JOB_ASSIGN_ALL'] as const) {
+    for (const name of [
+      'NOOP',
+      'JOB_CREATED',
+      'NO_JOB',
+      'JOB_ASSIGN',
+      'ECHO_RES',
+      'ERROR',
+      'STATUS_RES',
+      'OPTION_RES',
+      'JOB_ASSIGN_UNIQ',
+      'JOB_ASSIGN_ALL',
+      'STATUS_RES_UNIQUE',
+    ] as const) {
       expect(await raw.send(name).expect('ERROR')).toMatch(/^INVALID_COMMAND\0/);
     }
     const unused = packet(REQUEST_MAGIC, TYPE.ECHO_REQ);

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freeBasePort } from '../../src/cli/dev-ports.js';
 import type { Client } from '../../src/client/index.js';
 import type { Worker } from '../../src/worker/index.js';
+import { RawGearman } from '../support/gearman.js';
+import { Gearmand, gearmandMissing } from '../support/gearmand.js';
 import { startWorker } from '../support/jobs.js';
 import { freePorts, RealCluster } from '../support/real-cluster.js';
 import { ENTRY, ROOT } from '../support/root.js';
@@ -38,6 +40,11 @@ const OTHERWISE: readonly (readonly [line: RegExp, instead: (line: string) => st
     (line) => line.replace(/dev( --nodes \d)/, 'dev$1 --base-port PORT'),
     'ports may be taken',
   ],
+  [
+    /10\.0\.0\.9:4730/,
+    (line) => (gearmand === null ? '' : line.replace('10.0.0.9:4730', gearmand.address)),
+    'a gearmand of this machine, where one can be started',
+  ],
   [/completion zsh/, () => 'gearmesh completion zsh', 'zsh may not be here'],
 ];
 
@@ -52,6 +59,8 @@ interface Expected {
   readonly before?: () => Promise<string | undefined>;
 }
 
+/** Null where none can be started. */
+let gearmand: Gearmand | null = null;
 let cluster: RealCluster;
 let client: Client;
 let worker: Worker;
@@ -86,6 +95,15 @@ const wipe = async (): Promise<undefined> => {
   rmSync(node.directory, { recursive: true });
   node.start();
   await node.logged(['this disk is empty and the cluster exists: waiting to be added']);
+  return undefined;
+};
+
+/** Jobs of the functions that the examples name wait at the gearmand. */
+const jobsThere = async (): Promise<undefined> => {
+  if (gearmand === null) return undefined;
+  const raw = await RawGearman.open(gearmand.address);
+  for (const fn of ['resize', 'mail', 'other']) await raw.submit('SUBMIT_JOB_BG', fn, '', 'x');
+  raw.end();
   return undefined;
 };
 
@@ -140,6 +158,15 @@ const OF_COMMANDS: Readonly<Record<string, Expected>> = {
   'gearmesh cluster status --endpoint 127.0.0.1:7740 --eventual --json': { stdout: /^\{"cluster":"test"/ },
   'gearmesh cluster transfer': { stdout: /leader n[13]/ },
   'gearmesh cluster replace n3': { before: wipe, stdout: /n3 is back/ },
+  'gearmesh import gearmand --from 10.0.0.9:4730': { before: jobsThere, stdout: /^3 jobs imported/ },
+  'gearmesh import gearmand --from 10.0.0.9:4730 --dry-run': {
+    before: jobsThere,
+    stdout: /FUNCTION[\s\S]*resize +1 /,
+  },
+  'gearmesh import gearmand --from 10.0.0.9:4730 --function resize --function mail': {
+    stdout: /^2 jobs imported/,
+  },
+  'gearmesh import gearmand --from 10.0.0.9:4730 --follow': { before: jobsThere, until: /4 imported/ },
   'gearmesh bench --jobs 10000': { stdout: /10000 jobs accepted[\s\S]*p50/ },
   'gearmesh bench --jobs 1000 --in-flight 1 --json': { stdout: /^\{"jobs":1000,.*"latency_ms":\{"p50"/ },
   'source <(gearmesh completion bash)': {},
@@ -210,6 +237,7 @@ async function run(line: string, cwd: string, expected: Expected): Promise<void>
 beforeAll(async () => {
   cluster = await RealCluster.start();
   client = cluster.client();
+  if (gearmandMissing() === '') gearmand = await Gearmand.start();
   worker = await startWorker(cluster, 'reverse');
   await result('reverse', 'the first');
   basePort = (await freeBasePort(3, 21_730))!;
@@ -224,6 +252,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await worker.stop();
   await client.close();
+  await gearmand?.stop();
   await cluster.remove();
   rmSync(directory, { recursive: true, force: true });
 });

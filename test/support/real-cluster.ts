@@ -14,6 +14,8 @@ const LOOK_MS = 10;
 
 export interface RealClusterOptions {
   readonly nodes?: number;
+  /** Where the first node listens for Gearman. Absent: any free port. */
+  readonly gearmanPort?: number;
   /** More flags of `gearmesh server` for every node. */
   readonly flags?: readonly string[];
   /** Program and arguments put before the interpreter, e.g. a tracer; `directory` is the cluster's own. */
@@ -161,7 +163,9 @@ export class RealCluster {
     const peers = Array.from({ length: count }, (_, i) => `n${i + 1}=${at(i * 4 + 1)}`).join(',');
     const nodes = Array.from({ length: count }, (_, i) => {
       const name = `n${i + 1}`;
-      const [grpc, peer, http, gearman] = [at(i * 4), at(i * 4 + 1), at(i * 4 + 2), at(i * 4 + 3)];
+      const [grpc, peer, http] = [at(i * 4), at(i * 4 + 1), at(i * 4 + 2)];
+      const fixed = i === 0 ? options.gearmanPort : undefined;
+      const gearman = fixed === undefined ? at(i * 4 + 3) : `127.0.0.1:${fixed}`;
       const data = join(directory, name);
       const flags = ['--id', name, '--data-dir', data, '--cluster-name', 'test'];
       flags.push(

@@ -46,6 +46,8 @@ test('all commands are there', () => {
     'cluster status',
     'cluster transfer',
     'cluster replace',
+    'import',
+    'import gearmand',
     'bench',
     'completion',
     'version',

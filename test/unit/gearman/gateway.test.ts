@@ -377,6 +377,33 @@ describe('a worker', () => {
     expect(session.said.slice(4)).toEqual([['start', 12]]);
   });
 
+  it('that asks right behind an outcome waits for it: with its answer comes the next job, or that there is none', async () => {
+    const all = await bed();
+    const { raw, session, port } = await sleeper(all);
+    port.assigned([assignment(11, 'first')]);
+    await raw.expect('NOOP');
+    await raw.send('GRAB_JOB').expect('JOB_ASSIGN');
+    const settled: (() => void)[] = [];
+    session.answer = (outcomes) =>
+      new Promise((resolve) => {
+        settled.push(() => resolve(outcomes.map(({ token }) => ({ token, revision: 200, error: null }))));
+      });
+    raw.send('WORK_COMPLETE', HANDLE, 'r').send('GRAB_JOB');
+    await all.node.until(() => settled.length === 1);
+    settled.shift()!();
+    port.assigned([assignment(12, 'second')]);
+    expect(argsOf(await raw.next(), 3)[2]).toBe('second');
+    raw.send('WORK_COMPLETE', HANDLE, 'r').send('GRAB_JOB').send('GRAB_JOB');
+    await all.node.until(() => settled.length === 1);
+    settled.shift()!();
+    await raw.expect('NO_JOB');
+    await raw.expect('NO_JOB');
+    expect(session.said.filter(([what]) => what === 'settle').slice(1)).toEqual([
+      ['settle', ['complete 11'], 2],
+      ['settle', ['complete 12'], 3],
+    ]);
+  });
+
   it('gets its answer in time even when the cluster does not', async () => {
     const { node, clock, open } = await bed();
     const raw = (await open()).send('CAN_DO', 'resize');

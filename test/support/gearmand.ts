@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePorts, until } from './real-cluster.js';
+
+const READY_MS = 10_000;
+/** For the loads of the benchmark; the default of 991 is a list of thousands of jobs per bucket. */
+const BUCKETS = '1000003';
+
+/** Why no gearmand can be started here; '' when one can. */
+export function gearmandMissing(): string {
+  const asked = spawnSync('gearmand', ['--help'], { encoding: 'utf8' });
+  if (asked.error !== undefined) return 'gearman-job-server is not installed';
+  return asked.stdout.includes('--hashtable-buckets') ? '' : 'this gearmand knows no --hashtable-buckets';
+}
+
+/** A real gearmand with its jobs in memory, on loopback, at a free port, with a directory of its own. */
+export class Gearmand {
+  readonly address: string;
+  readonly version: string;
+  readonly #process: ChildProcess;
+  readonly #directory: string;
+
+  private constructor(address: string, version: string, child: ChildProcess, directory: string) {
+    this.address = address;
+    this.version = version;
+    this.#process = child;
+    this.#directory = directory;
+  }
+
+  static async start(): Promise<Gearmand> {
+    const [port] = await freePorts(1);
+    const directory = mkdtempSync(join(tmpdir(), 'gearmand-test-'));
+    const log = join(directory, 'log');
+    const flags = ['--listen=127.0.0.1', `--port=${port}`, `--log-file=${log}`, '--queue-type=builtin'];
+    flags.push(`--pid-file=${join(directory, 'pid')}`, `--hashtable-buckets=${BUCKETS}`);
+    // As root it wants to be told which user it is to be.
+    if (process.getuid?.() === 0) flags.push('--user=root');
+    const child = spawn('gearmand', flags, { cwd: directory, stdio: 'ignore' });
+    await until(READY_MS, () => answers(port!)).catch(() => {
+      child.kill('SIGKILL');
+      throw new Error(`gearmand does not listen: ${readFileSync(log, 'utf8').slice(-1_000)}`);
+    });
+    const version = /\d[\d.]*/.exec(spawnSync('gearmand', ['--version'], { encoding: 'utf8' }).stdout);
+    return new Gearmand(`127.0.0.1:${port}`, version?.[0] ?? '?', child, directory);
+  }
+
+  get pid(): number {
+    return this.#process.pid!;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      const gone = once(this.#process, 'exit');
+      this.#process.kill('SIGKILL');
+      await gone;
+    }
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const say = (yes: boolean): void => {
+      socket.destroy();
+      resolve(yes);
+    };
+    socket.on('connect', () => say(true));
+    socket.on('error', () => say(false));
+  });
+}
