@@ -31,6 +31,7 @@ export function jobSpec(
     id: spec.id,
     function: checker.name('function', spec.function),
     payload: spec.payload,
+    payloadBlob: null,
     contentType: checker.optionalName('content_type', spec.contentType),
     metadata: metadata(checker, spec.metadata),
     priority: rank(checker, spec.priority),

@@ -89,6 +89,7 @@ function byKind(
         jobId,
         token,
         result: said.result,
+        resultBlob: null,
         resultContentType: checker.optionalName('result_content_type', said.resultContentType),
         dataCount: said.dataCount,
       };

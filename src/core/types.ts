@@ -26,12 +26,25 @@ export interface RetryPolicy {
   readonly jitterPermille: number;
 }
 
+/** A payload or result that is kept outside the log. */
+export interface BlobRef {
+  /** 32 lower-case hex digits, random. */
+  readonly id: string;
+  /** Bytes. */
+  readonly size: number;
+  /** SHA-256 of all of it, 32 bytes. */
+  readonly digest: Uint8Array;
+}
+
 /** A job as submitted, checked by the edge. Absolute times are wall ms; 0 means "not set" for every number. */
 export interface JobSpec {
   /** ULID, 26 characters. */
   readonly id: string;
   readonly function: string;
+  /** Empty when there is a `payloadBlob`. */
   readonly payload: Uint8Array;
+  /** Null: the payload is in `payload`. */
+  readonly payloadBlob: BlobRef | null;
   readonly contentType: string;
   /** Ascending by key. */
   readonly metadata: readonly (readonly [string, string])[];
@@ -88,7 +101,10 @@ export type Outcome =
       readonly kind: 'complete';
       readonly seq: number;
       readonly token: number;
+      /** Empty when there is a `resultBlob`. */
       readonly result: Uint8Array;
+      /** Null: the result is in `result`. */
+      readonly resultBlob: BlobRef | null;
       readonly resultContentType: string;
       readonly dataCount: number;
     }
@@ -129,6 +145,7 @@ export interface JobView {
   readonly state: JobState;
   readonly priority: PriorityRank;
   readonly payload: Uint8Array;
+  readonly payloadBlob: BlobRef | null;
   readonly contentType: string;
   readonly metadata: readonly (readonly [string, string])[];
   readonly traceparent: string;
@@ -155,6 +172,7 @@ export interface JobView {
   readonly cancelRequested: boolean;
   readonly cancelReason: string;
   readonly result: Uint8Array;
+  readonly resultBlob: BlobRef | null;
   readonly resultContentType: string;
   readonly error: JobError | null;
   readonly dataCount: number;
@@ -327,6 +345,9 @@ export interface Settings {
   readonly creditsPerSessionMax: number;
   /** Steps that a single apply may do in sweeps (NodeDown, purge, due timers). */
   readonly sweepSteps: number;
+  /** Bytes of one payload or result outside the log, and of all that jobs refer to. */
+  readonly blobBytesMax: number;
+  readonly blobsTotalBytesMax: number;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -352,4 +373,6 @@ export const DEFAULT_SETTINGS: Settings = {
   functionsPerSessionMax: 10_000,
   creditsPerSessionMax: 10_000,
   sweepSteps: 2_000,
+  blobBytesMax: 64 * 1024 * 1024,
+  blobsTotalBytesMax: 10 * 1024 * 1024 * 1024,
 };

@@ -84,6 +84,7 @@ export function jobSpec(
     id: deps.api.newJobId(),
     function: fn,
     payload,
+    payloadBlob: null,
     contentType: '',
     metadata,
     priority,

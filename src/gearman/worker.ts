@@ -163,7 +163,15 @@ export class GearmanWorker implements SessionPort {
     const held = this.#find(handle);
     if (held === null) return;
     const { token, jobId, next } = held;
-    this.#settle(held, { kind: 'complete', token, jobId, result, resultContentType: '', dataCount: next });
+    this.#settle(held, {
+      kind: 'complete',
+      token,
+      jobId,
+      result,
+      resultBlob: null,
+      resultContentType: '',
+      dataCount: next,
+    });
   }
 
   fail(handle: string): void {

@@ -1,7 +1,7 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
 import type { JobPage, JobQuery } from '../core/interface.js';
-import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
+import type { BlobRef, JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
@@ -10,6 +10,7 @@ import type { Engine } from './engine.js';
 import type {
   Assignment,
   AttachSession,
+  BlobWriter,
   CallOptions,
   ChangeResult,
   ClusterView,
@@ -335,6 +336,15 @@ export abstract class NodeCalls implements NodeApi {
 
   async changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult> {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
+  }
+
+  async createBlob(_size: number, _call: CallOptions): Promise<BlobWriter> {
+    throw new GearmeshError('LIMIT_REACHED', { message: 'this version keeps no large payloads' });
+  }
+
+  // biome-ignore lint/correctness/useYield: it only refuses
+  async *readBlob(_ref: BlobRef, _offset: number, _call: CallOptions): AsyncIterable<Uint8Array> {
+    throw new GearmeshError('NOT_FOUND', { message: 'this version keeps no large payloads' });
   }
 
   /** The connected voter whose log is the newest; one that stops itself only where all others do. */

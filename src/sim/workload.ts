@@ -154,6 +154,7 @@ export class SimClient {
       id: this.#ulids.next(wall),
       function: random.pick(FUNCTIONS),
       payload: random.bytes(random.below(200)),
+      payloadBlob: null,
       contentType: 'application/octet-stream',
       metadata: [],
       priority: random.below(3) as 0 | 1 | 2,
@@ -258,6 +259,7 @@ export class SimWorker {
             jobId: one.job.id,
             token: one.token,
             result: Buffer.from(one.job.id),
+            resultBlob: null,
             resultContentType: 'text/plain',
             dataCount: 0,
           };

@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../../base/bytes.js';
-import type { Attempt, JobError, RetryPolicy } from '../types.js';
+import { readBlobRef, writeBlobRef } from '../blob-refs.js';
+import type { Attempt, BlobRef, JobError, RetryPolicy } from '../types.js';
 
 /** Ended attempts that a record remembers; older ones are forgotten. */
 export const ATTEMPTS_KEPT = 10;
@@ -17,6 +18,9 @@ export interface Extras {
   numerator: number;
   denominator: number;
   message: string;
+  /** Outside the log; null: none, or inline. */
+  payloadBlob: BlobRef | null;
+  resultBlob: BlobRef | null;
 }
 
 export function newExtras(): Extras {
@@ -31,6 +35,8 @@ export function newExtras(): Extras {
     numerator: 0,
     denominator: 0,
     message: '',
+    payloadBlob: null,
+    resultBlob: null,
   };
 }
 
@@ -65,6 +71,8 @@ export function writeExtras(writer: ByteWriter, extras: Extras): void {
   writer.f64(extras.numerator);
   writer.f64(extras.denominator);
   writer.string(extras.message);
+  writeRef(writer, extras.payloadBlob);
+  writeRef(writer, extras.resultBlob);
 }
 
 export function readExtras(reader: ByteReader): Extras {
@@ -103,6 +111,8 @@ export function readExtras(reader: ByteReader): Extras {
     numerator: reader.f64(),
     denominator: reader.f64(),
     message: reader.string(),
+    payloadBlob: readRef(reader),
+    resultBlob: readRef(reader),
   };
 }
 
@@ -117,4 +127,14 @@ function writeError(writer: ByteWriter, error: JobError | null): void {
 function readError(reader: ByteReader): JobError | null {
   if (reader.u8() === 0) return null;
   return { code: reader.string(), message: reader.string(), details: Buffer.from(reader.bytes()) };
+}
+
+/** A byte that says whether there is one, then its form in the log. */
+function writeRef(writer: ByteWriter, ref: BlobRef | null): void {
+  writer.u8(ref === null ? 0 : 1);
+  if (ref !== null) writeBlobRef(writer, ref);
+}
+
+function readRef(reader: ByteReader): BlobRef | null {
+  return reader.u8() === 0 ? null : readBlobRef(reader);
 }

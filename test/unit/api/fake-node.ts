@@ -2,6 +2,7 @@ import { GearmeshError } from '../../../src/core/errors.js';
 import { DEFAULT_SETTINGS, type JobSpec, type JobView, type QueueView } from '../../../src/core/types.js';
 import type {
   Assignment,
+  BlobWriter,
   ClusterView,
   JobWatcher,
   NodeApi,
@@ -24,6 +25,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     state: 'queued',
     priority: 1,
     payload: Buffer.from('payload'),
+    payloadBlob: null,
     contentType: 'text/plain',
     metadata: [['k', 'v']],
     traceparent: '',
@@ -53,6 +55,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     cancelRequested: false,
     cancelReason: '',
     result: Buffer.alloc(0),
+    resultBlob: null,
     resultContentType: '',
     error: null,
     dataCount: 0,
@@ -343,5 +346,11 @@ export class FakeNode implements NodeApi {
   async changeSettings(changes: object) {
     this.note('changeSettings', changes);
     return { revision: 107, value: 0 };
+  }
+  async createBlob(): Promise<BlobWriter> {
+    throw new GearmeshError('LIMIT_REACHED');
+  }
+  async *readBlob(): AsyncIterable<Uint8Array> {
+    throw new GearmeshError('NOT_FOUND');
   }
 }

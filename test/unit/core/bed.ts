@@ -210,6 +210,7 @@ export class Bed {
       id: this.id(),
       function: 'f',
       payload: Buffer.from('payload'),
+      payloadBlob: null,
       contentType: '',
       metadata: [],
       priority: 1,
@@ -295,6 +296,7 @@ export function complete(seq: number, token: number, result = 'done'): Outcome {
     seq,
     token,
     result: Buffer.from(result),
+    resultBlob: null,
     resultContentType: 'text/plain',
     dataCount: 0,
   };
