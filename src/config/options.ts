@@ -334,6 +334,12 @@ export const OPTIONS = {
     max: 1_000_000,
     help: 'Jobs that one worker may hold at once.',
   }),
+  'blob-uploads-max': count(64, {
+    section: 'Limits',
+    min: 1,
+    max: 1_000,
+    help: 'Payloads and results outside the log that clients and workers send to this node at a time.',
+  }),
   'limits.blob-bytes-max': bytes(seed.blobBytesMax, {
     section: 'Limits',
     min: 1,

@@ -2,11 +2,14 @@ import { crc32 } from 'node:zlib';
 import { ByteWriter } from '../base/bytes.js';
 import { invariant } from '../base/invariant.js';
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
+import { BLOB_DIGEST_BYTES, BLOB_ID_BYTES, CLAIM_BYTES, writeBlobClaim } from './blob-refs.js';
 import { writeResult, writeSubmission } from './blobs.js';
 import { BATCH_HEAD_BYTES, BATCH_SEQUENCED, BATCH_VERSION, COMMAND, OUTCOME, SPEC_FLAG } from './codec.js';
 import type { BatchBuilder } from './interface.js';
 import { SETTING_KEYS } from './settings.js';
 import {
+  type BlobCount,
+  type BlobRef,
   type FunctionSpec,
   JOB_STATES,
   type JobSpec,
@@ -33,6 +36,12 @@ class Builder implements BatchBuilder {
   #namesCrc = 0;
   /** The place to go back to; the group is the one that was open there. */
   readonly #marked = { length: 0, commands: 0, positions: 0, namespace: '', fn: '', countAt: -1, count: 0 };
+
+  readonly #countOf: (id: string) => BlobCount | null;
+
+  constructor(countOf: (id: string) => BlobCount | null) {
+    this.#countOf = countOf;
+  }
 
   get length(): number {
     return this.#out.length + BATCH_HEAD_BYTES;
@@ -326,7 +335,8 @@ class Builder implements BatchBuilder {
         (spec.delayMs !== 0 ? SPEC_FLAG.delay : 0) |
         (spec.runTimeoutMs !== 0 ? SPEC_FLAG.runTimeout : 0) |
         (spec.startDeadlineWall !== 0 ? SPEC_FLAG.startDeadline : 0) |
-        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0),
+        (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0) |
+        (spec.payloadBlob !== null ? SPEC_FLAG.payloadBlob : 0),
     );
     let crc = this.#nameCrc(namespace, spec.function);
     if (spec.uniqueKey !== '') {
@@ -347,12 +357,21 @@ class Builder implements BatchBuilder {
     if (spec.runTimeoutMs !== 0) out.f64(spec.runTimeoutMs);
     if (spec.startDeadlineWall !== 0) out.f64(spec.startDeadlineWall);
     if (spec.retentionMs !== -1) out.f64(spec.retentionMs);
+    if (spec.payloadBlob !== null) crc = this.#claim(spec.payloadBlob, crc);
     const blobAt = out.length;
     out.u32(0);
     writeSubmission(out, spec);
     out.u32At(blobAt, out.length - blobAt - 4);
     crc = crc32(out.view().subarray(blobAt), crc);
     out.u32At(digestAt, (crc ^ spec.priority) >>> 0);
+  }
+
+  /** Its content counts for the digest, not where it lies: a client that repeats itself has uploaded it anew. */
+  #claim(ref: BlobRef, crc: number): number {
+    const out = this.#out;
+    writeBlobClaim(out, ref, this.#countOf(ref.id));
+    const at = out.length - CLAIM_BYTES + BLOB_ID_BYTES;
+    return crc32(out.view().subarray(at, at + 8 + BLOB_DIGEST_BYTES), crc);
   }
 
   #nameCrc(namespace: string, fn: string): number {
@@ -364,14 +383,17 @@ class Builder implements BatchBuilder {
     return this.#namesCrc;
   }
 
-  /** kind, digest, seq, token, then by kind. The digest covers all that follows it. */
+  /** kind, digest, seq, token, a blob where the result is one, then by kind. The digest covers all that follows the token. */
   #outcome(outcome: Outcome): void {
     const out = this.#out;
-    out.u8(OUTCOME[outcome.kind]);
+    const resultBlob = outcome.kind === 'complete' ? outcome.resultBlob : null;
+    const kind = resultBlob === null ? OUTCOME[outcome.kind] : OUTCOME.completeBlob;
+    out.u8(kind);
     const digestAt = out.length;
     out.u32(0);
     out.f64(outcome.seq);
     out.f64(outcome.token);
+    const crc = resultBlob === null ? 0 : this.#claim(resultBlob, 0);
     const contentAt = out.length;
     if (outcome.kind === 'complete') {
       out.u32(outcome.dataCount);
@@ -389,7 +411,7 @@ class Builder implements BatchBuilder {
     } else {
       out.string(outcome.reason);
     }
-    out.u32At(digestAt, (crc32(out.view().subarray(contentAt)) ^ OUTCOME[outcome.kind]) >>> 0);
+    out.u32At(digestAt, (crc32(out.view().subarray(contentAt), crc) ^ kind) >>> 0);
   }
 
   #functions(functions: readonly FunctionSpec[]): void {
@@ -420,7 +442,7 @@ class Builder implements BatchBuilder {
   }
 }
 
-/** Reused from batch to batch: `finish` empties it. */
-export function createBatchBuilder(): BatchBuilder {
-  return new Builder();
+/** Reused from batch to batch: `finish` empties it. `countOf`: what is known of a blob that a job or outcome names. */
+export function createBatchBuilder(countOf: (id: string) => BlobCount | null = () => null): BatchBuilder {
+  return new Builder(countOf);
 }

@@ -9,6 +9,7 @@ import { beginRestore } from './snapshot/restore.js';
 import { State } from './state.js';
 import { nextDue } from './timers.js';
 import type {
+  BlobRef,
   Effects,
   JobState,
   JobView,
@@ -78,9 +79,22 @@ class StateMachine implements Core {
     begin(this.#state, index);
   }
 
-  setMembers(index: number, members: Uint8Array): void {
+  setMembers(index: number, members: Uint8Array | null): void {
     begin(this.#state, index);
-    this.#state.members = Buffer.from(members);
+    this.#state.configuration = index;
+    if (members !== null) this.#state.members = Buffer.from(members);
+  }
+
+  get configuration(): number {
+    return this.#state.configuration;
+  }
+
+  blobs(): Iterable<BlobRef> {
+    return this.#state.blobs.all();
+  }
+
+  blob(id: string): BlobRef | null {
+    return this.#state.blobs.get(id);
   }
 
   nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean } {
@@ -189,6 +203,8 @@ class StateMachine implements Core {
       functions: state.functions.size,
       dedupeEntries: state.dedupe.count,
       payloadBytes: state.payloads.bytes,
+      blobs: state.blobs.size,
+      blobBytes: state.blobs.bytes,
     };
   }
 

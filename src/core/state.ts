@@ -1,4 +1,5 @@
 import { type ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
+import { BlobTable } from './blob-table.js';
 import { Dedupe } from './dedupe.js';
 import { FunctionTable } from './functions.js';
 import { U_FIELDS, U_ID } from './jobs/fields.js';
@@ -47,6 +48,8 @@ export class State {
   lastIncarnation = 0;
   lastLabel = 0;
   members: Buffer = Buffer.alloc(0);
+  /** Log index of the last change of the membership. */
+  configuration = 0;
   sweeps: Sweep[] = [];
 
   // Tables with pages of their own.
@@ -64,6 +67,7 @@ export class State {
   readonly elapsedTimers = new TimerHeap();
   readonly wallTimers = new TimerHeap();
   readonly acks = new AckRing();
+  readonly blobs = new BlobTable();
   readonly byState = new Float64Array(8);
   /** Ended jobs by the order of their end: kept for the default times, and with a time of their own. */
   readonly endedDefault = new JobList();
@@ -149,6 +153,7 @@ class MetaPage extends PlainPage {
       state.lastSession,
       state.lastIncarnation,
       state.lastLabel,
+      state.configuration,
     ]) {
       writer.f64(value);
     }
@@ -184,6 +189,7 @@ class MetaPage extends PlainPage {
     state.lastSession = reader.f64();
     state.lastIncarnation = reader.f64();
     state.lastLabel = reader.f64();
+    state.configuration = reader.f64();
     state.members = Buffer.from(reader.bytes());
     const settings = { ...state.settings };
     const count = reader.u32();

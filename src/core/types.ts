@@ -36,6 +36,14 @@ export interface BlobRef {
   readonly digest: Uint8Array;
 }
 
+/** Where and when a blob was found on a majority: what a command says of a blob that it names. */
+export interface BlobCount {
+  /** Log index of the membership by which the majority was counted. */
+  readonly configuration: number;
+  /** Wall ms, as applied where it was counted, before any of the nodes counted said that it has it. */
+  readonly wall: number;
+}
+
 /** A job as submitted, checked by the edge. Absolute times are wall ms; 0 means "not set" for every number. */
 export interface JobSpec {
   /** ULID, 26 characters. */
@@ -78,7 +86,8 @@ export type Refusal =
   | 'SESSION_UNKNOWN'
   | 'WRONG_STATE'
   | 'LIMIT_REACHED'
-  | 'INVALID_FIELD';
+  | 'INVALID_FIELD'
+  | 'BLOB_UNCOUNTED';
 
 export interface FunctionSpec {
   readonly name: string;
@@ -309,6 +318,10 @@ export interface Effects {
   sessionClosed(session: number, incarnation: number): void;
   nodeUp(name: string, nonce: number, incarnation: number): void;
   nodeRetired(incarnation: number): void;
+  /** A job refers to this blob from now on: every node is to have it. */
+  blobTaken(ref: BlobRef): void;
+  /** No job refers to it any more: nobody needs it. */
+  blobReleased(id: string): void;
 }
 
 /** Off-heap bytes, by node-local handles that are never part of the replicated state. 0 is no handle. */

@@ -3,8 +3,10 @@ import type { Consensus, HardState, InitialState, Membership, SnapshotMark } fro
 import { createCore } from '../core/index.js';
 import type { Core } from '../core/interface.js';
 import {
+  type BlobStore,
   createPayloadStore,
   type DataDirectory,
+  openBlobs,
   openSnapshots,
   openWal,
   type SnapshotStore,
@@ -27,6 +29,7 @@ export interface Booted {
   readonly consensus: Consensus;
   readonly wal: Wal;
   readonly store: SnapshotStore;
+  readonly blobStore: BlobStore;
   readonly raftId: number;
   readonly membership: Membership;
   /** As the state tells them; for a node that was just added, as they were told to it: it must be able to answer. */
@@ -137,6 +140,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     consensus,
     wal,
     store,
+    blobStore: await openBlobs(options.disk, directory.blobsPath),
     raftId,
     membership: mark.membership,
     members,

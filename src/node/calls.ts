@@ -110,7 +110,7 @@ export abstract class NodeCalls implements NodeApi {
       });
     }
     return submit(
-      { core: booted.core, origin: engine.origin, reads: engine.reads },
+      { core: booted.core, origin: engine.origin, reads: engine.reads, naming: engine.blobs },
       namespace,
       specs,
       options,
@@ -257,7 +257,7 @@ export abstract class NodeCalls implements NodeApi {
     call: CallOptions,
   ): Promise<OutcomeResult> {
     const { booted, engine } = this.formed();
-    return settleOne(engine.origin, booted.core, namespace, jobId, outcome, call);
+    return settleOne(engine.origin, booted.core, engine.blobs, namespace, jobId, outcome, call);
   }
 
   async reportProgress(
@@ -338,13 +338,14 @@ export abstract class NodeCalls implements NodeApi {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
   }
 
-  async createBlob(_size: number, _call: CallOptions): Promise<BlobWriter> {
-    throw new GearmeshError('LIMIT_REACHED', { message: 'this version keeps no large payloads' });
+  async createBlob(size: number, call: CallOptions): Promise<BlobWriter> {
+    this.open();
+    await this.someLeader(call);
+    return this.open().engine.blobs.create(size, call);
   }
 
-  // biome-ignore lint/correctness/useYield: it only refuses
-  async *readBlob(_ref: BlobRef, _offset: number, _call: CallOptions): AsyncIterable<Uint8Array> {
-    throw new GearmeshError('NOT_FOUND', { message: 'this version keeps no large payloads' });
+  readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array> {
+    return this.formed().engine.blobs.read(ref, offset, call);
   }
 
   /** The connected voter whose log is the newest; one that stops itself only where all others do. */

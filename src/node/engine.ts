@@ -2,14 +2,17 @@ import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../con
 import { GearmeshError } from '../core/errors.js';
 import { createBatchBuilder } from '../core/index.js';
 import type { PeerFrame } from '../peer/types.js';
+import type { Blobs } from './blobs/blobs.js';
+import { blobsOf } from './engine-blobs.js';
 import type { EngineParts } from './engine-parts.js';
 import { Failover } from './failover.js';
 import { Hashes } from './hashes.js';
+import { install } from './install.js';
 import { LeaderContact } from './leader-contact.js';
 import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
-import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
+import { decodeMembers, type Member, nameOf, otherNames, otherVoters } from './members.js';
 import { Origin } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
@@ -25,6 +28,8 @@ import { Watching } from './watching.js';
 
 const ACKNOWLEDGE_MS = 1_000;
 const NODE_UP_AGAIN_MS = 300;
+const BLOBS_MS = 1_000;
+const nothing = (): void => {};
 
 /** A node that belongs to a cluster, at work: consensus, log, state machine and what is attached to this node. */
 export class Engine {
@@ -48,6 +53,7 @@ export class Engine {
   readonly snapshotting: Snapshotting;
   readonly board: StatusBoard;
   readonly hashes: Hashes;
+  readonly blobs: Blobs;
   #members: readonly Member[];
   #membership: Membership;
   #appliedTerm: number;
@@ -72,9 +78,16 @@ export class Engine {
     const voters = (): readonly string[] | null => otherVoters(this.#members, this.#membership, parts.raftId);
     this.board = new StatusBoard({ clock, limitMs: options.timings.clockSkewMaxMs, otherVoters: voters });
     this.hashes = new Hashes(() => core.stateHash());
+    this.blobs = blobsOf(parts, {
+      members: () => this.#members,
+      membership: () => this.#membership,
+      hasLeader: () => this.#hasLeader(),
+      diskLow: () => this.#diskLow,
+      fatal: (error) => this.#fatal(error),
+    });
     this.origin = new Origin({
       core,
-      builder: createBatchBuilder(),
+      builder: createBatchBuilder((id) => this.blobs.claims.countOf(id)),
       clock,
       log,
       observer,
@@ -96,7 +109,14 @@ export class Engine {
       peers: () => this.#peerNames().filter((name) => options.transport.isConnected(name)),
       send: (peer, bytes) => options.transport.send(peer, 'data', { type: 'events', bytes }),
     });
-    this.sessions = new Sessions({ core, clock, origin: this.origin, liveData: this.liveData, observer });
+    this.sessions = new Sessions({
+      core,
+      clock,
+      origin: this.origin,
+      liveData: this.liveData,
+      observer,
+      naming: this.blobs,
+    });
     this.watching = new Watching({ core, clock, liveData: this.liveData });
     this.reads = new Reads({
       clock,
@@ -123,6 +143,7 @@ export class Engine {
       sessions: this.sessions,
       watching: this.watching,
       liveData: this.liveData,
+      blobs: this.blobs,
       polled: parts.polled,
       nodeUp: (name, nonce, incarnation) => this.#presence.up(name, nonce, incarnation),
       nodeRetired: (incarnation) => this.#nodeRetired(incarnation),
@@ -214,6 +235,7 @@ export class Engine {
     });
     this.#repeated.every(ROUND_MS, () => this.#round());
     this.#repeated.every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
+    this.#repeated.every(BLOBS_MS, () => this.blobs.look());
     this.#repeated.every(NODE_UP_AGAIN_MS, () => this.#presence.proposeIfMissing());
     this.#contact.look();
     this.#turn.ask();
@@ -228,6 +250,7 @@ export class Engine {
     this.#failover.stop();
     this.origin.close();
     this.reads.close();
+    this.blobs.stop();
     await this.snapshotting.stop();
     await this.#replica.stop();
   }
@@ -288,28 +311,13 @@ export class Engine {
   readonly askTurn = (): void => this.#turn.ask();
 
   frame(from: string, frame: PeerFrame): void {
-    switch (frame.type) {
-      case 'raft':
-        this.step(frame.messages);
-        return;
-      case 'batch':
-        this.#post.batch(from, frame);
-        return;
-      case 'batch-refused':
-        this.#post.refused(from, frame);
-        return;
-      case 'events':
-        this.liveData.frame(from, frame.bytes);
-        return;
-      case 'piece':
-        this.snapshotting.piece(from, frame);
-        return;
-      case 'piece-taken':
-        this.snapshotting.pieceTaken(from, frame);
-        return;
-      default:
-        return;
-    }
+    if (frame.type === 'raft') this.step(frame.messages);
+    else if (frame.type === 'batch') this.#post.batch(from, frame);
+    else if (frame.type === 'batch-refused') this.#post.refused(from, frame);
+    else if (frame.type === 'events') this.liveData.frame(from, frame.bytes);
+    else if (frame.type === 'piece') this.snapshotting.piece(from, frame);
+    else if (frame.type === 'piece-taken') this.snapshotting.pieceTaken(from, frame);
+    else this.blobs.frame(from, frame);
   }
 
   heardStatus(from: string, body: unknown): void {
@@ -323,6 +331,7 @@ export class Engine {
   peerConnected(name: string): void {
     this.board.connected(name);
     this.liveData.peerConnected(name);
+    this.blobs.peerConnected();
     this.#contact.look();
     if (name === this.leaderName) this.origin.resendFrom(0);
     this.#turn.ask();
@@ -331,6 +340,7 @@ export class Engine {
   peerLost(name: string): void {
     this.board.lost(name);
     this.liveData.peerLost(name);
+    this.blobs.peerLost(name);
     this.snapshotting.peerLost(name);
     this.#contact.look();
     const id = this.#members.find((member) => member.name === name)?.raftId;
@@ -383,13 +393,13 @@ export class Engine {
       const { membership, context } = consensus.applyMembership(entry);
       this.#membership = membership;
       const members = context.length > 0 ? decodeMembers(context) : null;
-      if (members === null || members.length === 0) {
-        core.skip(entry.index);
-      } else {
-        core.setMembers(entry.index, context);
+      const told = members !== null && members.length > 0;
+      core.setMembers(entry.index, told ? context : null);
+      if (told) {
         this.#members = members;
         this.#parts.membersChanged(members);
       }
+      this.blobs.membershipChanged();
     } else if (entry.data.length === 0) {
       core.skip(entry.index);
     } else {
@@ -434,19 +444,15 @@ export class Engine {
   }
 
   async #install(output: Output): Promise<void> {
-    const { core, consensus, wal, store, options } = this.#parts;
+    const { core, options } = this.#parts;
     const mark = output.snapshot!;
-    const restorer = core.beginRestore();
-    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
-    restorer.finish();
-    const { term, vote, commit } = consensus.status();
-    await wal.reset(mark, output.hardState ?? { term, vote, commit });
-    await this.#parts.installed();
+    await install(this.#parts, output);
     this.#membership = mark.membership;
     this.#appliedTerm = mark.term;
     this.#members = decodeMembers(core.members) ?? [];
     this.#parts.membersChanged(this.#members);
     this.snapshotting.installed();
+    this.blobs.installed();
     options.log.info({ index: mark.index }, 'state replaced by a snapshot');
     // Effects of the entries that were skipped were missed here (waiters, sessions): the node counts as restarted.
     this.#reborn('unknown');
@@ -469,8 +475,8 @@ export class Engine {
       repeatable: false,
       awaited: false,
       encode,
-      done: () => {},
-      failed: () => {},
+      done: nothing,
+      failed: nothing,
     });
   }
 
@@ -480,8 +486,7 @@ export class Engine {
   }
 
   #peerNames(): string[] {
-    const own = this.#parts.options.name;
-    return this.#members.filter((member) => member.name !== own).map((member) => member.name);
+    return otherNames(this.#members, this.#parts.options.name);
   }
 
   #fatal(error: Error): void {

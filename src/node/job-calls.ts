@@ -2,6 +2,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, Core } from '../core/interface.js';
 import type { CommandResult, JobSpec, JobState } from '../core/types.js';
 import { refusalError } from './answers.js';
+import { type Naming, withBlobs } from './blobs/naming.js';
 import type { CallOptions, ChangeResult, ReadOptions, SubmitOptions, SubmitResult } from './interface.js';
 import type { Origin, Proposal } from './origin.js';
 import type { Reads } from './reads.js';
@@ -12,6 +13,7 @@ const CALL_BYTES_MAX = 512 * 1024;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export interface CallParts {
+  readonly naming: Naming;
   readonly core: Core;
   readonly origin: Origin;
   readonly reads: Reads;
@@ -20,7 +22,7 @@ export interface CallParts {
 /** Upper bound of a submission's encoded size. */
 function specBytes(namespace: string, spec: JobSpec): number {
   let bytes =
-    160 +
+    256 +
     (namespace.length + spec.function.length + spec.uniqueKey.length) * 3 +
     spec.payload.length +
     (spec.contentType.length + spec.traceparent.length) * 3;
@@ -71,7 +73,29 @@ export function propose(origin: Origin, proposal: Proposal, signal: AbortSignal 
   });
 }
 
-export async function submit(
+export function submit(
+  parts: CallParts,
+  namespace: string,
+  specs: readonly JobSpec[],
+  options: SubmitOptions,
+): Promise<SubmitResult[]> {
+  if (specs.every((spec) => spec.payloadBlob === null)) return submitAll(parts, namespace, specs, options);
+  return withBlobs(
+    parts.naming,
+    parts.core,
+    specs.map((spec) => spec.payloadBlob),
+    (positions) =>
+      submitAll(
+        parts,
+        namespace,
+        positions.map((position) => specs[position]!),
+        options,
+      ),
+    options.signal,
+  );
+}
+
+async function submitAll(
   parts: CallParts,
   namespace: string,
   specs: readonly JobSpec[],

@@ -2,6 +2,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { Outcome } from '../core/types.js';
 import { refusalError } from './answers.js';
+import { type Naming, withBlobs } from './blobs/naming.js';
 import type { Engine } from './engine.js';
 import type { CallOptions, OutcomeResult } from './interface.js';
 import { propose } from './job-calls.js';
@@ -9,7 +10,22 @@ import type { Origin } from './origin.js';
 import { leaseError, outcomeBytes } from './sessions.js';
 
 /** An outcome from a caller that has no stream: its session is found by the lease. */
-export function settleOne(
+export async function settleOne(
+  origin: Origin,
+  core: Core,
+  naming: Naming,
+  namespace: string,
+  jobId: string,
+  outcome: Outcome,
+  call: CallOptions,
+): Promise<OutcomeResult> {
+  const settle = (): Promise<OutcomeResult> => settleOnce(origin, core, namespace, jobId, outcome, call);
+  if (outcome.kind !== 'complete' || outcome.resultBlob === null) return settle();
+  const refs = [outcome.resultBlob];
+  return (await withBlobs(naming, core, refs, async () => [await settle()], call.signal))[0]!;
+}
+
+function settleOnce(
   origin: Origin,
   core: Core,
   namespace: string,
@@ -32,7 +48,8 @@ export function settleOne(
           builder.outcomes(session, epoch, 0, [{ ...outcome, seq }]);
         },
         outcome: (_, token, refusal, revision) => {
-          answer = { token, revision, error: refusal === null ? null : leaseError(refusal) };
+          const error = refusal === null ? null : leaseError(refusal, outcome, core.settings);
+          answer = { token, revision, error };
         },
         done: () => {
           if (answer === null)

@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
-import type { FunctionSpec, LeaseLostReason, Outcome, Refusal } from '../core/types.js';
+import type { BlobRef, FunctionSpec, LeaseLostReason, Outcome, Refusal, Settings } from '../core/types.js';
 import { refusalError } from './answers.js';
+import { type Naming, withBlobs } from './blobs/naming.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
@@ -19,6 +20,7 @@ export interface SessionsParts {
   readonly origin: Origin;
   readonly liveData: LiveData;
   readonly observer: NodeObserver;
+  readonly naming: Naming;
 }
 
 interface Unsettled {
@@ -28,6 +30,10 @@ interface Unsettled {
 
 /** Results of one proposal: together with what else may share its batch below the bound of a log entry. */
 const SETTLE_BYTES_MAX = 512 * 1024;
+
+function resultBlob(outcome: OutcomeBySession): BlobRef | null {
+  return outcome.kind === 'complete' ? outcome.resultBlob : null;
+}
 
 /** In their order; one that is larger alone stands alone. */
 function inParts(outcomes: readonly OutcomeBySession[]): OutcomeBySession[][] {
@@ -97,6 +103,27 @@ class LocalSession implements WorkerSession {
   }
 
   async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+    if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
+    const { naming, core } = this.#parts;
+    let left = credit;
+    return withBlobs(
+      naming,
+      core,
+      outcomes.map(resultBlob),
+      (positions) => {
+        // Once: what is said again for its blob brings no credit.
+        const once = left;
+        left = 0;
+        return this.#settleAll(
+          positions.map((position) => outcomes[position]!),
+          once,
+        );
+      },
+      undefined,
+    );
+  }
+
+  async #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     const parts = inParts(outcomes);
     // The credit of a frame counts after its outcomes.
     const last = parts.length - 1;
@@ -129,8 +156,10 @@ class LocalSession implements WorkerSession {
           builder.outcomes(this.id, this.epoch, credit, placed);
         },
         outcome: (position, token, refusal, revision) => {
-          results[position] = { token, revision, error: refusal === null ? null : leaseError(refusal) };
-          this.#settled(token, refusal === null && placed[position]!.kind === 'complete');
+          const said = placed[position]!;
+          const error = refusal === null ? null : leaseError(refusal, said, core.settings);
+          results[position] = { token, revision, error };
+          this.#settled(token, refusal === null && said.kind === 'complete');
         },
         done: () => resolve(results),
         failed: reject,
@@ -429,14 +458,28 @@ export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): 
   return job.runTimeoutMs > 0 ? job.startedWall + job.runTimeoutMs : 0;
 }
 
-export function leaseError(refusal: Refusal): GearmeshError {
-  return new GearmeshError(refusal === 'NOT_FOUND' ? 'LEASE_LOST' : refusal);
+/** What a worker is told of an outcome that was refused. */
+export function leaseError(
+  refusal: Refusal,
+  outcome: Outcome | OutcomeBySession,
+  settings: Settings,
+): GearmeshError {
+  if (refusal === 'NOT_FOUND') return new GearmeshError('LEASE_LOST');
+  if (refusal !== 'LIMIT_REACHED') return refusalError(refusal, '', 0);
+  const blob = outcome.kind === 'complete' ? outcome.resultBlob : null;
+  const limit =
+    blob === null
+      ? 'payloadBytesMax'
+      : blob.size > settings.blobBytesMax
+        ? 'blobBytesMax'
+        : 'blobsTotalBytesMax';
+  return refusalError(refusal, limit, settings[limit]);
 }
 
 export function outcomeBytes(outcome: OutcomeBySession | Outcome): number {
   switch (outcome.kind) {
     case 'complete':
-      return 96 + outcome.result.length + outcome.resultContentType.length * 3;
+      return 192 + outcome.result.length + outcome.resultContentType.length * 3;
     case 'fail':
       return (
         128 + (outcome.error.code.length + outcome.error.message.length) * 3 + outcome.error.details.length

@@ -19,6 +19,7 @@ export interface SimClusterOptions {
   readonly maxSyncMs?: number;
   /** Longest wait of an orderly stop for what is under way; default 1,000. */
   readonly drainMs?: number;
+  readonly blobUploadsMax?: number;
   /** Free bytes below which a disk counts as nearly full; default 0, never. */
   readonly diskReserveBytes?: number;
 }
@@ -92,6 +93,7 @@ export class SimNode {
       diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
+      blobUploadsMax: options.blobUploadsMax ?? 64,
       log,
       observer: silent,
       onFatal: (error) => {

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { blobLimit, blobRefusal, takeBlob } from '../blob-table.js';
 import { SPEC_FLAG } from '../codec.js';
 import { ALIAS, Dedupe } from '../dedupe.js';
 import { type FunctionState, TOTAL } from '../functions.js';
@@ -138,6 +139,10 @@ export function check(
       full(into, 'jobsMax');
     } else if (fn !== null && fn.live >= settings.jobsPerFunctionMax) {
       full(into, 'jobsPerFunctionMax');
+    } else if (job.payloadBlob !== null) {
+      const limit = blobLimit(state, job.payloadBlob);
+      if (limit !== null) full(into, limit);
+      else into.refusal = blobRefusal(state, job.payloadBlob);
     }
   }
 }
@@ -196,11 +201,13 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   if (job.blob.length > 4) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
-  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0) {
+  const { payloadBlob } = job;
+  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0 || payloadBlob !== null) {
     const extras = extrasFor(page, row);
     extras.uniqueKey = job.uniqueKey;
     extras.retry = job.retry;
     extras.startDeadlineWall = job.startDeadlineWall;
+    if (payloadBlob !== null) extras.payloadBlob = takeBlob(state, payloadBlob);
     if (job.uniqueKey !== '') state.uniqueKeys.add(mixText(job.uniqueKey, fn.id), seq);
   }
   state.ids.add(mixId(job.a, job.b, job.c, job.d), seq);

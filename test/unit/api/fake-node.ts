@@ -350,6 +350,7 @@ export class FakeNode implements NodeApi {
   async createBlob(): Promise<BlobWriter> {
     throw new GearmeshError('LIMIT_REACHED');
   }
+  // biome-ignore lint/correctness/useYield: nobody here has a blob
   async *readBlob(): AsyncIterable<Uint8Array> {
     throw new GearmeshError('NOT_FOUND');
   }

@@ -1,6 +1,8 @@
 import { ulidFromBytes } from '../../../src/base/ulid.js';
 import {
   type BatchBuilder,
+  type BlobCount,
+  type BlobRef,
   type CommandResult,
   type Core,
   createBatchBuilder,
@@ -119,6 +121,12 @@ export class Notes implements Effects {
   nodeRetired(incarnation: number): void {
     this.lines.push(`retired ${incarnation}`);
   }
+  blobTaken(ref: BlobRef): void {
+    this.lines.push(`blob taken ${ref.id} ${ref.size}`);
+  }
+  blobReleased(id: string): void {
+    this.lines.push(`blob released ${id}`);
+  }
 
   /** Lines that begin with this. */
   of(start: string): string[] {
@@ -132,7 +140,12 @@ export const START_WALL = 1_700_000_000_000;
 export class Bed {
   readonly payloads = new MapPayloads();
   readonly core: Core;
-  readonly builder: BatchBuilder = createBatchBuilder();
+  /** What the builder says of a blob: counted now, unless told otherwise. */
+  countOf: (id: string) => BlobCount | null = () => ({
+    configuration: this.core.configuration,
+    wall: this.wall,
+  });
+  readonly builder: BatchBuilder = createBatchBuilder((id) => this.countOf(id));
   elapsedUs = 1_000_000;
   wall = START_WALL;
   incarnation = 1;
@@ -282,6 +295,11 @@ export class Bed {
   token(seq: number): number {
     return this.core.job(seq)!.token;
   }
+}
+
+/** Blob number `n`, the same at each call. */
+export function blob(n: number, size = 1_000_000): BlobRef {
+  return { id: n.toString(16).padStart(32, '0'), size, digest: Buffer.alloc(32, n) };
 }
 
 export const SECRET = Buffer.alloc(16, 7);

@@ -23,6 +23,8 @@ export const NOTHING: Effects = {
   sessionClosed: () => {},
   nodeUp: () => {},
   nodeRetired: () => {},
+  blobTaken: () => {},
+  blobReleased: () => {},
 };
 
 /** A state machine of one cluster, with an entry per call. */
