@@ -59,6 +59,14 @@ describe('frames round trip', () => {
     { type: 'answer', id: 1, body: undefined },
     { type: 'refuse', id: 1, reason: 'unknown topic' },
     { type: 'piece-taken', transfer: 3, seq: 7, refusal: 'the disk is full' },
+    { type: 'blob-put', transfer: 1, id: 'ab'.repeat(16), size: 2 ** 32, digest: Buffer.alloc(32, 7) },
+    { type: 'blob-put', transfer: 1, id: 'ab'.repeat(16), size: 0, digest: Buffer.alloc(0) },
+    { type: 'blob-get', transfer: 2, id: 'cd'.repeat(16), from: 3 },
+    { type: 'blob-piece', transfer: 2, fetch: true, number: 3, bytes: Buffer.alloc(131_072, 1) },
+    { type: 'blob-end', transfer: 2, fetch: true, size: 2 ** 32, digest: Buffer.alloc(32, 7) },
+    { type: 'blob-taken', transfer: 1, fetch: false, count: 17, sealed: true },
+    { type: 'blob-stop', transfer: 1, fetch: false, reason: 'the disk is nearly full' },
+    { type: 'blob-drop', id: 'ef'.repeat(16) },
     { type: 'piece', transfer: 3, seq: 0, last: true, body: { bytes: Buffer.from('page') } },
   ];
   for (const frame of frames) {
