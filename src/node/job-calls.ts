@@ -82,7 +82,6 @@ export function submit(
   if (specs.every((spec) => spec.payloadBlob === null)) return submitAll(parts, namespace, specs, options);
   return withBlobs(
     parts.naming,
-    parts.core,
     specs.map((spec) => spec.payloadBlob),
     (positions) =>
       submitAll(
@@ -91,7 +90,7 @@ export function submit(
         positions.map((position) => specs[position]!),
         options,
       ),
-    options.signal,
+    { ...options, together: options.allOrNothing },
   );
 }
 

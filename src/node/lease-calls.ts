@@ -22,7 +22,7 @@ export async function settleOne(
   const settle = (): Promise<OutcomeResult> => settleOnce(origin, core, namespace, jobId, outcome, call);
   if (outcome.kind !== 'complete' || outcome.resultBlob === null) return settle();
   const refs = [outcome.resultBlob];
-  return (await withBlobs(naming, core, refs, async () => [await settle()], call.signal))[0]!;
+  return (await withBlobs(naming, refs, async () => [await settle()], call))[0]!;
 }
 
 function settleOnce(

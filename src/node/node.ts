@@ -336,7 +336,7 @@ export class GearmeshNode extends NodeCalls {
         return { wall: this.options.clock.wallMs() };
       case 'blobs': {
         const { booted, engine } = this.formed();
-        return { applied: booted.core.appliedIndex, missing: engine.blobs.statistics.missing };
+        return { applied: booted.core.appliedIndex, missing: engine.blobs.statistics.wanted };
       }
       case 'leader-lost':
         return this.formed().engine.leaderLost(body);

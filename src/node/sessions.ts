@@ -104,11 +104,9 @@ class LocalSession implements WorkerSession {
 
   async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
-    const { naming, core } = this.#parts;
     let left = credit;
     return withBlobs(
-      naming,
-      core,
+      this.#parts.naming,
       outcomes.map(resultBlob),
       (positions) => {
         // Once: what is said again for its blob brings no credit.
@@ -119,7 +117,7 @@ class LocalSession implements WorkerSession {
           once,
         );
       },
-      undefined,
+      {},
     );
   }
 

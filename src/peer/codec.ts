@@ -114,7 +114,7 @@ function toList(frame: WireFrame): unknown[] {
     case 'blob-put':
       return [kind, frame.transfer, frame.id, frame.size, frame.digest];
     case 'blob-get':
-      return [kind, frame.transfer, frame.id, frame.from];
+      return [kind, frame.transfer, frame.id, frame.size, frame.digest, frame.from];
     case 'blob-piece':
       return [kind, frame.transfer, frame.fetch, frame.number, frame.bytes];
     case 'blob-end':
@@ -226,8 +226,15 @@ function fromList(f: Fields): WireFrame {
         digest: f.bytes('digest'),
       };
     case KIND['blob-get']:
-      f.count(4);
-      return { type: 'blob-get', transfer: f.whole('transfer'), id: f.blobId(), from: f.whole('from') };
+      f.count(6);
+      return {
+        type: 'blob-get',
+        transfer: f.whole('transfer'),
+        id: f.blobId(),
+        size: f.whole('size'),
+        digest: f.bytes('digest'),
+        from: f.whole('from'),
+      };
     case KIND['blob-piece']:
       f.count(5);
       return {

@@ -63,7 +63,14 @@ export type PeerFrame =
       readonly size: number;
       readonly digest: Uint8Array;
     }
-  | { readonly type: 'blob-get'; readonly transfer: number; readonly id: string; readonly from: number }
+  | {
+      readonly type: 'blob-get';
+      readonly transfer: number;
+      readonly id: string;
+      readonly size: number;
+      readonly digest: Uint8Array;
+      readonly from: number;
+    }
   | {
       readonly type: 'blob-piece';
       readonly transfer: number;

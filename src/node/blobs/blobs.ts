@@ -15,7 +15,7 @@ import {
   uploadsError,
 } from './errors.js';
 import { Intake } from './intake.js';
-import { BlobKeeper } from './keeper.js';
+import { BlobKeeper, NOT_HERE } from './keeper.js';
 import { Bell, type BlobsParts } from './parts.js';
 import { readBlob } from './reading.js';
 import { Spread } from './spread.js';
@@ -40,10 +40,12 @@ export interface BlobStatistics {
   readonly bytes: number;
   /** Those that jobs refer to and that are not here. */
   readonly missing: number;
+  /** Of these, those that another node may have. */
+  readonly wanted: number;
   readonly fetched: number;
   readonly failedFetches: number;
+  /** Under way at this node. */
   readonly uploads: number;
-  readonly uploadsMax: number;
 }
 
 /**
@@ -71,23 +73,23 @@ export class Blobs {
       transport: parts.transport,
       clock: parts.clock,
       accept: (_, put) => this.#accept(put),
-      serve: (id) => this.#serve(id),
+      serve: (ref) => this.#serve(ref),
     });
-    const isClaimed = (id: string): boolean => this.claims.has(id) || this.#isUploading(id);
+    const isClaimed = (id: string): boolean => this.claims.isNamed(id) || this.#isUploading(id);
     this.#keeper = new BlobKeeper({ ...parts, transfers: this.#transfers, isClaimed });
   }
 
   get statistics(): BlobStatistics {
-    const { store, uploadsMax } = this.#parts;
+    const { store } = this.#parts;
     const { done, failed } = this.#keeper.fetches;
     return {
       held: store.count,
       bytes: store.bytes,
       missing: this.#keeper.missing,
+      wanted: this.#keeper.wanted,
       fetched: done,
       failedFetches: failed,
       uploads: this.#uploads.size,
-      uploadsMax,
     };
   }
 
@@ -142,7 +144,8 @@ export class Blobs {
   /** Counts the majority anew, by the membership now in force. Rejects where there is none any more. */
   async recount(ref: BlobRef, signal: AbortSignal | undefined): Promise<void> {
     const { core, store, clock } = this.#parts;
-    const opened = await this.#open(ref);
+    const opened =
+      (await this.#open(ref)) ?? ((await this.#keeper.obtain(ref)) ? await this.#open(ref) : null);
     if (opened === null) throw gone();
     const { wall } = core;
     this.#keeper.counted(ref.id);
@@ -164,7 +167,7 @@ export class Blobs {
         if (clock.monotonicMs() > until) throw noMajority();
         await bell.heard();
       }
-      this.claims.recounted(ref.id, { configuration: core.configuration, wall });
+      this.claims.counted(ref.id, { configuration: core.configuration, wall });
     } finally {
       signal?.removeEventListener('abort', ring);
       this.#recounts.delete(recount);
@@ -229,7 +232,7 @@ export class Blobs {
     this.#transfers.look();
     this.#lookAtCounts();
     this.#keeper.look();
-    for (const id of this.claims.expire()) this.drop(id);
+    this.claims.expire();
     this.#tellDrops();
     for (const one of this.#lingering) if (!one.spread.linger()) this.#lingered(one);
   }
@@ -248,7 +251,7 @@ export class Blobs {
       parts: this.#parts,
       transfers: this.#transfers,
       counted: (ref, count: BlobCount, { spread, draft }) => {
-        this.claims.add(ref, count);
+        this.claims.counted(ref.id, count);
         this.#linger(ref.id, spread, () => void draft.close().catch(() => {}));
       },
       sealedHere: (id) => this.#keeper.sealed(id),
@@ -290,11 +293,9 @@ export class Blobs {
     }
   }
 
-  async #serve(id: string): Promise<{ readonly source: BlobSource; close(): void }> {
-    // Only what a job refers to is given away.
-    const ref = this.#parts.core.blob(id);
-    const opened = ref === null ? null : await this.#open(ref);
-    if (ref === null || opened === null) throw new Error('it is not here');
+  async #serve(ref: BlobRef): Promise<{ readonly source: BlobSource; close(): void }> {
+    const opened = await this.#open(ref);
+    if (opened === null) throw new Error(NOT_HERE);
     const source = sourceOf(opened, (reason) => this.#keeper.damaged(ref, reason));
     return { source, close: () => void opened.close().catch(() => {}) };
   }

@@ -3,15 +3,17 @@ import type { BlobCount, BlobRef } from '../../core/types.js';
 import type { BlobsParts } from './parts.js';
 
 interface Claim {
-  readonly ref: BlobRef;
-  count: BlobCount;
-  /** A call of this node names it now. */
-  named: boolean;
+  /** Null: not counted by this node. */
+  count: BlobCount | null;
+  /** Calls of this node that name it now. */
+  named: number;
+  /** One of them does not know its outcome. */
+  doubtful: boolean;
   /** Monotonic ms since which nobody names it. */
   freeMs: number;
 }
 
-/** Blobs that callers of this node finished and may name, each once. */
+/** What this node knows of blobs that callers may name, whichever node took them. */
 export class BlobClaims {
   readonly #parts: Pick<BlobsParts, 'clock' | 'core'>;
   readonly #claims = new Map<string, Claim>();
@@ -20,12 +22,9 @@ export class BlobClaims {
     this.#parts = parts;
   }
 
-  add(ref: BlobRef, count: BlobCount): void {
-    this.#claims.set(ref.id, { ref, count, named: false, freeMs: this.#parts.clock.monotonicMs() });
-  }
-
-  has(id: string): boolean {
-    return this.#claims.has(id);
+  /** A majority has it. */
+  counted(id: string, count: BlobCount): void {
+    this.#of(id).count = count;
   }
 
   /** What a command says of the blob. */
@@ -33,53 +32,66 @@ export class BlobClaims {
     return this.#claims.get(id)?.count ?? null;
   }
 
-  recounted(id: string, count: BlobCount): void {
-    const claim = this.#claims.get(id);
-    if (claim !== undefined) claim.count = count;
-  }
-
   /** Apply would refuse what is known of it. */
-  isStale(id: string): boolean {
+  isStale({ id }: BlobRef): boolean {
     const { core } = this.#parts;
+    // A job has it already: the command repeats what named it, and apply knows that.
+    if (core.blob(id) !== null) return false;
     const count = this.countOf(id);
     return (
       count === null || count.configuration !== core.configuration || count.wall + BLOB_COUNT_MS < core.wall
     );
   }
 
-  /** False: it is not known here, not the same, or another call names it. */
-  name(ref: BlobRef): boolean {
-    const claim = this.#claims.get(ref.id);
-    if (claim === undefined || claim.named) return false;
-    if (claim.ref.size !== ref.size || Buffer.compare(claim.ref.digest, ref.digest) !== 0) return false;
-    claim.named = true;
-    return true;
+  /** A call names it from now on, until `done`. */
+  name(id: string): void {
+    this.#of(id).named += 1;
   }
 
-  /** The call was refused: it may be named again. */
-  free(id: string): void {
+  isNamed(id: string): boolean {
+    return (this.#claims.get(id)?.named ?? 0) > 0;
+  }
+
+  /**
+   * A call that named it is over. `unknown`: nobody knows with what outcome; `refused`: it may be named again;
+   * `settled`: no more. True where no job took it and none will: it can go everywhere.
+   */
+  done(id: string, how: 'unknown' | 'refused' | 'settled'): boolean {
     const claim = this.#claims.get(id);
-    if (claim === undefined) return;
-    claim.named = false;
+    if (claim === undefined) return false;
+    claim.named -= 1;
+    claim.doubtful ||= how === 'unknown';
     claim.freeMs = this.#parts.clock.monotonicMs();
+    if (claim.named > 0 || (how === 'refused' && claim.count !== null)) return false;
+    this.#claims.delete(id);
+    return how === 'settled' && !claim.doubtful && this.#parts.core.blob(id) === null;
+  }
+
+  /** True where the caller may give it up; then it is forgotten. */
+  abandon(id: string): boolean {
+    const claim = this.#claims.get(id);
+    if (claim === undefined || claim.named > 0 || claim.doubtful) return false;
+    return this.#claims.delete(id);
   }
 
   forget(id: string): void {
     this.#claims.delete(id);
   }
 
-  /** True where the caller may give it up; then it is forgotten. */
-  abandon(id: string): boolean {
-    if (this.#claims.get(id)?.named !== false) return false;
-    return this.#claims.delete(id);
+  /** Forgets those that nobody named in time. */
+  expire(): void {
+    const before = this.#parts.clock.monotonicMs() - BLOB_COUNT_MS;
+    for (const [id, { named, freeMs }] of this.#claims) {
+      if (named === 0 && freeMs < before) this.#claims.delete(id);
+    }
   }
 
-  /** Ids of those that nobody named in time; they are forgotten. */
-  expire(): string[] {
-    const out: string[] = [];
-    const before = this.#parts.clock.monotonicMs() - BLOB_COUNT_MS;
-    for (const [id, { named, freeMs }] of this.#claims) if (!named && freeMs < before) out.push(id);
-    for (const id of out) this.#claims.delete(id);
-    return out;
+  #of(id: string): Claim {
+    let claim = this.#claims.get(id);
+    if (claim === undefined) {
+      claim = { count: null, named: 0, doubtful: false, freeMs: this.#parts.clock.monotonicMs() };
+      this.#claims.set(id, claim);
+    }
+    return claim;
   }
 }

@@ -10,6 +10,8 @@ import type { BlobTransfers } from './transfers.js';
  * counted; this is a multiple of it, so that whatever apply may still take is there.
  */
 export const UNNAMED_MS = 3 * BLOB_COUNT_MS;
+/** What a node says that was asked for a blob and lacks it. */
+export const NOT_HERE = 'it is not here';
 /** Blobs fetched at a time. */
 const FETCHES = 2;
 /** Pause before a blob that nobody gave is asked for again: doubles from the first to the second. */
@@ -21,6 +23,8 @@ const LOOKS = 1_000;
 interface Missing {
   readonly ref: BlobRef;
   attempts: number;
+  /** Peers that lack it. */
+  readonly lacking: Set<string>;
   /** Monotonic ms before which it is not asked for. */
   pausedUntil: number;
 }
@@ -58,6 +62,15 @@ export class BlobKeeper {
     return this.#missing.size;
   }
 
+  /** Missing ones that another node may have: not those of which all others said that they lack them. */
+  get wanted(): number {
+    const peers = this.#parts.peerNames();
+    let wanted = 0;
+    for (const { lacking } of this.#missing.values())
+      if (!peers.every((peer) => lacking.has(peer))) wanted += 1;
+    return wanted;
+  }
+
   /** Since the start: blobs fetched from other nodes, and tries that failed. */
   get fetches(): { readonly done: number; readonly failed: number } {
     return { done: this.#fetched, failed: this.#failedFetches };
@@ -65,10 +78,6 @@ export class BlobKeeper {
 
   get intake(): IntakeHost {
     return this.#intake;
-  }
-
-  isFetching(id: string): boolean {
-    return this.#fetching.has(id);
   }
 
   /** Compares what jobs refer to with what is here: at the start, and when a snapshot took the place of the state. */
@@ -135,7 +144,7 @@ export class BlobKeeper {
   }
 
   #miss(ref: BlobRef): void {
-    this.#missing.set(ref.id, { ref, attempts: 0, pausedUntil: 0 });
+    this.#missing.set(ref.id, { ref, attempts: 0, lacking: new Set(), pausedUntil: 0 });
   }
 
   #age(id: string): void {
@@ -158,7 +167,7 @@ export class BlobKeeper {
 
   #fetchMore(): void {
     const { clock, transfers, diskLow } = this.#parts;
-    if (diskLow()) return;
+    if (this.#stopped || diskLow()) return;
     const now = clock.monotonicMs();
     let looks = LOOKS;
     for (const missing of this.#missing.values()) {
@@ -172,40 +181,60 @@ export class BlobKeeper {
 
   #fetch(missing: Missing): void {
     const { ref } = missing;
-    const { clock, transfers, store } = this.#parts;
     const peers = this.#peers();
     const peer = peers[missing.attempts % Math.max(1, peers.length)];
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, missing.attempts));
     missing.attempts += 1;
-    missing.pausedUntil = clock.monotonicMs() + pauseMs;
-    if (peer === undefined || store.writes(ref.id)) return;
+    missing.pausedUntil = this.#parts.clock.monotonicMs() + pauseMs;
+    if (peer === undefined) return;
+    void this.#fetchFrom(peer, ref).then((reason) => {
+      if (reason !== null && this.#missing.get(ref.id) === missing) this.#failed(missing, peer, reason);
+      this.#fetchMore();
+    });
+  }
+
+  /** Asks the connected nodes one by one for a blob that no job refers to yet. False: nobody gave it. */
+  async obtain(ref: BlobRef): Promise<boolean> {
+    for (const peer of this.#peers()) {
+      if (this.#stopped || this.#parts.store.has(ref.id)) break;
+      await this.#fetchFrom(peer, ref);
+    }
+    return this.#parts.store.has(ref.id);
+  }
+
+  /** Null: it is here now; else why not. */
+  async #fetchFrom(peer: string, ref: BlobRef): Promise<string | null> {
+    const { transfers, store, diskLow, fatal } = this.#parts;
+    if (diskLow()) return 'the disk is nearly full';
+    if (store.has(ref.id)) return null;
+    if (this.#stopped || this.#fetching.has(ref.id) || store.writes(ref.id)) return 'it is being written';
     let given: string | null = null;
     let stop: ((reason: string) => void) | null = null;
     this.#fetching.set(ref.id, (reason) => {
       given = reason;
       stop?.(reason);
     });
-    const over = (reason: string | null): void => {
-      this.#fetching.delete(ref.id);
-      if (reason === null) this.#fetched += 1;
-      else if (given === null) this.#failed(missing, peer, reason);
-      this.#fetchMore();
-    };
-    store.begin(ref.id).then(
-      (draft) => {
+    try {
+      const draft = await store.begin(ref.id);
+      const reason = await new Promise<string | null>((over) => {
         const sink = new Intake(this.#intake, draft, ref, over);
-        stop = given === null ? transfers.get(peer, ref.id, 0, sink) : null;
+        stop = given === null ? transfers.get(peer, ref, 0, sink) : null;
         if (stop === null) sink.stopped(given ?? 'it cannot be asked');
-      },
-      (error: unknown) => {
-        if (isBroken(error) && !this.#stopped) this.#parts.fatal(error);
-        over((error as Error).message);
-      },
-    );
+      });
+      if (reason === null) this.#fetched += 1;
+      return reason;
+    } catch (error) {
+      if (isBroken(error) && !this.#stopped) fatal(error);
+      return (error as Error).message;
+    } finally {
+      this.#fetching.delete(ref.id);
+    }
   }
 
   #failed(missing: Missing, peer: string, reason: string): void {
     this.#failedFetches += 1;
+    if (reason === NOT_HERE) missing.lacking.add(peer);
+    else missing.lacking.delete(peer);
     const fields = { blob: missing.ref.id, peer, attempts: missing.attempts, reason };
     const tried = missing.attempts === this.#parts.peerNames().length;
     // Once, when all were asked: the metric tells how it goes on.

@@ -96,7 +96,7 @@ export async function* readBlob(
   for (const peer of parts.peers()) {
     const taking = new Taking(signal);
     let number = Math.floor(at / BLOB_CHUNK_BYTES);
-    const stop = parts.transfers.get(peer, ref.id, number, taking);
+    const stop = parts.transfers.get(peer, ref, number, taking);
     try {
       for (let bytes = await taking.next(); bytes !== null; bytes = await taking.next()) {
         throwIfAborted(signal);

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.js';
 import { invariant } from '../../base/invariant.js';
+import type { BlobRef } from '../../core/types.js';
 import type { PeerFrame, Transport } from '../../peer/types.js';
 import { BLOB_CHUNK_BYTES } from '../../storage/index.js';
 
@@ -54,7 +55,7 @@ export interface TransfersParts {
   /** A peer sends a blob here. Null: it is here already. Rejects where it is not wanted. */
   readonly accept: (peer: string, put: Frame<'blob-put'>) => Promise<BlobSink | null>;
   /** A peer wants a blob. Rejects where it is not here. */
-  readonly serve: (id: string) => Promise<{ readonly source: BlobSource; close(): void }>;
+  readonly serve: (ref: BlobRef) => Promise<{ readonly source: BlobSource; close(): void }>;
 }
 
 /** A stream to a peer, of a blob that this node sends by itself or was asked for. */
@@ -321,9 +322,10 @@ export class BlobTransfers {
   }
 
   /** Asks for a blob from chunk `from` on. Returns how to give it up; null: the peer cannot be asked now. */
-  get(peer: string, id: string, from: number, sink: BlobSink): ((reason: string) => void) | null {
+  get(peer: string, ref: BlobRef, from: number, sink: BlobSink): ((reason: string) => void) | null {
     const transfer = ++this.#lastTransfer;
-    const frame = { type: 'blob-get', transfer, id, from } as const;
+    const { id, size, digest } = ref;
+    const frame = { type: 'blob-get', transfer, id, size, digest, from } as const;
     if (!this.#parts.transport.send(peer, 'control', frame)) return null;
     const incoming = this.#receive({ peer, id, transfer, fetch: true, from }, Promise.resolve(sink));
     return (reason) => incoming.stop(reason);
@@ -387,7 +389,7 @@ export class BlobTransfers {
     }
   }
 
-  #serve(peer: string, { transfer, id, from }: Frame<'blob-get'>): void {
+  #serve(peer: string, { transfer, id, size, digest, from }: Frame<'blob-get'>): void {
     const refuse = (error: unknown): void => {
       const reason = (error as Error).message;
       this.#parts.transport.send(peer, 'control', { type: 'blob-stop', transfer, fetch: true, reason });
@@ -396,7 +398,7 @@ export class BlobTransfers {
       refuse(new Error('too many blobs are asked for at once'));
       return;
     }
-    this.#parts.serve(id).then(({ source, close }) => {
+    this.#parts.serve({ id, size, digest: Buffer.from(digest) }).then(({ source, close }) => {
       if (from <= source.chunks)
         this.#send({ peer, transfer, fetch: true, source, from }, { moved: () => {}, ended: close });
       else {

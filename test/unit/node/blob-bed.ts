@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { BlobRef, JobView } from '../../../src/core/index.js';
+import type { BlobRef, GearmeshError, JobView } from '../../../src/core/index.js';
 import type { BlobStatistics } from '../../../src/node/blobs/blobs.js';
 import type { BlobWriter } from '../../../src/node/index.js';
 import type { SimNode } from '../../../src/sim/cluster.js';
-import type { jobSpec } from './parts.js';
+import { jobSpec } from './parts.js';
 import { SimBed } from './sim-bed.js';
 
 /** Bytes that look random, the same for the same seed. */
@@ -68,6 +68,13 @@ export class BlobBed extends SimBed {
       payloadBlob: await this.upload(node, bytes),
       ...fields,
     });
+  }
+
+  /** Why a submission of one job is refused; null: it is not. */
+  async error(node: SimNode, fields: Parameters<typeof jobSpec>[0]): Promise<GearmeshError | null> {
+    const specs = [jobSpec({ id: node.node!.newJobId(), ...fields })];
+    const [told] = await this.settled(node.node!.submit('default', specs, { allOrNothing: false }));
+    return told!.error;
   }
 
   async read(node: SimNode, ref: BlobRef, offset = 0): Promise<Buffer> {

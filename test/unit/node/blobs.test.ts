@@ -114,7 +114,7 @@ describe('a payload outside the log', () => {
     const spec = { payload: Buffer.alloc(0), uniqueKey: 'k' };
     await bed.submit(bed.leader, { ...spec, payloadBlob: joined });
     await bed.until(() => bed.cluster.nodes.every((node) => bed.files(node).length === 1));
-    await expect(bed.submit(bed.leader, { ...spec, payloadBlob: joined })).rejects.toMatchObject({
+    expect(await bed.error(bed.leader, { payload: spec.payload, payloadBlob: joined })).toMatchObject({
       code: 'NOT_FOUND',
       outcome: 'NOT_APPLIED',
     });
@@ -122,9 +122,46 @@ describe('a payload outside the log', () => {
     const again = await bed.upload(bed.follower, bytes);
     await bed.submit(bed.follower, { ...spec, id: first, payloadBlob: again });
     const other = await bed.upload(bed.follower, content(300_000, 2));
-    const specs = [jobSpec({ ...spec, id: first, payloadBlob: other })];
-    const [told] = await bed.settled(bed.follower.node!.submit('default', specs, { allOrNothing: false }));
-    expect(told!.error).toMatchObject({ code: 'ID_REUSED' });
+    const reused = { ...spec, id: first, payloadBlob: other };
+    expect(await bed.error(bed.follower, reused)).toMatchObject({ code: 'ID_REUSED' });
+  });
+
+  it('may be named through any node, and again by whoever missed the answer', async () => {
+    const bed = await BlobBed.started(5);
+    const [one, two] = bed.others(bed.leader);
+    const bytes = content(MIB);
+    const spec = {
+      id: one.node!.newJobId(),
+      payload: Buffer.alloc(0),
+      payloadBlob: await bed.upload(one, bytes),
+    };
+    // This one does not even have it.
+    two.kill();
+    two.disk.lose(bed.files(two)[0]!);
+    void two.start();
+    await bed.until(() => bed.cluster.allReady(), 30_000);
+    const calls = [one, two, bed.leader, two].map((node) => bed.submit(node, spec));
+    expect(await Promise.all(calls)).toEqual(Array(4).fill(spec.id));
+    await bed.until(() => bed.agree());
+    await bed.pass(2_000);
+    for (const node of bed.cluster.nodes) {
+      expect(bed.files(node)).toHaveLength(1);
+      expect(bed.job(node, spec.id).payloadBlob).toMatchObject({ id: spec.payloadBlob.id });
+      expect(sha256(await bed.read(node, spec.payloadBlob))).toEqual(sha256(bytes));
+    }
+  });
+
+  it('that nobody has is refused alone', async () => {
+    const bed = await BlobBed.started(6);
+    const node = bed.leader.node!;
+    const none = { id: 'ab'.repeat(16), size: 5, digest: Buffer.alloc(32) };
+    const good = await bed.upload(bed.leader, content(1_000));
+    const specs = [null, none, good].map((payloadBlob) => jobSpec({ id: node.newJobId(), payloadBlob }));
+    const told = await bed.settled(node.submit('default', specs, { allOrNothing: false }));
+    expect(told.map(({ error }) => error?.code ?? null)).toEqual([null, 'NOT_FOUND', null]);
+    const fresh = specs.map((spec) => ({ ...spec, id: node.newJobId() }));
+    const all = await bed.settled(node.submit('default', fresh.slice(0, 2), { allOrNothing: true }));
+    expect(all.map(({ error }) => error?.code)).toEqual(['NOT_FOUND', 'NOT_FOUND']);
   });
 });
 
@@ -232,10 +269,8 @@ describe('an upload', () => {
     ];
     const none = Buffer.alloc(0);
     await bed.submit(bed.leader, { payload: none, payloadBlob: a });
-    const node = bed.leader.node!;
-    const spec = jobSpec({ id: node.newJobId(), payload: none, payloadBlob: b });
-    const [told] = await bed.settled(node.submit('default', [spec], { allOrNothing: false }));
-    expect(told!.error).toMatchObject(limit('limits.blobs-total-bytes-max'));
+    const error = await bed.error(bed.leader, { payload: none, payloadBlob: b });
+    expect(error).toMatchObject(limit('limits.blobs-total-bytes-max'));
     const open = [await bed.begin(bed.leader), await bed.begin(bed.leader)];
     await expect(bed.begin(bed.leader)).rejects.toMatchObject(limit('blob-uploads-max'));
     for (const one of open) one.abort();
@@ -284,12 +319,23 @@ describe('rule: blobs', () => {
     expect(bed.job(one, id).payloadBlob).toMatchObject({ id: ref.id });
   });
 
-  it('rule: blobs - one counted too long ago is counted anew before it is named', async () => {
+  it('rule: blobs - one counted too long ago is counted anew, however long the call waited', async () => {
     const bed = await BlobBed.started(22);
-    const ref = await bed.upload(bed.leader, content(400_000));
-    await bed.pass(BLOB_COUNT_MS - 1_000);
-    const id = await bed.submit(bed.leader, { payload: Buffer.alloc(0), payloadBlob: ref });
-    expect(bed.job(bed.leader, id).payloadBlob).toMatchObject({ id: ref.id });
+    const { leader } = bed;
+    const ref = await bed.upload(leader, content(400_000));
+    const countedWall = bed.core(leader).wall;
+    const between = (act: (from: string, to: string) => void) => {
+      for (const a of bed.cluster.nodes) for (const b of bed.cluster.nodes) if (a !== b) act(a.name, b.name);
+    };
+    await bed.pass(BLOB_COUNT_MS - 30_000);
+    between((from, to) => bed.cluster.network.cut(from, to));
+    await bed.pass(5_000);
+    const submitted = bed.submit(leader, { payload: Buffer.alloc(0), payloadBlob: ref }, 120_000);
+    await bed.pass(60_000);
+    bed.cluster.network.heal();
+    const id = await submitted;
+    expect(bed.job(leader, id).payloadBlob).toMatchObject({ id: ref.id });
+    expect(bed.job(leader, id).createdWall - countedWall).toBeGreaterThan(BLOB_COUNT_MS);
   });
 
   it('rule: blobs - a learner gets its vote only when it holds all of them', async () => {
@@ -344,11 +390,11 @@ describe('rule: blobs', () => {
     for (const node of others) expect(bed.files(node)).toEqual([]);
   });
 
-  it('rule: blobs - one that its node forgot to name goes at once', async () => {
+  it('rule: blobs - one that its node forgot to name goes, too', async () => {
     const bed = await BlobBed.started(25);
     await bed.upload(bed.follower, content(400_000));
-    await bed.pass(BLOB_COUNT_MS - 10_000);
-    expect(bed.files(bed.leader)).toHaveLength(1);
+    await bed.pass(UNNAMED_MS - 10_000);
+    for (const node of bed.cluster.nodes) expect(bed.files(node)).toHaveLength(1);
     await bed.pass(20_000);
     for (const node of bed.cluster.nodes) expect(bed.files(node)).toEqual([]);
   });
