@@ -223,7 +223,15 @@ export interface Settings {
     | number
     | undefined;
   /** Steps of one sweep (a purge, a node's end, many timers at once) in one log entry. 100 to 100,000. Default 2,000. */
-  sweepSteps?: number | undefined;
+  sweepSteps?:
+    | number
+    | undefined;
+  /** Bytes of one payload or result that is kept outside the log. 1 to 4 GiB. Default 64 MiB. */
+  blobBytesMax?:
+    | number
+    | undefined;
+  /** Bytes of all payloads and results outside the log that jobs have. 0 to 1 TiB. Default 10 GiB. */
+  blobsTotalBytesMax?: number | undefined;
 }
 
 /** Reads the settings. */
@@ -940,6 +948,8 @@ function createBaseSettings(): Settings {
     functionsPerSessionMax: undefined,
     creditsPerSessionMax: undefined,
     sweepSteps: undefined,
+    blobBytesMax: undefined,
+    blobsTotalBytesMax: undefined,
   };
 }
 
@@ -1010,6 +1020,12 @@ export const Settings: MessageFns<Settings> = {
     }
     if (message.sweepSteps !== undefined) {
       writer.uint32(176).uint64(message.sweepSteps);
+    }
+    if (message.blobBytesMax !== undefined) {
+      writer.uint32(200).uint64(message.blobBytesMax);
+    }
+    if (message.blobsTotalBytesMax !== undefined) {
+      writer.uint32(208).uint64(message.blobsTotalBytesMax);
     }
     return writer;
   },
@@ -1203,6 +1219,22 @@ export const Settings: MessageFns<Settings> = {
             message.sweepSteps = longToNumber(reader.uint64());
             continue;
           }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.blobBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.blobsTotalBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1260,6 +1292,8 @@ export const Settings: MessageFns<Settings> = {
     message.functionsPerSessionMax = object.functionsPerSessionMax ?? undefined;
     message.creditsPerSessionMax = object.creditsPerSessionMax ?? undefined;
     message.sweepSteps = object.sweepSteps ?? undefined;
+    message.blobBytesMax = object.blobBytesMax ?? undefined;
+    message.blobsTotalBytesMax = object.blobsTotalBytesMax ?? undefined;
     return message;
   },
 };
