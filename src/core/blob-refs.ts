@@ -1,4 +1,5 @@
 import type { ByteReader, ByteWriter } from '../base/bytes.js';
+import { invariant } from '../base/invariant.js';
 import { readCount } from './codec.js';
 import type { BlobCount, BlobRef } from './types.js';
 
@@ -9,13 +10,14 @@ export const CLAIM_BYTES = BLOB_ID_BYTES + 8 + BLOB_DIGEST_BYTES + 8 + 8;
 
 const ID = /^[0-9a-f]{32}$/;
 
-/** True for the id of a blob: 32 lower-case hex digits. */
-export function isBlobId(text: string): boolean {
-  return ID.test(text);
+/** True where it has the form of a reference: what comes from a client may not. */
+export function isBlobRef({ id, size, digest }: BlobRef): boolean {
+  return ID.test(id) && Number.isSafeInteger(size) && size >= 0 && digest.length === BLOB_DIGEST_BYTES;
 }
 
 /** 16 bytes of id, f64 size, 32 bytes of digest. */
 export function writeBlobRef(writer: ByteWriter, ref: BlobRef): void {
+  invariant(isBlobRef(ref), 'a blob is named by id, size and digest', { id: ref.id, size: ref.size });
   writer.raw(Buffer.from(ref.id, 'hex'));
   writer.f64(ref.size);
   writer.raw(ref.digest);

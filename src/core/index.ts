@@ -1,4 +1,5 @@
 export { createBatchBuilder } from './batch-builder.js';
+export { isBlobRef } from './blob-refs.js';
 export { BLOB_COUNT_MS } from './blob-table.js';
 export { encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
 export { createCore } from './core.js';

@@ -5,6 +5,7 @@ import type { BlobDraft, StoredBlob } from '../../storage/index.js';
 import type { BlobWriter, CallOptions } from '../interface.js';
 import { BlobClaims } from './claims.js';
 import {
+  checkRef,
   diskFullError,
   gone,
   isBroken,
@@ -127,6 +128,7 @@ export class Blobs {
   }
 
   read(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array> {
+    checkRef(ref);
     const { store, transport, peerNames } = this.#parts;
     return readBlob(
       {

@@ -1,5 +1,6 @@
 import { GearmeshError } from '../../core/errors.js';
-import type { Settings } from '../../core/types.js';
+import { isBlobRef } from '../../core/index.js';
+import type { BlobRef, Settings } from '../../core/types.js';
 import { StorageError } from '../../storage/index.js';
 import { refusalError } from '../answers.js';
 
@@ -55,4 +56,14 @@ export function isBroken(error: unknown): error is StorageError {
 
 export function isDamaged(error: unknown): boolean {
   return error instanceof StorageError && error.code === 'DAMAGED';
+}
+
+/** Throws for what is no reference, whatever a client made it of: no node is asked for it. */
+export function checkRef(ref: BlobRef): void {
+  if (isBlobRef(ref)) return;
+  const description = 'is not 32 lower-case hexadecimal digits, a size and 32 bytes of SHA-256';
+  throw new GearmeshError('INVALID_FIELD', {
+    message: 'the reference to the payload or result is malformed',
+    violations: [{ field: 'blob', description }],
+  });
 }

@@ -1,7 +1,7 @@
 import { GearmeshError } from '../../core/errors.js';
 import type { BlobRef } from '../../core/types.js';
 import type { BlobClaims } from './claims.js';
-import { isUncounted } from './errors.js';
+import { checkRef, isUncounted } from './errors.js';
 
 /** How often a call is proposed again because the membership changed under it. */
 const TRIES = 10;
@@ -31,6 +31,7 @@ export async function withBlobs<T extends Answer>(
   propose: (positions: readonly number[]) => Promise<readonly T[]>,
   call: { readonly signal?: AbortSignal; readonly together?: boolean },
 ): Promise<T[]> {
+  for (const ref of refs) if (ref !== null) checkRef(ref);
   for (const ref of refs) if (ref !== null) naming.claims.name(ref.id);
   const answers: T[] = [];
   const all = refs.map((_, position) => position);

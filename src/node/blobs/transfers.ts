@@ -7,13 +7,13 @@ import { BLOB_CHUNK_BYTES } from '../../storage/index.js';
 /** Chunks of one stream that may be on their way without being written at the other side. */
 export const WINDOW_CHUNKS = 16;
 /** A stream that moves nothing for this long although something is to be moved is given up. */
-export const STREAM_STALL_MS = 10_000;
+const STREAM_STALL_MS = 10_000;
 /** The same where a peer sends a blob here: its client may have nothing to say for long, and it says when it gives up. */
 const PUT_STALL_MS = 300_000;
 /** Pause before a full queue towards a peer is looked at again. */
 const LOOK_MS = 5;
 /** Streams that one node takes in or serves at a time, from all others together. */
-export const STREAMS_MAX = 256;
+const STREAMS_MAX = 256;
 
 type Frame<T extends PeerFrame['type']> = Extract<PeerFrame, { type: T }>;
 

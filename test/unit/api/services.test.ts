@@ -60,6 +60,7 @@ test('SubmitJob hands every field on', async () => {
     id: JOB_ID,
     function: 'resize',
     payload: Buffer.from('abc'),
+    payloadBlob: null,
     contentType: 'image/png',
     metadata: [
       ['__proto__x', '3'],

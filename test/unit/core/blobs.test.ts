@@ -143,7 +143,7 @@ describe('a result outside the log', () => {
   });
 });
 
-describe('rule: blobs', () => {
+describe('the rule of blobs', () => {
   it('rule: blobs - apply refuses a majority of another membership, and one counted too long ago', () => {
     const bed = new Bed();
     const count = { configuration: bed.core.configuration, wall: bed.wall };

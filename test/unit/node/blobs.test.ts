@@ -300,7 +300,7 @@ describe('an upload', () => {
   });
 });
 
-describe('rule: blobs', () => {
+describe('the rule of blobs', () => {
   it('rule: blobs - what was counted by another membership is counted anew, unseen by the caller', async () => {
     const bed = await BlobBed.started(21);
     const [one, wiped] = bed.others(bed.leader);
