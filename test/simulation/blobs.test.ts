@@ -120,8 +120,20 @@ describe('payloads outside the log under faults', () => {
       await bed.pass(LIFE_MS);
       life.over = true;
       bed.cluster.network.heal();
-      await bed.settled(Promise.all(work), 60_000);
+      // One machine is lost for good, with its disk, in the midst of it.
+      const lost = bed.cluster.nodes[seed % 3]!;
+      await lost.attached(() => bed.settled(Promise.all(work), 60_000)).catch(() => {});
       for (const node of bed.cluster.nodes) if (!node.up) void node.start();
+      await bed.until(() => bed.cluster.allReady(), 60_000);
+      lost.kill(true);
+      lost.wipe();
+      void lost.start();
+      await bed.until(() => bed.cluster.leader !== null, 60_000);
+      await bed.pass(2_000);
+      await bed.settled(
+        bed.leader.node!.replaceNode(lost.name, {}, () => {}),
+        120_000,
+      );
       await bed.until(() => bed.cluster.allReady() && bed.agree(), 60_000);
       const missing = () => bed.cluster.nodes.map((node) => bed.statistics(node).missing);
       await bed.until(() => missing().every((count) => count === 0), 60_000);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BLOB_COUNT_MS } from '../../../src/core/index.js';
+import { BLOB_COUNT_MS, type BlobRef } from '../../../src/core/index.js';
 import { UNNAMED_MS } from '../../../src/node/blobs/keeper.js';
 import { BlobBed, content, sha256 } from './blob-bed.js';
 import { jobSpec } from './parts.js';
@@ -181,6 +181,32 @@ describe('an upload', () => {
     one.kill();
     bed.leader.kill();
     expect(sha256(await bed.read(down, ref))).toEqual(sha256(bytes));
+  });
+
+  it('is finished only when a majority has it under its name, synced', async () => {
+    const bed = await BlobBed.started(18);
+    const others = bed.others(bed.leader);
+    const held: (() => void)[] = [];
+    for (const { disk } of others) {
+      const before = disk.before!;
+      disk.before = async (operation) => {
+        const directory = operation.kind === 'syncDirectory' && operation.path.endsWith('/blobs');
+        if (directory) await new Promise<void>((resolve) => held.push(resolve));
+        return before(operation);
+      };
+    }
+    const writer = await bed.begin(bed.leader);
+    await bed.settled(bed.give(writer, content(300_000)));
+    let ref: BlobRef | null = null;
+    void writer.finish().then((done) => {
+      ref = done;
+    });
+    await bed.until(() => held.length === 2);
+    await bed.pass(3_000);
+    expect(bed.files(bed.leader)[0]).toMatch(/\.blob$/);
+    expect(ref).toBeNull();
+    held[0]!();
+    await bed.until(() => ref !== null);
   });
 
   it('that no majority takes is given up, and says so', async () => {
