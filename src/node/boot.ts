@@ -18,7 +18,14 @@ import type { NodeOptions } from './options.js';
 
 /** Index and term of the state that a cluster begins with. */
 const FIRST = { index: 1, term: 1 };
-const NOBODY: Membership = { voters: [], outgoing: [], learners: [], learnersNext: [], autoLeave: false };
+/** A membership without members. */
+export const NOBODY: Membership = {
+  voters: [],
+  outgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
 
 /** Note under which the data directory keeps what was decided before there was a log. */
 export const FORMATION_NOTE = 'formation';

@@ -1,5 +1,6 @@
 import type { Membership } from '../consensus/types.js';
 import { Blobs } from './blobs/blobs.js';
+import { NOBODY } from './boot.js';
 import type { EngineParts } from './engine-parts.js';
 import { type Member, nameOf, otherNames } from './members.js';
 
@@ -7,6 +8,7 @@ import { type Member, nameOf, otherNames } from './members.js';
 export interface BlobsSurroundings {
   readonly members: () => readonly Member[];
   readonly membership: () => Membership;
+  readonly installing: () => boolean;
   readonly hasLeader: () => boolean;
   readonly diskLow: () => boolean;
   readonly fatal: (error: Error) => void;
@@ -23,11 +25,13 @@ export function blobsOf(parts: EngineParts, around: BlobsSurroundings): Blobs {
     random: options.random,
     log: options.log,
     raftId,
-    membership: around.membership,
+    // While a snapshot takes the place of the state the two do not go together: nothing is counted.
+    membership: () => (around.installing() ? NOBODY : around.membership()),
     nameOf: (id) => nameOf(around.members(), id),
     peerNames: () => otherNames(around.members(), options.name),
     upToDate: () => around.hasLeader() && consensus.status().commit <= core.appliedIndex,
     diskLow: around.diskLow,
+    freeBytes: () => options.disk.freeBytes(options.directory),
     diskReserveBytes: options.diskReserveBytes,
     uploadsMax: options.blobUploadsMax,
     fatal: around.fatal,

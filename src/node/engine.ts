@@ -81,6 +81,7 @@ export class Engine {
     this.blobs = blobsOf(parts, {
       members: () => this.#members,
       membership: () => this.#membership,
+      installing: () => this.installing,
       hasLeader: () => this.#hasLeader(),
       diskLow: () => this.#diskLow,
       fatal: (error) => this.#fatal(error),

@@ -59,7 +59,7 @@ export type PeerFrame =
       readonly type: 'blob-put';
       readonly transfer: number;
       readonly id: string;
-      /** Bytes and SHA-256 where they are known already, else 0 and no bytes. */
+      /** Bytes and SHA-256 as far as they are known already, else 0 and no bytes. */
       readonly size: number;
       readonly digest: Uint8Array;
     }

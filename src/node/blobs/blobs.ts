@@ -102,7 +102,7 @@ export class Blobs {
     if (core.counts().blobBytes + Math.max(0, size) > settings.blobsTotalBytesMax) {
       throw limitError(settings, 'blobsTotalBytesMax');
     }
-    if (diskLow()) throw diskFullError(diskReserveBytes);
+    if (diskLow() || !(await this.#hasRoom(size))) throw diskFullError(diskReserveBytes);
     if (this.#uploads.size + this.#beginning >= uploadsMax) throw uploadsError(uploadsMax);
     this.#beginning += 1;
     let draft: BlobDraft;
@@ -152,8 +152,10 @@ export class Blobs {
     const { wall } = core;
     this.#keeper.counted(ref.id);
     const bell = new Bell();
-    const spread = new Spread({ ...this.#parts, transfers: this.#transfers }, sourceOf(opened), () =>
-      bell.ring(),
+    const spread = new Spread(
+      { ...this.#parts, transfers: this.#transfers },
+      sourceOf(opened, (reason) => this.#keeper.damaged(ref, reason)),
+      () => bell.ring(),
     );
     spread.sealedHere = store.has(ref.id);
     const recount = { spread, bell };
@@ -286,13 +288,19 @@ export class Blobs {
       }
       if (store.has(id)) throw new Error('another blob of this id is here');
     }
-    if (store.writes(id)) throw new Error('it is being written');
-    if (diskLow()) throw new Error('the disk is nearly full');
+    if (diskLow() || !(await this.#hasRoom(size))) throw new Error('the disk is nearly full');
+    if (store.writes(id) || store.has(id)) throw new Error('it is being written');
     try {
       return new Intake(this.#keeper.intake, await store.begin(id), wanted);
     } catch (error) {
       throw this.#diskError(error);
     }
+  }
+
+  /** Room for so many bytes (-1 or 0: not known) above the reserve. */
+  async #hasRoom(size: number): Promise<boolean> {
+    const { freeBytes, diskReserveBytes } = this.#parts;
+    return size <= 0 || (await freeBytes()) - size >= diskReserveBytes;
   }
 
   async #serve(ref: BlobRef): Promise<{ readonly source: BlobSource; close(): void }> {
@@ -363,10 +371,11 @@ export class Blobs {
   }
 }
 
-function sourceOf(opened: StoredBlob, damaged: (reason: string) => void = () => {}): BlobSource {
+function sourceOf(opened: StoredBlob, damaged: (reason: string) => void): BlobSource {
   const { id, chunks, size, digest } = opened;
   return {
     id,
+    announced: size,
     chunks,
     end: { size, digest },
     read: (number) =>

@@ -117,6 +117,11 @@ export class BlobKeeper {
   /** What is here of it is not what it should be. */
   damaged(ref: BlobRef, reason: string): void {
     if (!this.#parts.store.has(ref.id)) return;
+    if (this.#parts.peerNames().length === 0) {
+      // What is sound of it may be all that is left.
+      this.#parts.log.error({ blob: ref.id, reason }, 'a blob is damaged on the only disk');
+      return;
+    }
     this.#parts.log.error(
       { blob: ref.id, reason },
       'a blob is damaged on this disk: it is fetched from another node',

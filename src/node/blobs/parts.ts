@@ -24,6 +24,8 @@ export interface BlobsParts {
   readonly upToDate: () => boolean;
   /** This node's disk is nearly full. */
   readonly diskLow: () => boolean;
+  /** Bytes that this disk takes. */
+  readonly freeBytes: () => Promise<number>;
   readonly diskReserveBytes: number;
   /** Uploads under way at this node. */
   readonly uploadsMax: number;

@@ -26,6 +26,8 @@ export interface BlobEnd {
 /** Where a stream's chunks come from. Whoever has it calls `Outgoing.kick` when there is more. */
 export interface BlobSource {
   readonly id: string;
+  /** Bytes that it will have, where that is known; else 0. */
+  readonly announced: number;
   readonly chunks: number;
   /** Null: more may come. */
   readonly end: BlobEnd | null;
@@ -315,7 +317,7 @@ export class BlobTransfers {
       type: 'blob-put',
       transfer,
       id: source.id,
-      size: end?.size ?? 0,
+      size: source.announced,
       digest: end?.digest ?? new Uint8Array(0),
     });
     return sent ? this.#send({ peer, transfer, fetch: false, source, from: 0 }, ears) : null;

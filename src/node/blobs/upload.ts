@@ -56,6 +56,7 @@ export class Upload implements BlobWriter {
     const end = (): BlobEnd | null => this.#end;
     const source: BlobSource = {
       id: draft.id,
+      announced: Math.max(0, declared),
       get chunks() {
         return draft.chunks;
       },
@@ -103,10 +104,14 @@ export class Upload implements BlobWriter {
     this.#host.sealedHere(this.id);
     this.#spread.sealedHere = true;
     this.#spread.look();
-    await this.#until(() => this.#spread.isCounted);
+    let configuration = 0;
+    await this.#until(() => {
+      // In one step: another membership may be in force by the time that this goes on.
+      ({ configuration } = core);
+      return this.#spread.isCounted;
+    });
     this.#phase = 'done';
     const ref: BlobRef = { id: this.id, ...end };
-    const { configuration } = core;
     this.#host.ended(this);
     this.#host.counted(ref, { configuration, wall }, { spread: this.#spread, draft: this.#draft });
     return ref;

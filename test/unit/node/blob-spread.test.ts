@@ -18,6 +18,7 @@ class Bed {
   readonly spread: Spread;
   readonly source: BlobSource = {
     id: 'ab'.repeat(16),
+    announced: 40 * 131_072,
     chunks: 40,
     end: { size: 40 * 131_072, digest: Buffer.alloc(32) },
     read: async () => Buffer.alloc(131_072),

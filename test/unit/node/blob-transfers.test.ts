@@ -51,6 +51,7 @@ class Bed {
       if (this.refuses !== null) throw this.refuses;
       const source = {
         id: ID,
+        announced: 0,
         chunks: 3,
         end: { size: 3 * CHUNK.length, digest: DIGEST },
         read: async () => CHUNK,
