@@ -402,6 +402,34 @@ describe('the rule of blobs', () => {
     expect(bed.statistics(wiped)).toMatchObject({ held: 5, missing: 0 });
   });
 
+  it('rule: blobs - one that no node has any more keeps no learner waiting', async () => {
+    const bed = await BlobBed.started(26);
+    const lost = await bed.submitBlob(bed.leader, content(200_000));
+    const kept = await bed.submitBlob(bed.leader, content(200_000, 2));
+    const [, wiped] = bed.others(bed.leader);
+    await bed.until(() => bed.cluster.nodes.every((node) => bed.statistics(node).held === 2));
+    const ref = bed.job(bed.leader, lost).payloadBlob!;
+    for (const node of bed.cluster.nodes) {
+      node.kill();
+      node.disk.lose(bed.files(node).find((path) => path.includes(ref.id))!);
+    }
+    wiped.wipe();
+    for (const node of bed.cluster.nodes) void node.start();
+    await bed.until(() => bed.cluster.leader !== null, 30_000);
+    await bed.pass(2_000);
+    await bed.settled(
+      bed.leader.node!.replaceNode(wiped.name, {}, () => {}),
+      60_000,
+    );
+    expect(bed.statistics(wiped)).toMatchObject({ held: 1, missing: 1, wanted: 0 });
+    await expect(bed.read(wiped, ref)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(await bed.read(wiped, bed.job(wiped, kept).payloadBlob!)).toHaveLength(200_000);
+    // What the operator does about it.
+    await bed.settled(wiped.node!.cancelJob('default', lost, 'lost', 0, {}));
+    await bed.settled(wiped.node!.deleteJob('default', lost, {}));
+    await bed.until(() => bed.cluster.nodes.every((node) => bed.statistics(node).missing === 0));
+  });
+
   it('rule: blobs - what no job names vanishes everywhere, and never what one may still name', async () => {
     const bed = await BlobBed.started(24);
     const { follower } = bed;
