@@ -128,6 +128,7 @@ async function settle(
       retryAfter: undefined,
       reason: '',
       dataCount: 0,
+      resultBlob: undefined,
       ...said,
     },
     deps.api.settings(),
@@ -142,8 +143,8 @@ async function settle(
 }
 
 function completeJob(deps: Deps, request: CompleteJobRequest, call: Call): Promise<CompleteJobResponse> {
-  const { result, resultContentType, dataCount } = request;
-  const said = { kind: OutcomeKind.COMPLETE, result, resultContentType, dataCount };
+  const { result, resultContentType, dataCount, resultBlob } = request;
+  const said = { kind: OutcomeKind.COMPLETE, result, resultContentType, dataCount, resultBlob };
   return settle(deps, request, said, call);
 }
 

@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { ClusterServiceService } from '../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceService } from '../../proto/gen/gearmesh/v1/job.js';
+import { PayloadServiceService } from '../../proto/gen/gearmesh/v1/payloads.js';
 import { QueueServiceService } from '../../proto/gen/gearmesh/v1/queue.js';
 import { WorkerServiceService } from '../../proto/gen/gearmesh/v1/worker.js';
 import { HealthService } from '../../proto/gen/grpc/health/v1/health.js';
@@ -26,6 +27,7 @@ import { jobVerbs } from './jobs.js';
 import { workerVerbs } from './leases.js';
 import { type ApiLimits, DEFAULT_API_LIMITS } from './limits.js';
 import { Listener } from './listener.js';
+import { payloadVerbs } from './payloads.js';
 import { queueVerbs } from './queues.js';
 import { Reflection } from './reflection.js';
 import { addVerbs } from './table.js';
@@ -74,6 +76,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   addVerbs(server, deps, JobServiceService, jobVerbs);
   addVerbs(server, deps, WorkerServiceService, workerVerbs);
+  addVerbs(server, deps, PayloadServiceService, payloadVerbs);
   addVerbs(server, deps, QueueServiceService, queueVerbs);
   addVerbs(server, deps, ClusterServiceService, clusterVerbs);
   const health = new Health(deps);
@@ -123,6 +126,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 const OFFERED = [
   JobServiceService,
   WorkerServiceService,
+  PayloadServiceService,
   QueueServiceService,
   ClusterServiceService,
   HealthService,

@@ -1,8 +1,15 @@
 import { GearmeshError } from '../../../src/core/errors.js';
-import { DEFAULT_SETTINGS, type JobSpec, type JobView, type QueueView } from '../../../src/core/types.js';
+import {
+  type BlobRef,
+  DEFAULT_SETTINGS,
+  type JobSpec,
+  type JobView,
+  type QueueView,
+} from '../../../src/core/types.js';
 import type {
   Assignment,
   BlobWriter,
+  CallOptions,
   ClusterView,
   JobWatcher,
   NodeApi,
@@ -12,6 +19,7 @@ import type {
   SubmitResult,
   WorkerSession,
 } from '../../../src/node/interface.js';
+import { FakeBlobs } from './fake-blobs.js';
 
 export const JOB_ID = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
 export const OTHER_ID = '01ARZ3NDEKTSV4RRFFQ69G5FAW';
@@ -347,11 +355,13 @@ export class FakeNode implements NodeApi {
     this.note('changeSettings', changes);
     return { revision: 107, value: 0 };
   }
-  async createBlob(): Promise<BlobWriter> {
-    throw new GearmeshError('LIMIT_REACHED');
+  readonly blobs = new FakeBlobs(() => this.note());
+  createBlob(size: number, call: CallOptions): Promise<BlobWriter> {
+    this.note('createBlob', size);
+    return this.blobs.create(size, call);
   }
-  // biome-ignore lint/correctness/useYield: nobody here has a blob
-  async *readBlob(): AsyncIterable<Uint8Array> {
-    throw new GearmeshError('NOT_FOUND');
+  readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array> {
+    this.note('readBlob', ref.id, offset);
+    return this.blobs.read(ref, offset, call);
   }
 }

@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { ClusterServiceClient } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceClient } from '../../../proto/gen/gearmesh/v1/job.js';
+import { PayloadServiceClient } from '../../../proto/gen/gearmesh/v1/payloads.js';
 import { QueueServiceClient } from '../../../proto/gen/gearmesh/v1/queue.js';
 import { WorkerServiceClient } from '../../../proto/gen/gearmesh/v1/worker.js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../../../proto/gen/google/rpc/error_details.js';
@@ -38,6 +39,7 @@ export async function startBundle(options: Partial<GrpcServerOptions> = {}) {
   const clients = {
     job: make(JobServiceClient),
     worker: make(WorkerServiceClient),
+    payload: make(PayloadServiceClient),
     queue: make(QueueServiceClient),
     cluster: make(ClusterServiceClient),
     health: make(HealthClient),

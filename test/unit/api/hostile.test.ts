@@ -76,7 +76,7 @@ test('a payload over the limit is refused, naming the limit', async () => {
   const error = await refusal(submit({ function: 'f', payload: Buffer.alloc(262_145) }));
   expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reason: 'PAYLOAD_TOO_LARGE' });
   expect(error.metadata).toMatchObject({
-    limit: 'payload_bytes_max',
+    limit: 'limits.payload-bytes-max',
     value: '262144',
     outcome: 'NOT_APPLIED',
   });
