@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { JobSpec, PriorityRank } from '../core/types.js';
+import type { BlobRef, JobSpec, PriorityRank } from '../core/types.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { ATTEMPTS_MAX, FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
-import { argumentsOf, type PacketType, TYPE } from './packets.js';
+import { type PacketType, TYPE } from './packets.js';
 import { wireText } from './text.js';
 
 /** How a packet submits: what follows function and unique id, and what becomes of the job. */
-interface Form {
+export interface Form {
   readonly priority: PriorityRank;
   readonly foreground: boolean;
   readonly extra: 'none' | 'epoch' | 'reducer';
@@ -31,6 +31,7 @@ export const FORMS: ReadonlyMap<number, Form> = new Map<PacketType, Form>([
   [TYPE.SUBMIT_REDUCE_JOB_BACKGROUND, form(1, false, 'reducer')],
 ]);
 
+const NOTHING = Buffer.alloc(0);
 const NO_METADATA: readonly (readonly [string, string])[] = [];
 /** Keys of a job's metadata that carry what only Gearman knows. */
 export const REDUCER = 'gearman-reducer';
@@ -39,16 +40,23 @@ const EPOCH_MAX = 8.64e12;
 
 const refuse = (code: WireError['code'], text: string): WireError => ({ code, text });
 
-/** One submission in the core's form, or why it cannot be one. The payload stays a view of the body. */
+/** Arguments of such a packet, the payload among them. */
+export function argumentCount({ extra }: Form): number {
+  return extra === 'none' ? 3 : extra === 'epoch' ? 4 : 5;
+}
+
+/**
+ * One submission in the core's form, or why it cannot be one. `args` are as many as `argumentCount` says; the last one is
+ * the payload, which stays a view of the body, unless `blob` is there in its stead.
+ */
 export function jobSpec(
   deps: Deps,
   { priority, foreground, extra }: Form,
-  body: Buffer,
+  args: readonly Buffer[],
+  blob: BlobRef | null,
 ): JobSpec | WireError {
-  const args = argumentsOf(body, extra === 'none' ? 3 : extra === 'epoch' ? 4 : 5);
-  if (args === null) return refuse('INVALID_PACKET', 'arguments are missing');
   const [name, unique, third, fourth] = args as [Buffer, Buffer, Buffer, Buffer];
-  const payload = args.at(-1)!;
+  const payload = blob === null ? args.at(-1)! : NOTHING;
   const settings = deps.api.settings();
   if (unique.length > UNIQUE_BYTES_MAX) {
     return refuse(
@@ -56,15 +64,9 @@ export function jobSpec(
       `the unique id has ${unique.length} bytes, the limit is ${UNIQUE_BYTES_MAX}`,
     );
   }
-  if (payload.length > settings.payloadBytesMax) {
-    return refuse(
-      'ARGUMENT_TOO_LARGE',
-      `the payload has ${payload.length} bytes, the limit is ${settings.payloadBytesMax}`,
-    );
-  }
   const fn = functionName(name);
   if (typeof fn !== 'string') return fn;
-  const uniqueKey = uniqueKeyOf(unique, payload);
+  const uniqueKey = uniqueKeyOf(unique, payload, blob);
   if (uniqueKey === null) return refuse('INVALID_ARGUMENT', 'the unique id is not UTF-8');
   let runAtWall = 0;
   let metadata = NO_METADATA;
@@ -84,7 +86,7 @@ export function jobSpec(
     id: deps.api.newJobId(),
     function: fn,
     payload,
-    payloadBlob: null,
+    payloadBlob: blob,
     contentType: '',
     metadata,
     priority,
@@ -129,9 +131,10 @@ const BY_PAYLOAD = '-';
  * The key by which the core coalesces. `-` stands for the payload: its digest, which is longer than any unique id that
  * a client may choose, so that the two never meet.
  */
-function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
+function uniqueKeyOf(unique: Buffer, payload: Buffer, blob: BlobRef | null): string | null {
   if (unique.length === 1 && unique[0] === BY_PAYLOAD.charCodeAt(0)) {
-    return BY_PAYLOAD + createHash('sha256').update(payload).digest('hex');
+    const digest = blob?.digest ?? createHash('sha256').update(payload).digest();
+    return BY_PAYLOAD + Buffer.from(digest).toString('hex');
   }
   return wireText(unique);
 }
