@@ -78,7 +78,6 @@ export class Upload implements BlobWriter {
     if (refusal !== null) this.fail(refusal);
     this.#throwIfOver();
     this.#movedMs = this.#host.parts.clock.monotonicMs();
-    this.#hash.update(bytes);
     this.#cut(bytes);
     await this.#until(() => this.#written + WINDOW_BYTES >= this.#given);
   }
@@ -191,6 +190,8 @@ export class Upload implements BlobWriter {
     this.#work = this.#work
       .then(async () => {
         if (this.#error !== null) return;
+        // Chunk by chunk: a large write must not hold the loop up.
+        this.#hash.update(chunk);
         await this.#draft.append(chunk);
         this.#spread.kick();
         this.#moved();
