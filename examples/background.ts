@@ -37,7 +37,7 @@ try {
   console.log(end instanceof JobCancelledError ? 'the long one is cancelled' : `unexpected: ${end}`);
 
   const results = await Promise.all(ids.map((id) => client.watch(id).result));
-  const last = results.at(-1)?.json<{ below: number; count: number }>();
+  const last = await results.at(-1)?.json<{ below: number; count: number }>();
   console.log(`${results.length} jobs done; the last one found ${last?.count} primes below ${last?.below}`);
 } catch (error) {
   // NOT_APPLIED: nothing happened. UNKNOWN: it may have; submitting again with the same id is safe.

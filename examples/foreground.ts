@@ -32,7 +32,7 @@ try {
         break;
     }
   }
-  const result = (await run.result).json<{ below: number; count: number }>();
+  const result = await (await run.result).json<{ below: number; count: number }>();
   console.log(`${result.count} primes below ${result.below}, ${primes} of them seen on the way`);
 
   // One that fails: the promise says what the worker said.

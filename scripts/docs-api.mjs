@@ -12,7 +12,7 @@ import { loadTs, root } from './load-ts.mjs';
 import { writePage } from './page.mjs';
 
 const NOTE = '<!-- Made by scripts/docs-api.mjs. Do not edit. -->';
-const FILES = ['common', 'job', 'worker', 'queue', 'schedule', 'cluster'];
+const FILES = ['common', 'job', 'worker', 'payloads', 'queue', 'schedule', 'cluster'];
 
 /** Numbers that descriptor.proto gives to the parts of a path to a comment. */
 const PATH = { message: 4, enum: 5, service: 6, messageField: 2, enumValue: 2, method: 2, package: 2 };

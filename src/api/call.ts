@@ -1,6 +1,7 @@
 import {
   type Deadline,
   type ServerDuplexStream,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
@@ -133,6 +134,7 @@ export class Outlet<A> extends Call {
   readonly #grpc: ServerWritableStream<unknown, Buffer> | ServerDuplexStream<unknown, Buffer>;
   readonly #encode: Encode<A>;
   #waiting = 0;
+  #roomWaits: (() => void) | null = null;
 
   constructor(
     deps: Deps,
@@ -160,6 +162,22 @@ export class Outlet<A> extends Call {
     this.#waiting += bytes.length;
     return this.#grpc.write(bytes, () => {
       this.#waiting -= bytes.length;
+      this.#roomWaits?.();
+    });
+  }
+
+  /** Resolves when no more than so many bytes wait, or when the call is over. Only one at a time may ask. */
+  room(bytes: number): Promise<void> {
+    const there = (): boolean => this.over || this.#waiting <= bytes;
+    if (there()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!there()) return;
+        this.#roomWaits = null;
+        resolve();
+      };
+      this.#roomWaits = look;
+      this.onOver(look);
     });
   }
 
@@ -252,5 +270,58 @@ export function serveDuplex<Q, A>(
     const duplex = new Duplex<Q, A>(deps, method, encode, grpc);
     if (deps.draining.aborted) duplex.fail(shuttingDown());
     else handler(deps, duplex);
+  };
+}
+
+/** Requests of a call that has one answer. */
+export class Inlet<Q> extends Call {
+  readonly #grpc: ServerReadableStream<Q | Malformed, Buffer>;
+
+  constructor(deps: Deps, method: string, grpc: ServerReadableStream<Q | Malformed, Buffer>) {
+    super(deps, method, grpc);
+    this.#grpc = grpc;
+  }
+
+  /**
+   * Hands over one message after the other, none before `take` is done with the one before. Resolves when all were
+   * taken; rejects with what `take` rejects with, when the caller went away, and with `failed`.
+   */
+  each(take: (message: Q) => Promise<void>, failed: Promise<never>): Promise<void> {
+    const grpc = this.#grpc;
+    return new Promise((resolve, reject) => {
+      this.signal.addEventListener('abort', () => reject(new GearmeshError('CANCELLED')), { once: true });
+      failed.catch(reject);
+      grpc.on('data', (message: Q | Malformed) => {
+        grpc.pause();
+        const taken = message instanceof Malformed ? Promise.reject(message.error) : take(message);
+        taken.then(() => grpc.resume(), reject);
+      });
+      grpc.on('end', resolve);
+    });
+  }
+}
+
+export type ClientStreamHandler<Q, A> = (deps: Deps, inlet: Inlet<Q>) => Promise<A>;
+
+/** Many requests, one answer, which may come before the last request: then the rest is not read. */
+export function serveClientStream<Q, A>(
+  deps: Deps,
+  method: string,
+  encode: Encode<A>,
+  handler: ClientStreamHandler<Q, A>,
+): (call: ServerReadableStream<Q | Malformed, Buffer>, answer: sendUnaryData<Buffer>) => void {
+  return (grpc, answer) => {
+    const inlet = new Inlet<Q>(deps, method, grpc);
+    const run = async (): Promise<void> => {
+      try {
+        if (deps.draining.aborted) throw shuttingDown();
+        const bytes = encode(await handler(deps, inlet));
+        if (inlet.finish(status.OK)) answer(null, bytes);
+      } catch (error) {
+        const made = inlet.explain(error);
+        if (inlet.finish(made.code)) answer(made);
+      }
+    };
+    void run();
   };
 }

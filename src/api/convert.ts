@@ -1,4 +1,5 @@
 import {
+  type Blob,
   type Job,
   Priority,
   type Attempt as ProtoAttempt,
@@ -16,6 +17,7 @@ import {
 import { gearmanHandle } from '../base/gearman-handle.js';
 import type {
   Attempt,
+  BlobRef,
   Disposition,
   JobError,
   JobState,
@@ -73,6 +75,12 @@ export function toMetadata(pairs: readonly (readonly [string, string])[]): { [ke
   return map;
 }
 
+export function toBlob(ref: BlobRef): Blob;
+export function toBlob(ref: BlobRef | null): Blob | undefined;
+export function toBlob(ref: BlobRef | null): Blob | undefined {
+  return ref === null ? undefined : { id: ref.id, size: ref.size, sha256: ref.digest };
+}
+
 export function toJobError(error: JobError | null, full = true): ProtoJobError | undefined {
   if (error === null) return undefined;
   return { code: error.code, message: error.message, details: full ? error.details : NOTHING };
@@ -109,7 +117,7 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     state: STATES[job.state],
     priority: PRIORITIES[job.priority],
     payload: full ? job.payload : NOTHING,
-    payloadSize: job.payload.length,
+    payloadSize: job.payloadBlob?.size ?? job.payload.length,
     contentType: job.contentType,
     metadata: toMetadata(job.metadata),
     traceparent: job.traceparent,
@@ -133,12 +141,14 @@ export function toJob(job: JobView, view: ViewKind, cluster: string): Job {
     cancelRequested: job.cancelRequested,
     cancelReason: job.cancelReason,
     result: full ? job.result : NOTHING,
-    resultSize: job.result.length,
+    resultSize: job.resultBlob?.size ?? job.result.length,
     resultContentType: job.resultContentType,
     error: toJobError(job.error, full),
     dataCount: job.dataCount,
     gearmanHandle: gearmanHandle(cluster, job.seq),
     revision: toRevision(job.revision),
+    payloadBlob: toBlob(job.payloadBlob),
+    resultBlob: toBlob(job.resultBlob),
   };
 }
 
@@ -164,6 +174,7 @@ export function toAssignment(assignment: Assignment): ProtoAssignment {
     priority: PRIORITIES[job.priority],
     createdAt: toTimestamp(job.createdWall),
     uniqueKey: job.uniqueKey,
+    payloadBlob: toBlob(job.payloadBlob),
   };
 }
 

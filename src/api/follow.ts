@@ -10,7 +10,7 @@ import type { GearmeshError } from '../core/errors.js';
 import type { JobView } from '../core/types.js';
 import type { JobEventKindForWatchers, JobWatcher, ReadOptions } from '../node/interface.js';
 import { type Outlet, shuttingDown } from './call.js';
-import { DISPOSITIONS, hasProgress, STATES, toJobError } from './convert.js';
+import { DISPOSITIONS, hasProgress, STATES, toBlob, toJobError } from './convert.js';
 import type { Deps } from './deps.js';
 import { readOptions } from './read.js';
 import { toRevision } from './revision.js';
@@ -117,6 +117,7 @@ class Follower implements JobWatcher {
         break;
       case 'ended':
         event.result = job.result;
+        event.resultBlob = toBlob(job.resultBlob);
         event.resultContentType = job.resultContentType;
         event.dataCount = job.dataCount;
         event.error = toJobError(job.error);
@@ -205,6 +206,7 @@ class Follower implements JobWatcher {
       dataCount: 0,
       disposition: Disposition.UNSPECIFIED,
       serverTime: undefined,
+      resultBlob: undefined,
     };
   }
 }

@@ -144,6 +144,7 @@ async function settle(
       retryAfter: undefined,
       reason: '',
       dataCount: 0,
+      resultBlob: undefined,
       ...said,
     },
     deps.api.settings(),
@@ -158,8 +159,8 @@ async function settle(
 }
 
 function completeJob(deps: Deps, request: CompleteJobRequest, call: Call): Promise<CompleteJobResponse> {
-  const { result, resultContentType, dataCount } = request;
-  const said = { kind: OutcomeKind.COMPLETE, result, resultContentType, dataCount };
+  const { result, resultContentType, dataCount, resultBlob } = request;
+  const said = { kind: OutcomeKind.COMPLETE, result, resultContentType, dataCount, resultBlob };
   return settle(deps, request, said, call);
 }
 

@@ -30,6 +30,10 @@ export interface ApiLimits {
   readonly newcomerMs: number;
   /** Calls at once on one connection. */
   readonly streamsPerConnectionMax: number;
+  /** An upload that sends nothing for so long is given up, milliseconds. */
+  readonly slowWriterMs: number;
+  /** Bytes of a download that may wait for a slow caller. */
+  readonly downloadBytesWaiting: number;
   /** How often health asks for the leader, and after which time without one it says NOT_SERVING: milliseconds. */
   readonly healthPollMs: number;
   readonly leaderlessMs: number;
@@ -56,6 +60,8 @@ export const DEFAULT_API_LIMITS: ApiLimits = {
   newcomersMax: 1_024,
   newcomerMs: 5_000,
   streamsPerConnectionMax: 1_000,
+  slowWriterMs: 60_000,
+  downloadBytesWaiting: 512 << 10,
   healthPollMs: 1_000,
   leaderlessMs: 3_000,
   keepaliveMs: 30_000,
@@ -68,6 +74,9 @@ export const NAME_BYTES_MAX = 255;
 export const METADATA_BYTES_MAX = 8 * 1024;
 export const TEXT_BYTES_MAX = 4 * 1024;
 export const UNIQUE_KEY_BYTES_MAX = 1024;
+
+/** Bytes in one message of an upload or a download. */
+export const PIECE_BYTES_MAX = 64 * 1024;
 
 const SECOND = 1_000;
 const DAY = 86_400_000;

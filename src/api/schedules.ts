@@ -27,7 +27,8 @@ import { parsePageToken, toPageToken, toRevision } from './revision.js';
 import type { Verbs } from './table.js';
 import { toDuration, toDurationIfSet, toTimestamp, toTimestampIfSet } from './time.js';
 import { Checker } from './validate.js';
-import { jobSpec, payloadTooLarge } from './validate-job.js';
+import { jobSpec } from './validate-job.js';
+import { payloadTooLarge } from './validate-payload.js';
 
 export const scheduleVerbs: Verbs<typeof ScheduleServiceService> = {
   createSchedule,
@@ -50,6 +51,7 @@ const OF_EACH_JOB = [
   ['run_at', 'runAt'],
   ['delay', 'delay'],
   ['start_deadline', 'startDeadline'],
+  ['payload_blob', 'payloadBlob'],
 ] as const;
 
 async function createSchedule(
@@ -169,6 +171,7 @@ function toSchedule(schedule: ScheduleView, view: ViewKind, cluster: string): Sc
       id: '',
       function: schedule.function,
       payload: view === ViewKind.FULL ? schedule.payload : NOTHING,
+      payloadBlob: undefined,
       contentType: schedule.contentType,
       metadata: toMetadata(schedule.metadata),
       priority: PRIORITIES[schedule.priority],

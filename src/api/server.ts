@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import { ClusterServiceService } from '../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceService } from '../../proto/gen/gearmesh/v1/job.js';
+import { PayloadServiceService } from '../../proto/gen/gearmesh/v1/payloads.js';
 import { QueueServiceService } from '../../proto/gen/gearmesh/v1/queue.js';
 import { ScheduleServiceService } from '../../proto/gen/gearmesh/v1/schedule.js';
 import { WorkerServiceService } from '../../proto/gen/gearmesh/v1/worker.js';
@@ -27,6 +28,7 @@ import { jobVerbs } from './jobs.js';
 import { workerVerbs } from './leases.js';
 import { type ApiLimits, DEFAULT_API_LIMITS } from './limits.js';
 import { Listener } from './listener.js';
+import { payloadVerbs } from './payloads.js';
 import { queueVerbs } from './queues.js';
 import { Reflection } from './reflection.js';
 import { scheduleVerbs } from './schedules.js';
@@ -76,6 +78,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   addVerbs(server, deps, JobServiceService, jobVerbs);
   addVerbs(server, deps, WorkerServiceService, workerVerbs);
+  addVerbs(server, deps, PayloadServiceService, payloadVerbs);
   addVerbs(server, deps, QueueServiceService, queueVerbs);
   addVerbs(server, deps, ClusterServiceService, clusterVerbs);
   const channelz = getChannelzServiceDefinition();
@@ -128,6 +131,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 const OFFERED = [
   JobServiceService,
   WorkerServiceService,
+  PayloadServiceService,
   QueueServiceService,
   ClusterServiceService,
   ScheduleServiceService,

@@ -25,6 +25,7 @@ interface NumberSetting extends DurationSetting {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const MANY = 1_000_000_000;
+const GIB = 2 ** 30;
 
 const duration = (ours: keyof Settings, field: string, min: number, max: number): DurationSetting => ({
   ours,
@@ -68,6 +69,8 @@ const NUMBERS: { readonly [K in NumberKey]: NumberSetting } = {
   creditsPerSessionMax: number('creditsPerSessionMax', 'credits_per_session_max', 1, 1_000_000),
   sweepSteps: number('sweepSteps', 'sweep_steps', 100, 100_000),
   schedulesMax: number('schedulesMax', 'schedules_max', 1, 1_000_000),
+  blobBytesMax: number('blobBytesMax', 'blob_bytes_max', 1, 4 * GIB),
+  blobsTotalBytesMax: number('blobsTotalBytesMax', 'blobs_total_bytes_max', 0, 1_024 * GIB),
 };
 
 const DURATION_KEYS = Object.keys(DURATIONS) as DurationKey[];

@@ -17,7 +17,7 @@ import { toldStatus } from './errors.js';
 import { toRevision } from './revision.js';
 import { toTimestamp } from './time.js';
 import { Checker } from './validate.js';
-import { jobSpec, payloadTooLarge } from './validate-job.js';
+import { jobSpec, specTooLarge } from './validate-job.js';
 
 export async function submitJob(deps: Deps, request: SubmitJobRequest, call: Call): Promise<SubmitResult> {
   const { result } = await submitOne(deps, request, false, call);
@@ -41,7 +41,7 @@ export async function submitOne(
   checker.within('job');
   const spec = jobSpec(checker, deps.api, settings, request.job, foreground);
   checker.done();
-  const tooLarge = payloadTooLarge('job.payload', request.job.payload.length, settings);
+  const tooLarge = specTooLarge('job', request.job, settings);
   if (tooLarge !== null) throw tooLarge;
   const [result] = await deps.api.submit(namespace, [spec!], { allOrNothing: false, signal: call.signal });
   if (result!.error !== null) throw result!.error;
@@ -102,8 +102,8 @@ function checkAll(
     checker.within('jobs', i);
     const spec = jobSpec(checker, deps.api, settings, job, false);
     let error: GearmeshError | null = null;
-    if (job.payload.length > settings.payloadBytesMax) {
-      error = payloadTooLarge(`jobs[${i}].payload`, job.payload.length, settings);
+    if (job.payload.length > settings.payloadBytesMax || job.payloadBlob !== undefined) {
+      error = specTooLarge(`jobs[${i}]`, job, settings);
     }
     if (allOrNothing) {
       if (error !== null) throw error;

@@ -6,10 +6,12 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import {
+  type ClientStreamHandler,
   type DuplexHandler,
   type Encode,
   Malformed,
   type StreamHandler,
+  serveClientStream,
   serveDuplex,
   serveStream,
   serveUnary,
@@ -28,7 +30,9 @@ type HandlerFor<D> = D extends { requestStream: false; responseStream: false } &
     ? StreamHandler<Q, A>
     : D extends { requestStream: true; responseStream: true } & Shape<infer Q, infer A>
       ? DuplexHandler<Q, A>
-      : never;
+      : D extends { requestStream: true; responseStream: false } & Shape<infer Q, infer A>
+        ? ClientStreamHandler<Q, A>
+        : never;
 
 /** From each verb of a service to its handler; a verb that is missing is a type error. */
 export type Verbs<S> = { readonly [verb in keyof S]: HandlerFor<S[verb]> };
@@ -63,6 +67,10 @@ function decodeOrExplain(method: AnyMethod): (bytes: Buffer) => unknown {
 function serve(deps: Deps, method: AnyMethod, handler: unknown): UntypedHandleCall {
   const name = method.path.slice(1);
   const encode = method.responseSerialize as Encode<unknown>;
+  if (method.requestStream && !method.responseStream) {
+    const take = handler as ClientStreamHandler<unknown, unknown>;
+    return serveClientStream(deps, name, encode, take) as UntypedHandleCall;
+  }
   if (method.requestStream) {
     return serveDuplex(deps, name, encode, handler as DuplexHandler<unknown, unknown>) as UntypedHandleCall;
   }

@@ -2,7 +2,6 @@ import type { RetryPolicy as ProtoRetry } from '../../proto/gen/gearmesh/v1/comm
 import { Priority } from '../../proto/gen/gearmesh/v1/common.js';
 import type { JobSpec as ProtoSpec } from '../../proto/gen/gearmesh/v1/job.js';
 import type { GearmeshError } from '../core/errors.js';
-import { tooLarge } from '../core/limits.js';
 import type { JobSpec, PriorityRank, RetryPolicy, Settings } from '../core/types.js';
 import type { NodeApi } from '../node/interface.js';
 import {
@@ -13,6 +12,7 @@ import {
   UNIQUE_KEY_BYTES_MAX,
 } from './limits.js';
 import { type Checker, utf8Length } from './validate.js';
+import { blobRef, blobTooLarge, payloadTooLarge } from './validate-payload.js';
 
 const NO_METADATA: readonly (readonly [string, string])[] = [];
 
@@ -32,6 +32,7 @@ export function jobSpec(
     id: spec.id,
     function: checker.name('function', spec.function),
     payload: spec.payload,
+    payloadBlob: blobRef(checker, 'payload', spec.payloadBlob, spec.payload),
     contentType: checker.optionalName('content_type', spec.contentType),
     metadata: metadata(checker, spec.metadata),
     priority: rank(checker, spec.priority),
@@ -53,11 +54,10 @@ export function jobSpec(
   return out.id === '' ? { ...out, id: api.newJobId() } : out;
 }
 
-/** Refuses bytes over the limit, naming it. */
-export function payloadTooLarge(field: string, length: number, settings: Settings): GearmeshError | null {
-  const most = settings.payloadBytesMax;
-  if (length <= most) return null;
-  return tooLarge('payloadBytesMax', most, `${field} has ${length} bytes, the limit is ${most}`, field);
+/** What is too large about a job's payload, wherever it is. `prefix` is the path of the job. */
+export function specTooLarge(prefix: string, spec: ProtoSpec, settings: Settings): GearmeshError | null {
+  const inline = payloadTooLarge(`${prefix}.payload`, spec.payload.length, settings, 'payload_blob');
+  return inline ?? blobTooLarge(`${prefix}.payload_blob`, spec.payloadBlob?.size ?? 0, settings);
 }
 
 function metadata(checker: Checker, map: Record<string, string>): readonly (readonly [string, string])[] {

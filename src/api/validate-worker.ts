@@ -12,7 +12,7 @@ import type { FunctionSpec, JobError, Settings } from '../core/types.js';
 import type { OutcomeBySession } from '../node/interface.js';
 import { DURATION_MS_MAX, TEXT_BYTES_MAX } from './limits.js';
 import type { Checker } from './validate.js';
-import { payloadTooLarge } from './validate-job.js';
+import { blobRef, blobTooLarge, payloadTooLarge } from './validate-payload.js';
 
 export function functionSpecs(
   checker: Checker,
@@ -81,13 +81,16 @@ function byKind(
 ): OutcomeBySession | null {
   switch (said.kind) {
     case OutcomeKind.COMPLETE: {
-      const tooLarge = payloadTooLarge('result', said.result.length, settings);
+      const tooLarge =
+        payloadTooLarge('result', said.result.length, settings, 'result_blob') ??
+        blobTooLarge('result_blob', said.resultBlob?.size ?? 0, settings);
       if (tooLarge !== null) throw tooLarge;
       return {
         kind: 'complete',
         jobId,
         token,
         result: said.result,
+        resultBlob: blobRef(checker, 'result', said.resultBlob, said.result),
         resultContentType: checker.optionalName('result_content_type', said.resultContentType),
         dataCount: said.dataCount,
       };

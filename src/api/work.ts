@@ -139,6 +139,7 @@ class WorkStream {
           creditsMax: settings.creditsPerSessionMax,
           functionsMax: settings.functionsPerSessionMax,
           frameBytesMax: limits.messageBytesMax,
+          blobBytesMax: settings.blobBytesMax,
         },
         serverTime: toTimestamp(api.wallMs()),
       },

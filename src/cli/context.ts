@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 /** What a command may touch of its surroundings; tests hand in their own. */
@@ -26,6 +27,20 @@ export function tell(context: CliContext, line: string): void {
 /** One line of JSON on stdout. */
 export function sayJson(context: CliContext, value: unknown): void {
   say(context, JSON.stringify(value));
+}
+
+/** Bytes on stdout as they come, no faster than they are taken. Resolves with the last one, or undefined. */
+export async function pour(
+  context: CliContext,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<number | undefined> {
+  const { stdout } = context;
+  let last: number | undefined;
+  for await (const chunk of chunks) {
+    last = chunk.at(-1) ?? last;
+    if (!stdout.write(chunk)) await once(stdout, 'drain');
+  }
+  return last;
 }
 
 export function aborted(signal: AbortSignal): Promise<void> {

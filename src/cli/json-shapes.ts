@@ -1,4 +1,11 @@
-import type { ClusterInfo, JobErrorInfo, JobInfo, QueueInfo, ScheduleInfo } from '../client/index.js';
+import type {
+  BlobInfo,
+  ClusterInfo,
+  JobErrorInfo,
+  JobInfo,
+  QueueInfo,
+  ScheduleInfo,
+} from '../client/index.js';
 
 /** What `--json` prints. Part of the interface: fields are added, never renamed or taken away. Times are ISO 8601. */
 
@@ -9,6 +16,12 @@ export function contentJson(name: string, bytes: Uint8Array): Record<string, str
   } catch {
     return { [`${name}_base64`]: Buffer.from(bytes).toString('base64') };
   }
+}
+
+/** The same for a payload or result; of one that is too large for messages its digest is shown. */
+function partJson(name: string, bytes: Uint8Array, blob: BlobInfo | undefined): Record<string, string> {
+  if (blob === undefined) return contentJson(name, bytes);
+  return { [`${name}_sha256`]: Buffer.from(blob.sha256).toString('hex') };
 }
 
 const iso = (time: Date | undefined): string | null => time?.toISOString() ?? null;
@@ -62,10 +75,10 @@ export function jobJson(job: JobInfo, full: boolean): object {
     traceparent: job.traceparent,
     content_type: job.contentType,
     payload_size: job.payloadSize,
-    ...(full ? contentJson('payload', job.payload) : {}),
+    ...(full ? partJson('payload', job.payload, job.payloadBlob) : {}),
     result_content_type: job.resultContentType,
     result_size: job.resultSize,
-    ...(full ? contentJson('result', job.result) : {}),
+    ...(full ? partJson('result', job.result, job.resultBlob) : {}),
     data_count: job.dataCount,
     gearman_handle: job.gearmanHandle,
     revision: job.revision,

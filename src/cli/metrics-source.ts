@@ -61,6 +61,7 @@ function state(node: GearmeshNode, clock: Clock): StateReading | null {
             },
       diskLow: engine.diskLow,
     },
+    blobs: engine.blobs.statistics,
     hash: { index: engine.hashes.newest.index, agrees: engine.hashes.disagreement === null },
   };
 }
@@ -92,6 +93,7 @@ function limits(config: ServerConfig, node: GearmeshNode, transport: NetworkTran
     sessionsMax: counts?.sessions,
     dedupeEntriesMax: counts?.dedupeEntries,
     schedulesMax: counts?.schedules,
+    blobsTotalBytesMax: counts?.blobBytes,
   };
   const replicated = Object.entries(SEEDS)
     .filter(([, key]) => key.startsWith('limits.') && key !== 'limits.sweep-steps')
@@ -108,5 +110,10 @@ function limits(config: ServerConfig, node: GearmeshNode, transport: NetworkTran
       ...config.peers.map((p) => (p.name === config.id ? 0 : transport.queued(p.name, channel))),
     ),
   }));
-  return [...replicated, ...queues];
+  const uploads = {
+    name: 'blob-uploads-max',
+    value: config.values['blob-uploads-max'],
+    used: node.engine?.blobs.statistics.uploads ?? null,
+  };
+  return [...replicated, ...queues, uploads];
 }

@@ -1,19 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync } from 'node:fs';
+import type { PayloadStream } from '../client/index.js';
 import type { CliContext } from './context.js';
 import { CliError } from './exit-codes.js';
 
-/** Most that is read; the cluster's own limit (limits.payload-bytes-max) is lower and is checked there. */
-const READ_MAX = 16 * 1024 * 1024;
-
 /**
  * The payload of a job: the argument, or the file, or standard input (`-`, or neither of them where standard input is
- * a pipe or a file).
+ * a pipe or a file). Files and standard input are read while they are sent, whatever their size.
  */
-export async function readPayload(
+export function readPayload(
   context: CliContext,
   argument: string | undefined,
   file: string | undefined,
-): Promise<string | Uint8Array> {
+): string | Uint8Array | PayloadStream {
   if (argument !== undefined && file !== undefined) {
     throw new CliError('USAGE', 'the payload is given twice: as an argument and with --file');
   }
@@ -21,25 +19,18 @@ export async function readPayload(
   if (file !== undefined && file !== '-') return readFile(file);
   const isTerminal = 'isTTY' in context.stdin && context.stdin.isTTY === true;
   if (argument === undefined && file === undefined && isTerminal) return new Uint8Array();
-  return readAll(context);
+  return context.stdin;
 }
 
-function readFile(path: string): Uint8Array {
+/** Opened anew when it has to be sent to another node. */
+function readFile(path: string): PayloadStream {
   try {
-    return readFileSync(path);
+    const opened = openSync(path, 'r');
+    const isDirectory = fstatSync(opened).isDirectory();
+    closeSync(opened);
+    if (isDirectory) throw new Error(`${path} is a directory`);
   } catch (error) {
     throw new CliError('USAGE', error instanceof Error ? error.message : String(error));
   }
-}
-
-async function readAll(context: CliContext): Promise<Uint8Array> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of context.stdin) {
-    const bytes = Buffer.from(part as Uint8Array | string);
-    size += bytes.length;
-    if (size > READ_MAX) throw new CliError('LIMIT', `standard input holds more than ${READ_MAX} bytes`);
-    parts.push(bytes);
-  }
-  return Buffer.concat(parts);
+  return () => createReadStream(path);
 }

@@ -151,6 +151,7 @@ function wireNode(
     diskReserveBytes: values['disk-reserve-bytes'],
     pendingBytesMax: values['pending-bytes-max'],
     drainMs: values['drain-timeout-ms'],
+    blobUploadsMax: values['blob-uploads-max'],
     log: deps.log,
     observer: metrics,
     onFatal: deps.onFatal,

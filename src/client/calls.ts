@@ -66,7 +66,8 @@ export async function unary<Q, R>(
 
 const asItIs = (bytes: Buffer): Buffer => bytes;
 
-function callOnce<Q, R>(
+/** Said once, to one node. Rejects with GearmeshError. */
+export function callOnce<Q, R>(
   client: GrpcClient,
   method: Method<Q, R>,
   request: Buffer,

@@ -7,11 +7,13 @@ import { Cluster } from './cluster.js';
 import { fromJob, toConsistency, toDuration, toSpec, toState } from './convert.js';
 import { Cursor, EndpointPool } from './endpoints.js';
 import { AbortedError, closedError, GearmeshError } from './errors.js';
-import type { PayloadInput } from './payload.js';
+import { LargePayloads, PAYLOAD_BYTES_MAX } from './large.js';
+import { isStream, type PayloadInput, type PayloadStream, STREAM_TYPE } from './payload.js';
 import { Group, Member, type Pending, Single } from './pending.js';
 import { Queues } from './queues.js';
 import { Run, type RunHost } from './run.js';
 import { Schedules } from './schedules.js';
+import { bytesSource, drawFrom, type Source } from './source.js';
 import { Submitter } from './submitter.js';
 import type {
   CallOptions,
@@ -25,6 +27,7 @@ import type {
   SubmitResult,
 } from './types.js';
 import { IdSource } from './ulid.js';
+import { PayloadStreamError } from './upload.js';
 
 /** One of `submitMany`. */
 export interface JobInput extends JobOptions {
@@ -60,6 +63,9 @@ export interface CancelOptions extends CallOptions {
 
 export interface WatchOptions extends ReadOptions {}
 
+/** A payload up to this size is taken by every server. */
+const SURELY_INLINE_BYTES = 1_024;
+const NOTHING = new Uint8Array(0);
 const TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 
@@ -74,7 +80,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
  * const { jobId } = await client.submit('resize', { file: 'a.png', width: 200 });
  * const run = client.run('reverse', 'Hello World!');
  * for await (const event of run) if (event.type === 'progress') console.log(event.numerator);
- * console.log((await run.result).text());
+ * console.log(await (await run.result).text());
  * await client.close();
  */
 export class Client {
@@ -86,6 +92,7 @@ export class Client {
   readonly #calls: Calls;
   readonly #ids = new IdSource();
   readonly #lanes: Submitter[];
+  readonly #large: LargePayloads;
   readonly #runs = new Set<Run>();
   readonly #timeoutMs: number;
   #turnLane: Submitter | null = null;
@@ -108,6 +115,13 @@ export class Client {
       { length: connections },
       (_, lane) => new Submitter(new Cursor(this.#pool, lane, first + lane), this.#ids, this.namespace),
     );
+    this.#large = new LargePayloads(
+      new Cursor(this.#pool, connections, first),
+      this.#ids,
+      this.namespace,
+      this.#timeoutMs,
+      positive('payloadBytesMax', options.payloadBytesMax ?? PAYLOAD_BYTES_MAX),
+    );
     this.queues = new Queues(this.#calls, this.namespace);
     this.schedules = new Schedules(this.#calls, this.#ids, this.namespace);
     this.cluster = new Cluster(this.#calls);
@@ -117,16 +131,25 @@ export class Client {
    * Submits a job and resolves once it is on disk on a majority of the nodes. All that is submitted in one turn of the
    * event loop travels together.
    *
-   * @param payload bytes, a string, or a JSON value; it sets the content type
+   * What is too large for messages is uploaded first, and again through another node when one is lost; `timeoutMs` bounds
+   * then for how long nothing may move. A stream that was read already cannot be sent again: PayloadLostError.
+   *
+   * @param payload bytes, a string, or a JSON value; it sets the content type. Or a stream of bytes, such as a `Readable`
    */
-  submit(fn: string, payload?: PayloadInput, options: SubmitOptions = {}): Promise<SubmitResult> {
+  submit(
+    fn: string,
+    payload?: PayloadInput | PayloadStream,
+    options: SubmitOptions = {},
+  ): Promise<SubmitResult> {
     let spec: JobSpec;
     try {
       spec = this.#spec(options.id ?? this.#ids.next(), fn, payload, options);
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#submitSpec(spec, options.id === undefined, options.timeoutMs, options.signal);
+    const ownId = options.id === undefined;
+    if (isStream(payload)) return this.#submitStream(spec, ownId, payload, options);
+    return this.#submitEither(spec, ownId, options);
   }
 
   /**
@@ -156,7 +179,15 @@ export class Client {
     const members: Pending[] = [];
     for (const [i, job] of jobs.entries()) {
       const spec = this.#spec(job.id ?? this.#ids.next(), job.function, job.payload, job);
-      members.push(new Member(spec, until, job.id === undefined, group, i));
+      const ownId = job.id === undefined;
+      if (allOrNothing || spec.payload.length <= this.#large.inlineBytesMax) {
+        members.push(new Member(spec, until, ownId, group, i));
+        continue;
+      }
+      this.#submitLarge(spec, ownId, bytesSource(spec.payload), options).then(
+        (result) => group.put(i, result),
+        (error: GearmeshError) => group.put(i, error),
+      );
     }
     if (allOrNothing) lane.addAtomic(members);
     else for (const member of members) lane.add(member);
@@ -179,15 +210,27 @@ export class Client {
    * `timeoutMs` bounds the submission, and how long no node at all may be reachable, not the job. Throws at once what
    * cannot be encoded, and after `close()`.
    */
-  run(fn: string, payload?: PayloadInput, options: SubmitOptions = {}): Run {
+  run(fn: string, payload?: PayloadInput | PayloadStream, options: SubmitOptions = {}): Run {
     const id = options.id ?? this.#ids.next();
     const spec = this.#spec(id, fn, payload, options);
-    return this.#run(spec, id, options.id === undefined, options);
+    return this.#run(spec, isStream(payload) ? payload : null, id, options.id === undefined, options);
   }
 
   /** Follows a job that exists, from its state now. */
   watch(jobId: string, options: WatchOptions = {}): Run {
-    return this.#run(null, jobId, false, options);
+    return this.#run(null, null, jobId, false, options);
+  }
+
+  /**
+   * The payload or the result of a job as it comes, whatever its size, at the reader's pace. Should the node be lost it
+   * goes on at another one. `timeoutMs` bounds for how long nothing may come. Throws NOT_FOUND where there is none.
+   */
+  download(
+    jobId: string,
+    part: 'payload' | 'result',
+    options: CallOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#large.stream(jobId, part, options);
   }
 
   /** A job as it stands. Rejects with NOT_FOUND. */
@@ -252,18 +295,56 @@ export class Client {
     if (this.#closed) return;
     this.#closed = true;
     for (const run of [...this.#runs]) run.close();
-    await Promise.all(this.#lanes.map((lane) => lane.drained()));
+    await Promise.all([this.#large.drained(), ...this.#lanes.map((lane) => lane.drained())]);
     for (const lane of this.#lanes) lane.close();
     this.#pool.close();
   }
 
-  #spec(id: string, fn: string, payload: PayloadInput | undefined, options: JobOptions): JobSpec {
+  #spec(
+    id: string,
+    fn: string,
+    payload: PayloadInput | PayloadStream | undefined,
+    options: JobOptions,
+  ): JobSpec {
     try {
-      return toSpec(id, fn, payload, options);
+      if (!isStream(payload)) return toSpec(id, fn, payload, options);
+      return toSpec(id, fn, NOTHING, { ...options, contentType: options.contentType ?? STREAM_TYPE });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       throw new GearmeshError('INVALID_ARGUMENT', 'INVALID_FIELD', message, { cause: error });
     }
+  }
+
+  async #submitStream(
+    spec: JobSpec,
+    ownId: boolean,
+    stream: PayloadStream,
+    options: CallOptions,
+  ): Promise<SubmitResult> {
+    const drawn = await drawFrom(stream, this.#large.inlineBytesMax).catch((error: unknown) => {
+      throw new PayloadStreamError(error);
+    });
+    if (drawn instanceof Uint8Array) return this.#submitEither({ ...spec, payload: drawn }, ownId, options);
+    return this.#submitLarge(spec, ownId, drawn, options);
+  }
+
+  /** In a message, or as an upload, as the size and the cluster's limit have it. */
+  #submitEither(spec: JobSpec, ownId: boolean, options: CallOptions): Promise<SubmitResult> {
+    const { payload } = spec;
+    const large = (): Promise<SubmitResult> => this.#submitLarge(spec, ownId, bytesSource(payload), options);
+    if (payload.length > this.#large.inlineBytesMax) return large();
+    const done = this.#submitSpec(spec, ownId, options.timeoutMs, options.signal);
+    if (payload.length <= SURELY_INLINE_BYTES) return done;
+    return done.catch((error: unknown) => {
+      if (this.#large.learn(error)) return large();
+      throw error;
+    });
+  }
+
+  #submitLarge(spec: JobSpec, ownId: boolean, source: Source, options: CallOptions): Promise<SubmitResult> {
+    if (this.#closed) return Promise.reject(closedError('NOT_APPLIED'));
+    const { timeoutMs = this.#timeoutMs, signal } = options;
+    return this.#large.submit(spec, ownId, source, { timeoutMs, signal });
   }
 
   #submitSpec(
@@ -299,18 +380,28 @@ export class Client {
     return best;
   }
 
-  #run(spec: JobSpec | null, jobId: string, ownId: boolean, read: ReadOptions): Run {
+  #run(
+    spec: JobSpec | null,
+    stream: PayloadStream | null,
+    jobId: string,
+    ownId: boolean,
+    read: ReadOptions,
+  ): Run {
     if (this.#closed) throw closedError('NOT_APPLIED');
     const host: RunHost = {
       cursor: this.#calls.cursor,
       ids: this.#ids,
       namespace: this.namespace,
-      submit: (again, timeoutMs, signal) =>
-        this.#submitSpec({ ...again, id: this.#ids.next() }, true, timeoutMs, signal),
+      large: this.#large,
+      submit: (again, source, timeoutMs, signal) =>
+        source === null
+          ? this.#submitSpec({ ...again, id: this.#ids.next() }, true, timeoutMs, signal)
+          : this.#submitLarge(again, true, source, { timeoutMs, signal }),
       cancel: (id, reason) => this.cancel(id, { reason }),
       ended: (run) => this.#runs.delete(run),
     };
-    const run = new Run(host, { spec, jobId, ownId, read, timeoutMs: read.timeoutMs ?? this.#timeoutMs });
+    const timeoutMs = read.timeoutMs ?? this.#timeoutMs;
+    const run = new Run(host, { spec, stream, jobId, ownId, read, timeoutMs });
     this.#runs.add(run);
     return run;
   }

@@ -141,6 +141,7 @@ export function toSpec(id: string, fn: string, payload: PayloadInput | undefined
     startDeadline: toTimestamp(o.startDeadline),
     resultRetention: toDuration(o.resultRetentionMs),
     traceparent: o.traceparent ?? '',
+    payloadBlob: undefined,
   };
 }
 

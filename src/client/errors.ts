@@ -27,6 +27,10 @@ export type Reason =
   | 'ABORTED'
   /** The client was closed. */
   | 'CLOSED'
+  /** What was to be the payload broke off: a stream of the caller's. */
+  | 'PAYLOAD_STREAM_FAILED'
+  /** A payload stream was lost with its node and cannot be read again. */
+  | 'PAYLOAD_LOST'
   | 'JOB_FAILED'
   | 'JOB_CANCELLED'
   | 'JOB_EXPIRED'
@@ -108,9 +112,18 @@ export class GearmeshError extends Error {
 
   /** The same error, known to have an unknown outcome. */
   inDoubt(): GearmeshError {
-    if (this.outcome === 'UNKNOWN') return this;
+    return this.#with('UNKNOWN');
+  }
+
+  /** The same error, known to have changed nothing. */
+  certain(): GearmeshError {
+    return this.#with('NOT_APPLIED');
+  }
+
+  #with(outcome: Outcome): GearmeshError {
+    if (this.outcome === outcome) return this;
     return new GearmeshError(this.code, this.reason, this.message, {
-      outcome: 'UNKNOWN',
+      outcome,
       metadata: this.metadata,
       violations: this.violations,
       retryAfterMs: this.retryAfterMs,

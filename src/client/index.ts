@@ -12,7 +12,7 @@
  * // In the foreground: follow it, and get its result, whichever node dies meanwhile.
  * const run = client.run('reverse', 'Hello World!');
  * for await (const event of run) console.log(event.type);
- * console.log((await run.result).text());
+ * console.log(await (await run.result).text());
  *
  * await client.close();
  *
@@ -49,9 +49,12 @@ export {
   encodePayload,
   type JsonValue,
   type PayloadInput,
+  type PayloadStream,
 } from './payload.js';
 export type { ListQueuesOptions, Queues } from './queues.js';
-export type { JobResult, Run } from './run.js';
+export type { JobResult } from './result.js';
+export type { Run } from './run.js';
 export type { RunEvent } from './run-events.js';
 export type { GetScheduleOptions, ListSchedulesOptions, Schedules } from './schedules.js';
 export type * from './types.js';
+export { PayloadLostError, PayloadStreamError } from './upload.js';

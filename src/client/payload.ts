@@ -1,6 +1,12 @@
 /** What may be a payload or a result: bytes and text as they are, everything else as JSON. */
 export type PayloadInput = Uint8Array | string | JsonValue;
 
+/**
+ * Bytes or text that come in pieces, as a `Readable` gives them, or a function that opens them: such a payload can be
+ * sent again when the first node is lost, one that is read already cannot.
+ */
+export type PayloadStream = AsyncIterable<Uint8Array | string> | (() => AsyncIterable<Uint8Array | string>);
+
 /** What `JSON.stringify` writes and `JSON.parse` reads. */
 export type JsonValue =
   | string
@@ -38,6 +44,14 @@ export function encodePayload(value: PayloadInput | undefined, contentType?: str
   if (json === undefined) throw new TypeError(`a ${typeof value} cannot be a payload`);
   return { bytes: encoder.encode(json), contentType: contentType ?? JSON_TYPE };
 }
+
+export function isStream(value: unknown): value is PayloadStream {
+  if (typeof value === 'function') return true;
+  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+}
+
+/** Media type of a stream's bytes. */
+export const STREAM_TYPE = BYTES_TYPE;
 
 /** The bytes as UTF-8 text. */
 export function decodeText(bytes: Uint8Array): string {

@@ -20,53 +20,25 @@ import {
   JobFailedError,
   timedOut,
 } from './errors.js';
-import { decodeJson, decodePayload, decodeText } from './payload.js';
+import type { LargePayloads } from './large.js';
+import type { PayloadStream } from './payload.js';
+import { JobResult } from './result.js';
 import { EventBuffer, type RunEvent } from './run-events.js';
 import { EventReader } from './run-reader.js';
+import { bytesSource, drawFrom, type Source } from './source.js';
 import { type CallStatus, errorOfCall, worthRepeating } from './status.js';
 import type { Change, ReadOptions, SubmitResult } from './types.js';
 import type { IdSource } from './ulid.js';
-
-/** What a job gave. */
-export class JobResult {
-  readonly jobId: string;
-  readonly bytes: Uint8Array;
-  readonly contentType: string;
-  /** Number of the attempt that succeeded. */
-  readonly attempt: number;
-  /** How many data chunks that attempt sent. */
-  readonly dataCount: number;
-
-  constructor(event: JobEvent) {
-    this.jobId = event.jobId;
-    this.bytes = event.result;
-    this.contentType = event.resultContentType;
-    this.attempt = event.attempt;
-    this.dataCount = event.dataCount;
-  }
-
-  /** As UTF-8. */
-  text(): string {
-    return decodeText(this.bytes);
-  }
-
-  /** Parsed. Throws SyntaxError. */
-  json<T = unknown>(): T {
-    return decodeJson<T>(this.bytes);
-  }
-
-  /** By its content type: a string, a JSON value, or the bytes. */
-  value(): unknown {
-    return decodePayload(this.bytes, this.contentType);
-  }
-}
+import { PayloadStreamError, uploadError, worthAnotherUpload } from './upload.js';
 
 /** What a run needs from its client. */
 export interface RunHost {
   readonly cursor: Cursor;
   readonly ids: IdSource;
   readonly namespace: string;
-  submit(spec: JobSpec, timeoutMs: number, signal: AbortSignal): Promise<SubmitResult>;
+  readonly large: LargePayloads;
+  /** `source`: of a payload that is uploaded. */
+  submit(spec: JobSpec, source: Source | null, timeoutMs: number, signal: AbortSignal): Promise<SubmitResult>;
   cancel(jobId: string, reason: string): Promise<Change>;
   /** Forgets the run: it is over. */
   ended(run: Run): void;
@@ -75,6 +47,8 @@ export interface RunHost {
 export interface RunStart {
   /** Null: follow a job that exists. */
   readonly spec: JobSpec | null;
+  /** The payload, where it is a stream. */
+  readonly stream: PayloadStream | null;
   readonly jobId: string;
   readonly ownId: boolean;
   readonly read: ReadOptions;
@@ -106,6 +80,8 @@ export class Run implements AsyncIterable<RunEvent> {
   #inDoubt = false;
   #sends = 0;
   #spec: JobSpec | null;
+  /** Of a payload that is uploaded before each try to submit. */
+  #source: Source | null = null;
   #stream: ClientReadableStream<JobEvent> | null = null;
   #settled = false;
 
@@ -162,6 +138,7 @@ export class Run implements AsyncIterable<RunEvent> {
 
   async #follow(): Promise<void> {
     const { timeoutMs } = this.#start;
+    await this.#draw();
     let until = performance.now() + timeoutMs;
     let tries = 0;
     while (!this.#settled) {
@@ -169,15 +146,19 @@ export class Run implements AsyncIterable<RunEvent> {
       try {
         opened = await this.#host.cursor.open(until, tries, this.#stop.signal);
         if (this.#settled) return;
-        const { error, heard } = await this.#listen(opened, until);
+        const { error, heard } = await this.#attempt(opened, until, (moved) => {
+          until = moved;
+        });
         if (this.#settled) return;
         if (heard) {
           until = performance.now() + timeoutMs;
           tries = 0;
         }
-        if (!this.#accepted && error.outcome === 'UNKNOWN') this.#inDoubt = true;
+        const sent = !this.#accepted && this.#sends > 0;
+        if (sent && error.outcome === 'UNKNOWN') this.#inDoubt = true;
         if (this.#wrongClock(error)) await this.#submitFirst(timeoutMs);
-        else if (!worthRepeating(error) || performance.now() >= until) this.#fail(error);
+        else if (this.#tooLargeInline(error)) continue;
+        else if (!this.#worthRepeating(error) || performance.now() >= until) this.#fail(this.#told(error));
         else {
           tries++;
           this.#host.cursor.failed(opened.endpoint);
@@ -186,6 +167,66 @@ export class Run implements AsyncIterable<RunEvent> {
         this.#fail(error as GearmeshError);
       }
     }
+  }
+
+  /** A stream that ends early is no upload. */
+  async #draw(): Promise<void> {
+    const { stream } = this.#start;
+    if (stream === null) {
+      const { payload } = this.#spec ?? {};
+      if (payload !== undefined && payload.length > this.#host.large.inlineBytesMax) this.#uploading(payload);
+      return;
+    }
+    try {
+      const drawn = await drawFrom(stream, this.#host.large.inlineBytesMax);
+      if (drawn instanceof Uint8Array) this.#spec = { ...this.#spec!, payload: drawn };
+      else this.#source = drawn;
+    } catch (error) {
+      this.#fail(new PayloadStreamError(error));
+    }
+  }
+
+  #uploading(payload: Uint8Array): void {
+    this.#source = bytesSource(payload);
+    this.#spec = { ...this.#spec!, payload: NOTHING };
+  }
+
+  /** Uploads the payload if that is to be done, then submits or watches. `moved` is told a new end of patience. */
+  async #attempt(
+    opened: Opened,
+    until: number,
+    moved: (until: number) => void,
+  ): Promise<{ error: GearmeshError; heard: boolean }> {
+    const source = this.#source;
+    if (this.#accepted || source === null) return this.#listen(opened, until);
+    const { timeoutMs } = this.#start;
+    const patience = { timeoutMs, signal: this.#stop.signal };
+    try {
+      const later = (): void => moved(performance.now() + timeoutMs);
+      const payloadBlob = await this.#host.large.upload(opened, source, patience, later);
+      this.#spec = { ...this.#spec!, payloadBlob };
+      later();
+    } catch (error) {
+      return { error: (error as GearmeshError).certain(), heard: false };
+    }
+    return this.#listen(opened, performance.now() + timeoutMs);
+  }
+
+  #worthRepeating(error: GearmeshError): boolean {
+    if (this.#accepted || this.#source === null) return worthRepeating(error);
+    return worthAnotherUpload(error, this.#source);
+  }
+
+  #told(error: GearmeshError): GearmeshError {
+    if (this.#accepted || this.#source === null) return error;
+    return uploadError(this.#inDoubt ? error.inDoubt() : error, this.#source);
+  }
+
+  /** The cluster takes less in a message than was thought: from now on it is uploaded. */
+  #tooLargeInline(error: GearmeshError): boolean {
+    if (this.#accepted || this.#source !== null || !this.#host.large.learn(error)) return false;
+    this.#uploading(this.#spec!.payload);
+    return true;
   }
 
   /** One stream, until it ends. `heard`: it brought at least one event. */
@@ -256,7 +297,8 @@ export class Run implements AsyncIterable<RunEvent> {
   }
 
   #ended(event: JobEvent): void {
-    if (event.state === WireState.SUCCEEDED) this.#settle(() => this.#resolve(new JobResult(event)));
+    if (event.state === WireState.SUCCEEDED)
+      this.#settle(() => this.#resolve(new JobResult(event, this.#host.large)));
     else {
       const error = endError(event);
       this.#settle(() => this.#reject(error));
@@ -290,11 +332,13 @@ export class Run implements AsyncIterable<RunEvent> {
 
   /** Submits by the stream of submissions, whose answers tell the time and which corrects ids; then follows. */
   async #submitFirst(timeoutMs: number): Promise<void> {
-    const result = await this.#host.submit(this.#spec!, timeoutMs, this.#stop.signal);
+    const result = await this.#host.submit(this.#spec!, this.#source, timeoutMs, this.#stop.signal);
     this.#jobId = result.jobId;
     this.#accepted = true;
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 function endError(event: JobEvent): JobEndedError {
   const end: JobEnd = {

@@ -74,6 +74,8 @@ export interface ClientOptions {
   readonly timeoutMs?: number;
   /** An endpoint that is not connected within this time counts as failed. Default 1,000 ms. */
   readonly connectTimeoutMs?: number;
+  /** Bytes of a result that are taken into memory at once; for more there is `stream()`. Default 64 MiB. */
+  readonly payloadBytesMax?: number;
   /** Given to @grpc/grpc-js, over the SDK's own choice. */
   readonly channelOptions?: ChannelOptions;
 }
@@ -117,6 +119,14 @@ export interface AttemptInfo {
   readonly error: JobErrorInfo | undefined;
 }
 
+/** A payload or result that is too large for messages: see `Client.download`. */
+export interface BlobInfo {
+  readonly id: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly sha256: Uint8Array;
+}
+
 /** A job as it stood at `revision`. */
 export interface JobInfo {
   readonly id: string;
@@ -124,8 +134,9 @@ export interface JobInfo {
   readonly function: string;
   readonly state: JobState;
   readonly priority: Priority;
-  /** Empty unless the full view was asked for. */
+  /** Empty unless the full view was asked for, and when there is a `payloadBlob`. */
   readonly payload: Uint8Array;
+  readonly payloadBlob: BlobInfo | undefined;
   readonly payloadSize: number;
   readonly contentType: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -149,8 +160,9 @@ export interface JobInfo {
   readonly progress: JobProgress | undefined;
   readonly cancelRequested: boolean;
   readonly cancelReason: string;
-  /** Empty unless the full view was asked for. */
+  /** Empty unless the full view was asked for, and when there is a `resultBlob`. */
   readonly result: Uint8Array;
+  readonly resultBlob: BlobInfo | undefined;
   readonly resultSize: number;
   readonly resultContentType: string;
   readonly error: JobErrorInfo | undefined;

@@ -334,6 +334,24 @@ export const OPTIONS = {
     max: 1_000_000,
     help: 'Jobs that one worker may hold at once.',
   }),
+  'blob-uploads-max': count(64, {
+    section: 'Limits',
+    min: 1,
+    max: 1_000,
+    help: 'Payloads and results outside the log that clients and workers send to this node at a time.',
+  }),
+  'limits.blob-bytes-max': bytes(seed.blobBytesMax, {
+    section: 'Limits',
+    min: 1,
+    max: 4 * GiB,
+    help: 'Largest payload or result that is kept outside the log, as all above limits.payload-bytes-max are.',
+  }),
+  'limits.blobs-total-bytes-max': bytes(seed.blobsTotalBytesMax, {
+    section: 'Limits',
+    min: 0,
+    max: 1_024 * GiB,
+    help: 'Bytes of all payloads and results outside the log that jobs have, in the whole cluster. Every node keeps all of them.',
+  }),
   'limits.sweep-steps': count(seed.sweepSteps, {
     section: 'Limits',
     min: 100,
@@ -383,6 +401,8 @@ export const SEEDS = {
   creditsPerSessionMax: 'limits.credits-per-session-max',
   sweepSteps: 'limits.sweep-steps',
   schedulesMax: 'limits.schedules-max',
+  blobBytesMax: 'limits.blob-bytes-max',
+  blobsTotalBytesMax: 'limits.blobs-total-bytes-max',
 } as const satisfies { readonly [K in keyof Settings]: OptionKey };
 
 const SEED_KEYS: ReadonlySet<string> = new Set(Object.values(SEEDS));

@@ -2,19 +2,20 @@ import { crc32 } from 'node:zlib';
 import { ByteWriter } from '../base/bytes.js';
 import { invariant } from '../base/invariant.js';
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
-import { writeResult, writeSubmission } from './blobs.js';
+import { writeClaim, writeOutcome } from './batch-outcome.js';
+import { writeSubmission } from './blobs.js';
 import {
   BATCH_HEAD_BYTES,
   BATCH_SEQUENCED,
   BATCH_VERSION,
   COMMAND,
-  OUTCOME,
   SPEC_FLAG,
   writeCalendar,
 } from './codec.js';
 import type { BatchBuilder } from './interface.js';
 import { SETTING_KEYS } from './settings.js';
 import {
+  type BlobCount,
   type FunctionSpec,
   JOB_STATES,
   type JobSpec,
@@ -42,6 +43,12 @@ class Builder implements BatchBuilder {
   #namesCrc = 0;
   /** The place to go back to; the group is the one that was open there. */
   readonly #marked = { length: 0, commands: 0, positions: 0, namespace: '', fn: '', countAt: -1, count: 0 };
+
+  readonly #countOf: (id: string) => BlobCount | null;
+
+  constructor(countOf: (id: string) => BlobCount | null) {
+    this.#countOf = countOf;
+  }
 
   get length(): number {
     return this.#out.length + BATCH_HEAD_BYTES;
@@ -94,7 +101,7 @@ class Builder implements BatchBuilder {
     out.f64(epoch);
     out.f64(credit);
     out.u32(outcomes.length);
-    for (const outcome of outcomes) this.#outcome(outcome);
+    for (const outcome of outcomes) writeOutcome(out, outcome, this.#countOf);
     return this.#owe(outcomes.length);
   }
 
@@ -392,7 +399,8 @@ class Builder implements BatchBuilder {
         (spec.runTimeoutMs !== 0 ? SPEC_FLAG.runTimeout : 0) |
         (spec.startDeadlineWall !== 0 ? SPEC_FLAG.startDeadline : 0) |
         (spec.retentionMs !== -1 ? SPEC_FLAG.retention : 0) |
-        (spec.waits === true ? SPEC_FLAG.waits : 0),
+        (spec.waits === true ? SPEC_FLAG.waits : 0) |
+        (spec.payloadBlob !== null ? SPEC_FLAG.payloadBlob : 0),
     );
     let crc = this.#nameCrc(namespace, spec.function);
     if (spec.uniqueKey !== '') {
@@ -413,6 +421,8 @@ class Builder implements BatchBuilder {
     if (spec.runTimeoutMs !== 0) out.f64(spec.runTimeoutMs);
     if (spec.startDeadlineWall !== 0) out.f64(spec.startDeadlineWall);
     if (spec.retentionMs !== -1) out.f64(spec.retentionMs);
+    if (spec.payloadBlob !== null)
+      crc = writeClaim(out, spec.payloadBlob, this.#countOf(spec.payloadBlob.id), crc);
     const blobAt = out.length;
     out.u32(0);
     writeSubmission(out, spec);
@@ -428,34 +438,6 @@ class Builder implements BatchBuilder {
       this.#namesCrc = crc32(`${namespace}\u0000${fn}`);
     }
     return this.#namesCrc;
-  }
-
-  /** kind, digest, seq, token, then by kind. The digest covers all that follows it. */
-  #outcome(outcome: Outcome): void {
-    const out = this.#out;
-    out.u8(OUTCOME[outcome.kind]);
-    const digestAt = out.length;
-    out.u32(0);
-    out.f64(outcome.seq);
-    out.f64(outcome.token);
-    const contentAt = out.length;
-    if (outcome.kind === 'complete') {
-      out.u32(outcome.dataCount);
-      const blobAt = out.length;
-      out.u32(0);
-      writeResult(out, outcome.resultContentType, outcome.result);
-      out.u32At(blobAt, out.length - blobAt - 4);
-    } else if (outcome.kind === 'fail') {
-      out.u32(outcome.dataCount);
-      out.u8(outcome.retryable ? 1 : 0);
-      out.f64(outcome.retryAfterMs);
-      out.string(outcome.error.code);
-      out.string(outcome.error.message);
-      out.bytes(outcome.error.details);
-    } else {
-      out.string(outcome.reason);
-    }
-    out.u32At(digestAt, (crc32(out.view().subarray(contentAt)) ^ OUTCOME[outcome.kind]) >>> 0);
   }
 
   #functions(functions: readonly FunctionSpec[]): void {
@@ -486,7 +468,7 @@ class Builder implements BatchBuilder {
   }
 }
 
-/** Reused from batch to batch: `finish` empties it. */
-export function createBatchBuilder(): BatchBuilder {
-  return new Builder();
+/** Reused from batch to batch: `finish` empties it. `countOf`: what is known of a blob that a job or outcome names. */
+export function createBatchBuilder(countOf: (id: string) => BlobCount | null = () => null): BatchBuilder {
+  return new Builder(countOf);
 }

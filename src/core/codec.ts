@@ -67,9 +67,11 @@ export const SPEC_FLAG = {
   retention: 512,
   /** Its submitter waits, and the job may be dropped when nobody does. */
   waits: 1024,
+  payloadBlob: 4096,
 } as const;
 
-export const OUTCOME = { complete: 1, fail: 2, release: 3 } as const;
+/** `completeBlob`: the result is a blob. */
+export const OUTCOME = { complete: 1, fail: 2, release: 3, completeBlob: 4 } as const;
 
 /** The log holds something that this version cannot apply: the node must stop and be replaced by a newer one. */
 export class UnknownCommandError extends Error {

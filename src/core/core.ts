@@ -18,6 +18,7 @@ import { beginRestore } from './snapshot/restore.js';
 import { type JobId, State } from './state.js';
 import { nextDue } from './timers.js';
 import type {
+  BlobRef,
   Effects,
   JobState,
   JobView,
@@ -99,9 +100,22 @@ class StateMachine implements Core {
     begin(this.#state, index);
   }
 
-  setMembers(index: number, members: Uint8Array): void {
+  setMembers(index: number, members: Uint8Array | null): void {
     begin(this.#state, index);
-    this.#state.members = Buffer.from(members);
+    this.#state.configuration = index;
+    if (members !== null) this.#state.members = Buffer.from(members);
+  }
+
+  get configuration(): number {
+    return this.#state.configuration;
+  }
+
+  blobs(): Iterable<BlobRef> {
+    return this.#state.blobs.all();
+  }
+
+  blob(id: string): BlobRef | null {
+    return this.#state.blobs.get(id);
   }
 
   nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean } {
@@ -237,6 +251,8 @@ class StateMachine implements Core {
         coalesced: state.firingsCoalesced,
         skipped: state.firingsSkipped,
       },
+      blobs: state.blobs.size,
+      blobBytes: state.blobs.bytes,
     };
   }
 

@@ -20,7 +20,7 @@ export const ERRORS = {
   PAYLOAD_TOO_LARGE: {
     message: 'the payload or result is larger than the limit',
     retryable: false,
-    next: 'send less, or store the data elsewhere and send a reference to it',
+    next: 'upload what is only too large for a message; else send less, or store it elsewhere and send a reference',
   },
   LIMIT_REACHED: {
     message: 'a limit of the cluster is reached',

@@ -1,4 +1,5 @@
 import type {
+  BlobRef,
   Effects,
   FunctionSpec,
   JobSpec,
@@ -191,9 +192,11 @@ export interface Core {
   apply(index: number, entry: Uint8Array, effects: Effects): void;
   /** Entries that carry no commands still count. */
   skip(index: number): void;
-  /** Opaque description of the members, kept with the state. */
-  setMembers(index: number, members: Uint8Array): void;
+  /** The membership changed. `members`: its opaque description, kept with the state; null: as it was. */
+  setMembers(index: number, members: Uint8Array | null): void;
   readonly members: Uint8Array;
+  /** Index of the last `setMembers`: majorities for blobs are counted by it. */
+  readonly configuration: number;
 
   /** When the next timer is due by each clock; Infinity: never. `sweeping`: propose a Tick at once. */
   nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean };
@@ -240,7 +243,15 @@ export interface Core {
     readonly schedules: number;
     /** Since the cluster formed, of schedules that are gone too. */
     readonly firings: { readonly created: number; readonly coalesced: number; readonly skipped: number };
+    /** Payloads and results outside the log that jobs refer to. */
+    readonly blobs: number;
+    readonly blobBytes: number;
   };
+
+  /** All blobs that jobs refer to, in no certain order. */
+  blobs(): Iterable<BlobRef>;
+  /** Null: no job refers to a blob of this id. */
+  blob(id: string): BlobRef | null;
 
   /** Hex, equal on all replicas at the same index. Incremental: costs what changed since the last call. */
   stateHash(): string;

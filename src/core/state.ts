@@ -1,4 +1,5 @@
 import { type ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
+import { BlobTable } from './blob-table.js';
 import { Dedupe } from './dedupe.js';
 import { FunctionTable } from './functions.js';
 import { U_FIELDS, U_ID } from './jobs/fields.js';
@@ -52,6 +53,8 @@ export class State {
   firingsCoalesced = 0;
   firingsSkipped = 0;
   members: Buffer = Buffer.alloc(0);
+  /** Log index of the last change of the membership. */
+  configuration = 0;
   sweeps: Sweep[] = [];
   /** Lives of nodes that are over, whose clients still count as waiting until then: elapsed µs. */
   departed: { readonly incarnation: number; readonly dueUs: number }[] = [];
@@ -72,6 +75,7 @@ export class State {
   readonly elapsedTimers = new TimerHeap();
   readonly wallTimers = new TimerHeap();
   readonly acks = new AckRing();
+  readonly blobs = new BlobTable();
   readonly byState = new Float64Array(8);
   /** Ended jobs by the order of their end: kept for the default times, and with a time of their own. */
   readonly endedDefault = new JobList();
@@ -161,6 +165,7 @@ class MetaPage extends PlainPage {
       state.firingsCreated,
       state.firingsCoalesced,
       state.firingsSkipped,
+      state.configuration,
     ]) {
       writer.f64(value);
     }
@@ -206,6 +211,7 @@ class MetaPage extends PlainPage {
     state.firingsCreated = reader.f64();
     state.firingsCoalesced = reader.f64();
     state.firingsSkipped = reader.f64();
+    state.configuration = reader.f64();
     state.members = Buffer.from(reader.bytes());
     const settings = { ...state.settings };
     const count = reader.u32();

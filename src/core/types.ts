@@ -28,12 +28,33 @@ export interface RetryPolicy {
   readonly jitterPermille: number;
 }
 
+/** A payload or result that is kept outside the log. */
+export interface BlobRef {
+  /** 32 lower-case hex digits, random. */
+  readonly id: string;
+  /** Bytes. */
+  readonly size: number;
+  /** SHA-256 of all of it, 32 bytes. */
+  readonly digest: Uint8Array;
+}
+
+/** Where and when a blob was found on a majority: what a command says of a blob that it names. */
+export interface BlobCount {
+  /** Log index of the membership by which the majority was counted. */
+  readonly configuration: number;
+  /** Wall ms, as applied where it was counted, before any of the nodes counted said that it has it. */
+  readonly wall: number;
+}
+
 /** A job as submitted, checked by the edge. Absolute times are wall ms; 0 means "not set" for every number. */
 export interface JobSpec {
   /** ULID, 26 characters. */
   readonly id: string;
   readonly function: string;
+  /** Empty when there is a `payloadBlob`. */
   readonly payload: Uint8Array;
+  /** Null: the payload is in `payload`. */
+  readonly payloadBlob: BlobRef | null;
   readonly contentType: string;
   /** Ascending by key. */
   readonly metadata: readonly (readonly [string, string])[];
@@ -76,7 +97,8 @@ export type Refusal =
   | 'SESSION_UNKNOWN'
   | 'WRONG_STATE'
   | 'LIMIT_REACHED'
-  | 'INVALID_FIELD';
+  | 'INVALID_FIELD'
+  | 'BLOB_UNCOUNTED';
 
 export interface FunctionSpec {
   readonly name: string;
@@ -99,7 +121,10 @@ export type Outcome =
       readonly kind: 'complete';
       readonly seq: number;
       readonly token: number;
+      /** Empty when there is a `resultBlob`. */
       readonly result: Uint8Array;
+      /** Null: the result is in `result`. */
+      readonly resultBlob: BlobRef | null;
       readonly resultContentType: string;
       readonly dataCount: number;
     }
@@ -140,6 +165,7 @@ export interface JobView {
   readonly state: JobState;
   readonly priority: PriorityRank;
   readonly payload: Uint8Array;
+  readonly payloadBlob: BlobRef | null;
   readonly contentType: string;
   readonly metadata: readonly (readonly [string, string])[];
   readonly traceparent: string;
@@ -168,6 +194,7 @@ export interface JobView {
   readonly cancelRequested: boolean;
   readonly cancelReason: string;
   readonly result: Uint8Array;
+  readonly resultBlob: BlobRef | null;
   readonly resultContentType: string;
   readonly error: JobError | null;
   readonly dataCount: number;
@@ -340,6 +367,10 @@ export interface Effects {
   sessionClosed(session: number, incarnation: number): void;
   nodeUp(name: string, nonce: number, incarnation: number): void;
   nodeRetired(incarnation: number): void;
+  /** A job refers to this blob from now on: every node is to have it. */
+  blobTaken(ref: BlobRef): void;
+  /** No job refers to it any more: nobody needs it. */
+  blobReleased(id: string): void;
 }
 
 /** Off-heap bytes, by node-local handles that are never part of the replicated state. 0 is no handle. */
@@ -377,6 +408,9 @@ export interface Settings {
   /** Steps that a single apply may do in sweeps (NodeDown, purge, due timers). */
   readonly sweepSteps: number;
   readonly schedulesMax: number;
+  /** Bytes of one payload or result outside the log, and of all that jobs refer to. */
+  readonly blobBytesMax: number;
+  readonly blobsTotalBytesMax: number;
 }
 
 export const DEFAULT_SETTINGS: Settings = {
@@ -403,4 +437,6 @@ export const DEFAULT_SETTINGS: Settings = {
   creditsPerSessionMax: 10_000,
   sweepSteps: 2_000,
   schedulesMax: 10_000,
+  blobBytesMax: 64 * 1024 * 1024,
+  blobsTotalBytesMax: 10 * 1024 * 1024 * 1024,
 };

@@ -1,5 +1,7 @@
+import type { Outgoing } from './out-queue.js';
+
 interface Place {
-  bytes: Buffer | null;
+  out: Outgoing | null;
   /** Called once the place is the first: whatever was asked before has been answered. */
   begin: ((answer: Answer) => void) | null;
   sent: (() => void) | null;
@@ -8,12 +10,12 @@ interface Place {
 const DROPPED_AT_ONCE = 256;
 const LEFT = {} as Place;
 
-/** Fills a place; `sent` is called when the bytes have been handed to the socket. The second call does nothing. */
-export type Answer = (bytes: Buffer, sent?: () => void) => void;
+/** Fills a place; `sent` is called when it was handed on to the socket. The second call does nothing. */
+export type Answer = (out: Outgoing, sent?: () => void) => void;
 
 /** Answers of one connection leave in the order of their requests, whatever each of them waits for. */
 export class Answers {
-  readonly #write: (bytes: Buffer) => void;
+  readonly #write: (out: Outgoing) => void;
   readonly #left: () => void;
   #places: Place[] = [];
   /** Places before this one have left; they are dropped many at a time. */
@@ -21,7 +23,7 @@ export class Answers {
   #flushing = false;
 
   /** `left` is called when answers have left and others may wait in their stead. */
-  constructor(write: (bytes: Buffer) => void, left: () => void) {
+  constructor(write: (out: Outgoing) => void, left: () => void) {
     this.#write = write;
     this.#left = left;
   }
@@ -42,15 +44,15 @@ export class Answers {
   }
 
   #place(begin: Place['begin']): Answer {
-    const place: Place = { bytes: null, begin, sent: null };
+    const place: Place = { out: null, begin, sent: null };
     this.#places.push(place);
     return this.#filler(place);
   }
 
   #filler(place: Place): Answer {
-    return (bytes, sent) => {
-      if (place.bytes !== null) return;
-      place.bytes = bytes;
+    return (out, sent) => {
+      if (place.out !== null) return;
+      place.out = out;
       place.sent = sent ?? null;
       this.#flush();
     };
@@ -68,8 +70,8 @@ export class Answers {
         place.begin = null;
         begin(this.#filler(place));
       }
-      if (place.bytes === null) break;
-      this.#write(place.bytes);
+      if (place.out === null) break;
+      this.#write(place.out);
       place.sent?.();
     }
     if (done === this.#places.length || done >= DROPPED_AT_ONCE) {

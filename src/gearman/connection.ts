@@ -1,24 +1,22 @@
 import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.js';
 import { gearmanHandle } from '../base/gearman-handle.js';
-import type { JobSpec } from '../core/types.js';
+import { GearmeshError } from '../core/errors.js';
 import { admin } from './admin.js';
 import { Answers } from './answers.js';
-import { Decoder, type DecoderEvents } from './decoder.js';
+import { Decoder, type DecoderEvents, type LargeBody } from './decoder.js';
 import { type Deps, within } from './deps.js';
 import { errorPacket, type WireError, wireError } from './errors.js';
 import { Follower } from './follow.js';
+import { Gathered, type Place } from './gathered.js';
+import { isLarge, isStored, type LargePort, largeBody } from './large.js';
 import { ARGUMENTS_BYTES_MAX, NAMESPACE } from './limits.js';
+import { type Outgoing, OutQueue } from './out-queue.js';
 import { argumentsOf, nameOf, response, TYPE } from './packets.js';
-import { FORMS, jobSpec, scheduleSpec } from './submissions.js';
+import { argumentCount, FORMS, type Form, jobSpec, scheduleSpec } from './submissions.js';
 import { REQUESTS, type Requester } from './table.js';
+import { Upload } from './upload.js';
 import { GearmanWorker, type WorkerPort } from './worker.js';
-
-/** Submissions that came in one piece of the stream: one call. */
-interface Gathered {
-  readonly spec: JobSpec;
-  readonly answer: ReturnType<Answers['next']>;
-}
 
 /** What the listener wants to know of a connection. */
 export interface ConnectionEvents {
@@ -26,7 +24,7 @@ export interface ConnectionEvents {
 }
 
 /** One connection: client, worker and administrator in one, as it likes. */
-export class Connection implements DecoderEvents, Requester, WorkerPort {
+export class Connection implements DecoderEvents, Requester, WorkerPort, LargePort {
   readonly number: number;
   readonly address: string;
   readonly deps: Deps;
@@ -36,10 +34,11 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #decoder: Decoder;
+  readonly #out: OutQueue;
+  readonly #uploads = new Set<Upload>();
   readonly #watches = new Set<{ close(): void }>();
   #worker: GearmanWorker | null = null;
-  #gathered: Gathered[] = [];
-  #corked = false;
+  readonly #gathered = new Gathered();
   #paused = false;
   #slow: Timer | null = null;
   #over = false;
@@ -50,18 +49,25 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     this.address = socket.remoteAddress ?? '-';
     this.#socket = socket;
     this.#events = events;
+    this.#out = new OutQueue(socket, {
+      clock: deps.clock,
+      slowReaderMs: deps.limits.slowReaderMs,
+      read: (blob, signal) => deps.api.readBlob(blob, 0, { signal }),
+      failed: (why) => this.#cut(why),
+      moved: () => this.#pace(),
+    });
     this.answers = new Answers(
-      (bytes) => this.send(bytes),
+      (out) => this.send(out),
       () => this.#pace(),
     );
     this.#decoder = new Decoder(this, {
       lineBytesMax: deps.limits.lineBytesMax,
       bodyBytesMax: deps.api.settings().payloadBytesMax + ARGUMENTS_BYTES_MAX,
+      argumentsBytesMax: ARGUMENTS_BYTES_MAX,
     });
     socket.on('data', (bytes: Buffer) => this.#read(bytes));
     socket.on('drain', () => this.#pace());
-    // Half-open clients (`printf … | nc`) wait for what they asked.
-    socket.on('end', () => this.answers.inTurn(() => this.#finish()));
+    socket.on('end', () => this.#ended());
     socket.on('error', () => {});
     socket.on('close', () => this.#closed());
   }
@@ -82,6 +88,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   // What the decoder finds.
 
   packet(type: number, body: Buffer): void {
+    if (isLarge(type, body, this.deps.api.settings().payloadBytesMax)) {
+      this.#whole(type, body);
+      return;
+    }
     this.deps.metrics?.gearmanPacket(nameOf(type));
     const form = FORMS.get(type);
     if (form !== undefined) {
@@ -119,14 +129,20 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     });
   }
 
-  tooLarge(type: number, size: number, head: Buffer): void {
+  large(type: number, size: number, head: Buffer): LargeBody | null {
     this.deps.metrics?.gearmanPacket(nameOf(type));
-    const limit = this.deps.api.settings().payloadBytesMax;
+    return largeBody(this, type, size, head);
+  }
+
+  tooLarge(type: number, size: number, head: Buffer): void {
+    const { blobBytesMax, payloadBytesMax } = this.deps.api.settings();
+    const limit = isStored(type) ? blobBytesMax : payloadBytesMax;
+    const what = isStored(type) ? 'a payload or result' : 'such a packet';
     this.refuse({
       code: 'ARGUMENT_TOO_LARGE',
-      text: `${nameOf(type)} has ${size} bytes, the limit of a payload or result is ${limit}`,
+      text: `${nameOf(type)} has ${size} bytes, the limit of ${what} is ${limit}`,
     });
-    if (type !== TYPE.WORK_COMPLETE && type !== TYPE.WORK_EXCEPTION) return;
+    if (type !== TYPE.WORK_COMPLETE) return;
     const handle = argumentsOf(head, 2)?.[0]?.toString('latin1') ?? '';
     this.#worker?.tooLarge(handle, size, limit);
   }
@@ -138,18 +154,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   // What requests and the worker use.
 
-  send(bytes: Buffer): void {
-    if (this.#over || bytes.length === 0) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      this.deps.clock.defer(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(bytes);
-    if (this.#socket.writableLength > this.deps.limits.outBytesMax) this.close('it does not read');
+  send(out: Outgoing): void {
+    if (this.#over || (out instanceof Uint8Array && out.length === 0)) return;
+    this.#out.send(out);
+    if (this.#out.waitingBytes > this.deps.limits.outBytesMax) this.close('it does not read');
     else if (!this.#paused) this.#pace();
   }
 
@@ -186,33 +194,74 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     this.#pace();
   }
 
-  #submit(form: NonNullable<ReturnType<typeof FORMS.get>>, body: Buffer): void {
+  #submit(form: Form, body: Buffer): void {
     const answer = this.answers.next();
-    const spec = jobSpec(this.deps, form, body);
+    const args = argumentsOf(body, argumentCount(form));
+    if (args === null) {
+      answer(this.#error({ code: 'INVALID_PACKET', text: 'arguments are missing' }));
+      return;
+    }
+    const spec = jobSpec(this.deps, form, args, null);
     if ('code' in spec) answer(this.#error(spec));
-    else this.#gathered.push({ spec, answer });
+    else this.#gathered.add(spec, answer);
+  }
+
+  /** A packet that is small enough to be kept, with a payload that is too large for the log. */
+  #whole(type: number, body: Buffer): void {
+    const head = body.subarray(0, ARGUMENTS_BYTES_MAX);
+    const large = this.large(type, body.length, head);
+    if (large === null) {
+      this.tooLarge(type, body.length, head);
+      return;
+    }
+    large.chunk(body.subarray(ARGUMENTS_BYTES_MAX));
+    large.end();
+  }
+
+  upload(size: number): Upload {
+    const upload = new Upload(this.deps, size, {
+      paced: () => this.#pace(),
+      silent: () =>
+        this.#cut(`nothing came for ${this.deps.limits.slowWriterMs} ms in the middle of a packet`),
+      over: () => this.#uploads.delete(upload),
+    });
+    this.#uploads.add(upload);
+    return upload;
+  }
+
+  place(): Place {
+    const answer = this.answers.next();
+    const changed = (): void => {
+      this.#sendGathered();
+      this.#pace();
+    };
+    return this.#gathered.place(answer, changed, (error) => answer(this.#error(error)));
   }
 
   #sendGathered(): void {
-    const gathered = this.#gathered;
+    const gathered = this.#gathered.take();
     if (gathered.length === 0) return;
-    this.#gathered = [];
     const { api, clock, limits } = this.deps;
     const wait = within(clock, limits.submitWaitMs);
-    const specs = gathered.map(({ spec }) => spec);
+    const specs = gathered.map(({ spec }) => spec!);
     api.submit(NAMESPACE, specs, { allOrNothing: false, signal: wait.signal }).then(
       (results) => {
         wait.done();
-        results.forEach(({ error, seq, jobId, revision }, i) => {
-          const { answer, spec } = gathered[i]!;
+        results.forEach(({ error, seq, jobId, revision, disposition }, i) => {
+          const { answer, spec, upload } = gathered[i]!;
+          // The payload of a job that coalesced is of no use; where nobody knows, the node finds out by itself.
+          if (error === null ? disposition !== 'created' : error.outcome !== 'UNKNOWN') upload?.discard();
           if (error !== null) answer(this.#error(wireError(error)));
-          else if (!spec.foreground) answer(this.#created(seq));
+          else if (!spec!.foreground) answer(this.#created(seq));
           else answer(this.#created(seq), () => this.#follow(seq, jobId, revision));
         });
       },
       (error: unknown) => {
         wait.done();
-        for (const { answer } of gathered) answer(this.#error(wireError(error)));
+        for (const { answer, upload } of gathered) {
+          if (error instanceof GearmeshError && error.outcome !== 'UNKNOWN') upload?.discard();
+          answer(this.#error(wireError(error)));
+        }
       },
     );
   }
@@ -264,7 +313,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
       get exceptions() {
         return connection.exceptions;
       },
-      send: (bytes) => this.send(bytes),
+      send: (out) => this.send(out),
       over: () => watch.close(),
       lost: (error) => this.lost(error),
     });
@@ -289,7 +338,10 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
   #pace(): void {
     const { limits, clock } = this.deps;
     const full =
-      this.answers.waiting > limits.answersWaitingMax || this.#socket.writableLength > limits.outBytesPause;
+      this.answers.waiting > limits.answersWaitingMax ||
+      this.#out.waitingBytes > limits.outBytesPause ||
+      this.#gathered.held > limits.submissionsHeldMax ||
+      this.#storing();
     if (full === this.#paused) return;
     this.#paused = full;
     if (!full) {
@@ -311,15 +363,40 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     look();
   }
 
+  /** What was read last is not stored yet. */
+  #storing(): boolean {
+    if (this.#uploads.size === 0) return false;
+    for (const upload of this.#uploads) if (upload.busy) return true;
+    return false;
+  }
+
+  /** Half-open clients (`printf … | nc`) wait for what they asked, unless they left in the middle of a payload. */
+  #ended(): void {
+    for (const upload of this.#uploads) {
+      if (!upload.open) continue;
+      this.#finish();
+      return;
+    }
+    this.answers.inTurn(() => this.#finish());
+  }
+
   #finish(): void {
     if (this.#over) return;
-    this.#socket.end();
+    this.#out.end(() => {
+      this.#socket.end();
+      // Whoever does not read its last answer cannot hold the connection.
+      this.#slow?.cancel();
+      this.#slow = this.deps.clock.setTimer(this.deps.limits.slowReaderMs, () => this.#socket.destroy());
+    });
     // Read on, so that the client's own end is noticed.
     this.#socket.resume();
-    // Whoever does not read its last answer cannot hold the connection.
-    this.#slow?.cancel();
-    this.#slow = this.deps.clock.setTimer(this.deps.limits.slowReaderMs, () => this.#socket.destroy());
     this.#leave();
+  }
+
+  /** Ends the connection where it is. */
+  #cut(why: string): void {
+    if (!this.#over) this.deps.log.info({ connection: this.number, why }, 'a Gearman connection is cut off');
+    this.#socket.destroy();
   }
 
   destroy(): void {
@@ -328,6 +405,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
 
   #closed(): void {
     this.#slow?.cancel();
+    this.#out.stop();
     this.#leave();
     this.#events.closed(this);
   }
@@ -336,6 +414,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort {
     if (this.#over) return;
     this.#over = true;
     for (const watch of [...this.#watches]) watch.close();
+    for (const upload of [...this.#uploads]) upload.abort();
     this.#worker?.end();
   }
 }

@@ -4,25 +4,41 @@ import { HEADER_BYTES, REQUEST_MAGIC, RESPONSE_MAGIC, TYPE_MAX } from './packets
 export interface DecoderEvents {
   /** A whole packet with a type from 1 to 42. `body` is the receiver's to keep. */
   packet(type: number, body: Buffer): void;
+  /**
+   * A packet over the limit begins. `size`: bytes of its body. `head`: the first `argumentsBytesMax` of them, the
+   * receiver's to keep. What follows goes to the receiver that is returned; null: it is skipped, then told as `tooLarge`.
+   */
+  large(type: number, size: number, head: Buffer): LargeBody | null;
   /** A line without its end. */
   text(line: string): void;
   /** A packet with the magic of an answer; its body was skipped. */
   responseMagic(type: number): void;
-  /** A packet over the limit: told when all of its bytes were skipped. `head`: the first of them. */
+  /** A packet that nobody took: told when all of its bytes were skipped. `head`: the first of them. */
   tooLarge(type: number, size: number, head: Buffer): void;
   /** What came cannot be understood, nor where it ends: nothing more is decoded. */
   broken(why: string): void;
 }
 
+/** Takes the body of one large packet after its head, as it comes. */
+export interface LargeBody {
+  /** `bytes` is the receiver's to keep. */
+  chunk(bytes: Buffer): void;
+  /** All of it came. Not called when the stream ends before. */
+  end(): void;
+}
+
 export interface DecoderLimits {
-  /** Bytes of a packet after its header. */
+  /** Bytes of a packet after its header that are kept until it is whole; one with more is `large`. */
   readonly bodyBytesMax: number;
+  /** Bytes in which the arguments before the payload must end. */
+  readonly argumentsBytesMax: number;
   /** Bytes of a text command. */
   readonly lineBytesMax: number;
 }
 
-/** Of a packet that is skipped this much is kept, so that the answer can name the job. */
-const HEAD_BYTES = 256;
+/** Parts of a packet up to this size are joined, or copied. */
+const PART_BYTES = 256;
+const NOTHING: Buffer = Buffer.alloc(0);
 const LF = 10;
 const CR = 13;
 
@@ -30,6 +46,8 @@ const CR = 13;
  * Takes a byte stream apart into binary packets and lines of text, mixed as they come and split wherever.
  *
  *     between ──(NUL)──▶ header ──▶ body ──▶ between
+ *        │                  ├─────▶ head ──▶ streamed ──▶ between
+ *        │                  │          └───▶ skipped ──▶ between
  *        │                  └─────▶ skipped ──▶ between
  *        └──(anything else)──▶ line ──▶ between
  *
@@ -40,11 +58,13 @@ export class Decoder {
   readonly #limits: DecoderLimits;
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
-  #state: 'between' | 'header' | 'body' | 'skipped' | 'line' | 'broken' = 'between';
+  #state: 'between' | 'header' | 'body' | 'head' | 'streamed' | 'skipped' | 'line' | 'broken' = 'between';
   #type = 0;
   #magic = 0;
   #size = 0;
   #left = 0;
+  #head = NOTHING;
+  #receiver: LargeBody | null = null;
   #parts: Buffer[] = [];
   #partsBytes = 0;
 
@@ -60,7 +80,7 @@ export class Decoder {
 
   /** Bytes kept of what is not whole yet. */
   get heldBytes(): number {
-    return this.#headerBytes + this.#partsBytes;
+    return this.#headerBytes + this.#partsBytes + this.#head.length;
   }
 
   push(bytes: Buffer): void {
@@ -75,6 +95,12 @@ export class Decoder {
           break;
         case 'body':
           at = this.#takeBody(bytes, at);
+          break;
+        case 'head':
+          at = this.#takeHead(bytes, at);
+          break;
+        case 'streamed':
+          at = this.#stream(bytes, at);
           break;
         case 'skipped':
           at = this.#skip(bytes, at);
@@ -102,11 +128,11 @@ export class Decoder {
       this.#break('the first bytes are no packet');
     } else if (this.#type === 0 || this.#type > TYPE_MAX) {
       this.#break(`there is no packet of type ${this.#type}`);
-    } else if (this.#magic === RESPONSE_MAGIC || this.#size > this.#limits.bodyBytesMax) {
+    } else if (this.#magic === RESPONSE_MAGIC) {
       this.#state = 'skipped';
       if (this.#left === 0) this.#skipped();
     } else {
-      this.#state = 'body';
+      this.#state = this.#size > this.#limits.bodyBytesMax ? 'head' : 'body';
     }
     return at + taken;
   }
@@ -128,17 +154,50 @@ export class Decoder {
     return at + taken;
   }
 
+  #takeHead(bytes: Buffer, at: number): number {
+    const size = Math.min(this.#size, this.#limits.argumentsBytesMax);
+    const taken = Math.min(size - this.#partsBytes, bytes.length - at);
+    this.#keep(Buffer.from(bytes.subarray(at, at + taken)));
+    this.#left -= taken;
+    if (this.#partsBytes < size) return at + taken;
+    const head = this.#taken();
+    this.#receiver = this.#events.large(this.#type, this.#size, head);
+    if (this.#receiver === null) {
+      this.#head = head;
+      this.#state = 'skipped';
+      if (this.#left === 0) this.#skipped();
+    } else {
+      this.#state = 'streamed';
+      if (this.#left === 0) this.#streamed();
+    }
+    return at + taken;
+  }
+
+  #stream(bytes: Buffer, at: number): number {
+    const taken = Math.min(this.#left, bytes.length - at);
+    this.#left -= taken;
+    this.#receiver!.chunk(bytes.subarray(at, at + taken));
+    if (this.#left === 0) this.#streamed();
+    return at + taken;
+  }
+
+  #streamed(): void {
+    const receiver = this.#receiver!;
+    this.#receiver = null;
+    this.#state = 'between';
+    receiver.end();
+  }
+
   #skip(bytes: Buffer, at: number): number {
     const taken = Math.min(this.#left, bytes.length - at);
-    const room = HEAD_BYTES - this.#partsBytes;
-    if (room > 0) this.#keep(Buffer.from(bytes.subarray(at, at + Math.min(room, taken))));
     this.#left -= taken;
     if (this.#left === 0) this.#skipped();
     return at + taken;
   }
 
   #skipped(): void {
-    const head = this.#taken();
+    const head = this.#head;
+    this.#head = NOTHING;
     this.#state = 'between';
     if (this.#magic === RESPONSE_MAGIC) this.#events.responseMagic(this.#type);
     else this.#events.tooLarge(this.#type, this.#size, head);
@@ -163,9 +222,9 @@ export class Decoder {
   #keep(part: Buffer): void {
     // Small parts are joined as they come: a body that trickles in must not cost an object for every byte.
     const last = this.#parts.at(-1);
-    if (last !== undefined && last.length + part.length <= HEAD_BYTES) {
+    if (last !== undefined && last.length + part.length <= PART_BYTES) {
       this.#parts[this.#parts.length - 1] = Buffer.concat([last, part]);
-    } else if (part.length < HEAD_BYTES) {
+    } else if (part.length < PART_BYTES) {
       // A copy: a small view would hold the whole buffer that it came in.
       this.#parts.push(Buffer.from(part));
     } else {
@@ -183,6 +242,7 @@ export class Decoder {
 
   #break(why: string): void {
     this.#state = 'broken';
+    this.#head = NOTHING;
     this.#parts = [];
     this.#partsBytes = 0;
     this.#events.broken(why);

@@ -26,6 +26,14 @@ export interface Listed {
   readonly session: number;
 }
 
+/** An upload, as those see it that need its place. */
+export interface Silent {
+  /** For how long nothing came, milliseconds; 0 while the node itself is busy with it. */
+  readonly silentMs: number;
+  /** Ends it, with its connection. */
+  evict(): void;
+}
+
 /** What every part of the gateway may use. */
 export interface Deps {
   readonly api: NodeApi;
@@ -37,6 +45,8 @@ export interface Deps {
   readonly jobRetries: number;
   /** Stops this node; null where the `shutdown` command is not allowed. */
   readonly shutdown: (() => void) | null;
+  /** Payloads and results that are on their way into blobs, on all connections. */
+  readonly uploads: Set<Silent>;
   readonly connections: () => Iterable<Listed>;
 }
 

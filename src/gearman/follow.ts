@@ -2,7 +2,8 @@ import { gearmanHandle } from '../base/gearman-handle.js';
 import type { GearmeshError } from '../core/errors.js';
 import type { JobView } from '../core/types.js';
 import type { JobEventKindForWatchers, JobWatcher } from '../node/interface.js';
-import { response, TYPE } from './packets.js';
+import type { Outgoing } from './out-queue.js';
+import { response, responseHead, TYPE } from './packets.js';
 
 /** Ends that no worker has chosen: there is nothing to tell but that the job failed. */
 const NO_EXCEPTION: ReadonlySet<string> = new Set([
@@ -17,7 +18,7 @@ const NO_EXCEPTION: ReadonlySet<string> = new Set([
 export interface FollowPort {
   /** The client asked for WORK_EXCEPTION. */
   readonly exceptions: boolean;
-  send(bytes: Buffer): void;
+  send(out: Outgoing): void;
   /** Nothing more comes for this job. */
   over(): void;
   /** The node cannot tell how the job goes on: only another node can. */
@@ -39,7 +40,9 @@ export class Follower implements JobWatcher {
   state(kind: JobEventKindForWatchers, job: JobView): void {
     if (kind !== 'ended') return;
     if (job.state === 'succeeded') {
-      this.#port.send(response(TYPE.WORK_COMPLETE, [this.#handle, job.result]));
+      const { result, resultBlob: blob } = job;
+      if (blob === null) this.#port.send(response(TYPE.WORK_COMPLETE, [this.#handle, result]));
+      else this.#port.send({ head: responseHead(TYPE.WORK_COMPLETE, [this.#handle], blob.size), blob });
     } else if (this.#port.exceptions && job.error !== null && !NO_EXCEPTION.has(job.error.code)) {
       const { details, message } = job.error;
       this.#port.send(response(TYPE.WORK_EXCEPTION, [this.#handle, details.length > 0 ? details : message]));

@@ -5,12 +5,18 @@ export interface GearmanLimits {
   readonly lineBytesMax: number;
   /** Requests of one connection that wait for their answer; more are not read meanwhile. */
   readonly answersWaitingMax: number;
+  /** Submissions of one connection that wait for a large payload before them; more are not read meanwhile. */
+  readonly submissionsHeldMax: number;
   /** A connection with so many bytes unsent is not read meanwhile. */
   readonly outBytesPause: number;
   /** A connection with so many bytes unsent is closed: it follows jobs and does not read. */
   readonly outBytesMax: number;
   /** A connection that does not read at all for so long, while something is there for it, is closed: milliseconds. */
   readonly slowReaderMs: number;
+  /** A connection that sends nothing for so long in the middle of a large packet is closed: milliseconds. */
+  readonly slowWriterMs: number;
+  /** Where no more uploads are taken, one that has sent nothing for so long ends for a new one: milliseconds. */
+  readonly idleUploadMs: number;
   /** How long a submission or a cancel waits for a leader, milliseconds. */
   readonly submitWaitMs: number;
   /** How long a question waits for a leader, milliseconds. */
@@ -27,9 +33,12 @@ export const DEFAULT_GEARMAN_LIMITS: GearmanLimits = {
   connectionsMax: 50_000,
   lineBytesMax: 8 << 10,
   answersWaitingMax: 1_024,
+  submissionsHeldMax: 64,
   outBytesPause: 1 << 20,
   outBytesMax: 16 << 20,
   slowReaderMs: 30_000,
+  slowWriterMs: 60_000,
+  idleUploadMs: 1_000,
   submitWaitMs: 10_000,
   readWaitMs: 5_000,
   grabAnswerMs: 400,

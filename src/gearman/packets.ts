@@ -91,6 +91,14 @@ export function response(type: PacketType, args: readonly (string | Uint8Array)[
   return packet(RESPONSE_MAGIC, type, args);
 }
 
+/** The beginning of a packet whose last argument has `size` bytes and follows in pieces. */
+export function responseHead(type: PacketType, args: readonly string[], size: number): Buffer {
+  // An empty last argument makes the separator before it.
+  const head = response(type, [...args, '']);
+  head.writeUInt32BE(head.length - HEADER_BYTES + size, 8);
+  return head;
+}
+
 /**
  * The arguments of a packet's body: `count` of them, of which the last is the rest of the body. Null: there are fewer.
  * The arguments are views of the body.

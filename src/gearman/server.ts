@@ -48,6 +48,7 @@ export function createGearmanServer(options: GearmanServerOptions): GearmanServe
     metrics: options.metrics ?? null,
     jobRetries: options.jobRetries ?? 0,
     shutdown: options.shutdown ?? null,
+    uploads: new Set(),
     connections: () => connections,
   };
   let last = 0;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type CalendarFields, parseCalendar } from '../base/calendar.js';
-import type { JobSpec, PriorityRank, ScheduleSpec } from '../core/types.js';
+import type { BlobRef, JobSpec, PriorityRank, ScheduleSpec } from '../core/types.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { ATTEMPTS_MAX, FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
@@ -11,7 +11,7 @@ import { wireText } from './text.js';
 const ARGUMENTS = { none: 3, epoch: 4, reducer: 5, calendar: 8 } as const;
 
 /** How a packet submits: what follows function and unique id, and what becomes of the job. */
-interface Form {
+export interface Form {
   readonly priority: PriorityRank;
   readonly foreground: boolean;
   readonly extra: keyof typeof ARGUMENTS;
@@ -37,6 +37,7 @@ export const FORMS: ReadonlyMap<number, Form> = new Map<PacketType, Form>([
 
 const SCHEDULED = form(1, false, 'calendar');
 
+const NOTHING = Buffer.alloc(0);
 const NO_METADATA: readonly (readonly [string, string])[] = [];
 /** Keys of a job's metadata that carry what only Gearman knows. */
 export const REDUCER = 'gearman-reducer';
@@ -45,16 +46,23 @@ const EPOCH_MAX = 8.64e12;
 
 const refuse = (code: WireError['code'], text: string): WireError => ({ code, text });
 
-/** One submission in the core's form, or why it cannot be one. The payload stays a view of the body. */
+/** Arguments of such a packet, the payload among them. */
+export function argumentCount({ extra }: Form): number {
+  return ARGUMENTS[extra];
+}
+
+/**
+ * One submission in the core's form, or why it cannot be one. `args` are as many as `argumentCount` says; the last one is
+ * the payload, which stays a view of the body, unless `blob` is there in its stead.
+ */
 export function jobSpec(
   deps: Deps,
   { priority, foreground, extra }: Form,
-  body: Buffer,
+  args: readonly Buffer[],
+  blob: BlobRef | null,
 ): JobSpec | WireError {
-  const args = argumentsOf(body, ARGUMENTS[extra]);
-  if (args === null) return refuse('INVALID_PACKET', 'arguments are missing');
   const [name, unique, third, fourth] = args as [Buffer, Buffer, Buffer, Buffer];
-  const payload = args.at(-1)!;
+  const payload = blob === null ? args.at(-1)! : NOTHING;
   const settings = deps.api.settings();
   if (unique.length > UNIQUE_BYTES_MAX) {
     return refuse(
@@ -62,15 +70,9 @@ export function jobSpec(
       `the unique id has ${unique.length} bytes, the limit is ${UNIQUE_BYTES_MAX}`,
     );
   }
-  if (payload.length > settings.payloadBytesMax) {
-    return refuse(
-      'ARGUMENT_TOO_LARGE',
-      `the payload has ${payload.length} bytes, the limit is ${settings.payloadBytesMax}`,
-    );
-  }
   const fn = functionName(name);
   if (typeof fn !== 'string') return fn;
-  const uniqueKey = uniqueKeyOf(unique, payload);
+  const uniqueKey = uniqueKeyOf(unique, payload, blob);
   if (uniqueKey === null) return refuse('INVALID_ARGUMENT', 'the unique id is not UTF-8');
   let runAtWall = 0;
   let metadata = NO_METADATA;
@@ -90,6 +92,7 @@ export function jobSpec(
     id: deps.api.newJobId(),
     function: fn,
     payload,
+    payloadBlob: blob,
     contentType: '',
     metadata,
     priority,
@@ -116,9 +119,11 @@ export function jobSpec(
 
 /** What SUBMIT_JOB_SCHED asks for, or why it cannot be: every field of the calendar that is wrong is named. */
 export function scheduleSpec(deps: Deps, body: Buffer): ScheduleSpec | WireError {
-  const job = jobSpec(deps, SCHEDULED, body);
+  const args = argumentsOf(body, argumentCount(SCHEDULED));
+  if (args === null) return refuse('INVALID_PACKET', 'arguments are missing');
+  const job = jobSpec(deps, SCHEDULED, args, null);
   if ('code' in job) return job;
-  const text = argumentsOf(body, ARGUMENTS.calendar)!.map((arg) => arg.toString('latin1'));
+  const text = args.map((arg) => arg.toString('latin1'));
   const [minute, hour, dayOfMonth, month, dayOfWeek] = text.slice(2) as [
     string,
     string,
@@ -163,9 +168,10 @@ const BY_PAYLOAD = '-';
  * The key by which the core coalesces. `-` stands for the payload: its digest, which is longer than any unique id that
  * a client may choose, so that the two never meet.
  */
-function uniqueKeyOf(unique: Buffer, payload: Buffer): string | null {
+function uniqueKeyOf(unique: Buffer, payload: Buffer, blob: BlobRef | null): string | null {
   if (unique.length === 1 && unique[0] === BY_PAYLOAD.charCodeAt(0)) {
-    return BY_PAYLOAD + createHash('sha256').update(payload).digest('hex');
+    const digest = blob?.digest ?? createHash('sha256').update(payload).digest();
+    return BY_PAYLOAD + Buffer.from(digest).toString('hex');
   }
   return wireText(unique);
 }

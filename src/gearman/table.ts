@@ -4,11 +4,12 @@ import type { JobReference } from '../node/interface.js';
 import type { Answer, Answers } from './answers.js';
 import { type Deps, within } from './deps.js';
 import { errorPacket, type WireError, wireError } from './errors.js';
+import type { Grab } from './held.js';
 import { CLIENT_ID_BYTES_MAX, NAMESPACE } from './limits.js';
 import { type PacketType, response, TYPE } from './packets.js';
 import { functionName, uniqueShown } from './submissions.js';
 import { wireNumber, wireText, withoutNul } from './text.js';
-import type { GearmanWorker, Grab } from './worker.js';
+import type { GearmanWorker } from './worker.js';
 
 /** The side of a connection that requests see. */
 export interface Requester {

@@ -1,42 +1,25 @@
 import type { Timer } from '../base/clock.js';
-import { gearmanHandle } from '../base/gearman-handle.js';
 import type { GearmeshError } from '../core/errors.js';
-import type { FunctionSpec, JobError, LeaseLostReason } from '../core/types.js';
+import type { BlobRef, FunctionSpec, JobError, LeaseLostReason } from '../core/types.js';
 import type { Assignment, OutcomeBySession, SessionPort, WorkerSession } from '../node/interface.js';
 import type { Answer } from './answers.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { wireError } from './errors.js';
+import { assignPacket, type Grab, type Held, heldOf } from './held.js';
 import { NAMESPACE, UNNAMED, WARNING_BYTES_MAX } from './limits.js';
+import type { Outgoing } from './out-queue.js';
 import { response, TYPE } from './packets.js';
-import { REDUCER, uniqueShown } from './submissions.js';
-
-/** How a worker asks for a job: it decides in which packet the job comes. */
-export type Grab = 'plain' | 'unique' | 'all';
+import type { Upload } from './upload.js';
 
 /** What a worker needs of its connection. */
 export interface WorkerPort {
   readonly clientId: string;
   readonly address: string;
-  send(bytes: Buffer): void;
+  send(out: Outgoing): void;
   error(error: WireError): void;
   /** Ends the connection: the worker has to go to another node, or to start anew. */
   close(why: string): void;
-}
-
-interface Held {
-  readonly handle: string;
-  readonly token: number;
-  readonly jobId: string;
-  readonly function: string;
-  readonly unique: string;
-  readonly reducer: string;
-  /** A copy: a view would not outlive the turn. Dropped when it has gone out. */
-  payload: Buffer;
-  /** Number of its next chunk of data. */
-  next: number;
-  numerator: number;
-  denominator: number;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -75,6 +58,8 @@ export class GearmanWorker implements SessionPort {
   #reserved: Held | null = null;
   #reserveEnd: Timer | null = null;
   readonly #held = new Map<string, Held>();
+  /** Jobs whose large result came whole and is not settled yet. */
+  readonly #storing = new Set<Held>();
   readonly #excepted = new Set<string>();
   #grabs: { readonly kind: Grab; readonly answer: Answer }[] = [];
   #grabEnd: Timer | null = null;
@@ -150,9 +135,16 @@ export class GearmanWorker implements SessionPort {
     this.#with((session) => session.credit(total));
   }
 
-  data(handle: string, chunk: Buffer): void {
+  /** Whether the worker has this job; else it is told that there is none. */
+  holds(handle: string): boolean {
+    return this.#find(handle) !== null;
+  }
+
+  /** False: there is no such job, and the worker was told so. */
+  data(handle: string, chunk: Buffer): boolean {
     const held = this.#find(handle);
     if (held !== null) this.#session!.data(held.token, held.next++, [chunk]);
+    return held !== null;
   }
 
   warning(handle: string, text: Buffer): void {
@@ -171,9 +163,31 @@ export class GearmanWorker implements SessionPort {
 
   complete(handle: string, result: Buffer): void {
     const held = this.#find(handle);
-    if (held === null) return;
-    const { token, jobId, next } = held;
-    this.#settle(held, { kind: 'complete', token, jobId, result, resultContentType: '', dataCount: next });
+    if (held !== null) this.#complete(held, result, null);
+  }
+
+  /** A large result came whole: the worker may say nothing more about the job. Null: it has none such, and was told. */
+  completing(handle: string): Held | null {
+    const held = this.#find(handle);
+    if (held === null) return null;
+    this.#forget(held);
+    this.#storing.add(held);
+    return held;
+  }
+
+  completeLarge(held: Held | null, blob: BlobRef, upload: Upload): void {
+    if (held === null || !this.#storing.delete(held)) upload.discard();
+    else this.#complete(held, NOTHING, blob, upload);
+    this.#detachIfDone();
+  }
+
+  /** The result cannot be kept, which is no fault of the job: it goes back. */
+  notStored(held: Held | null, error: WireError): void {
+    if (held === null || !this.#storing.delete(held)) return;
+    this.#port.error(error);
+    this.#release(held, `the result could not be stored: ${error.text}`);
+    this.#leaveIfIdle();
+    this.#detachIfDone();
   }
 
   fail(handle: string): void {
@@ -208,7 +222,12 @@ export class GearmanWorker implements SessionPort {
     this.#grabEnd?.cancel();
     this.#grabs = [];
     this.#held.clear();
-    this.#session?.detach();
+    this.#detachIfDone();
+  }
+
+  /** A worker may go as soon as it has said its result; the session stays until a large one is settled. */
+  #detachIfDone(): void {
+    if (this.#over && this.#storing.size === 0) this.#session?.detach();
   }
 
   // What the node says.
@@ -216,8 +235,11 @@ export class GearmanWorker implements SessionPort {
   assigned(jobs: readonly Assignment[]): void {
     for (const job of jobs) {
       this.#standing = false;
-      const held = this.#take(job);
-      if (this.#over) continue;
+      const held = heldOf(this.#deps.api.clusterName, job);
+      if (this.#over) {
+        if (this.#storing.size > 0) this.#release(held, 'the worker is gone');
+        continue;
+      }
       this.#held.set(held.handle, held);
       if (this.#grabs.length > 0) this.#give(held);
       else if (this.#reserved === null) this.#reserve(held);
@@ -330,43 +352,22 @@ export class GearmanWorker implements SessionPort {
     this.#answer(NO_JOB);
   }
 
-  #answer(bytes: Buffer): void {
+  #answer(out: Outgoing): void {
     this.#grabEnd?.cancel();
     this.#grabEnd = null;
     const { answer } = this.#grabs.shift()!;
-    answer(bytes);
+    answer(out);
     this.#nextGrab();
-  }
-
-  #take({ token, job }: Assignment): Held {
-    return {
-      handle: gearmanHandle(this.#deps.api.clusterName, job.seq),
-      token,
-      jobId: job.id,
-      function: job.function,
-      unique: uniqueShown(job.uniqueKey),
-      reducer: job.metadata.find(([key]) => key === REDUCER)?.[1] ?? '',
-      payload: Buffer.from(job.payload),
-      next: 0,
-      numerator: 0,
-      denominator: 0,
-    };
   }
 
   #give(held: Held): void {
     this.#reserveEnd?.cancel();
     this.#reserved = null;
     const { kind } = this.#grabs[0]!;
-    const { handle, unique, reducer, payload } = held;
+    const out = assignPacket(kind, held);
     held.payload = NOTHING;
     this.#session!.start(held.token);
-    if (kind === 'all' && reducer !== '') {
-      this.#answer(response(TYPE.JOB_ASSIGN_ALL, [handle, held.function, unique, reducer, payload]));
-    } else if (kind === 'plain') {
-      this.#answer(response(TYPE.JOB_ASSIGN, [handle, held.function, payload]));
-    } else {
-      this.#answer(response(TYPE.JOB_ASSIGN_UNIQ, [handle, held.function, unique, payload]));
-    }
+    this.#answer(out);
   }
 
   #reserve(held: Held): void {
@@ -422,15 +423,29 @@ export class GearmanWorker implements SessionPort {
     });
   }
 
-  #settle(held: Held, outcome: OutcomeBySession): void {
+  #complete(held: Held, result: Buffer, resultBlob: BlobRef | null, upload?: Upload): void {
+    const { token, jobId, next } = held;
+    const said = { kind: 'complete', token, jobId, result, resultBlob, resultContentType: '' } as const;
+    this.#settle(held, { ...said, dataCount: next }, upload);
+  }
+
+  #settle(held: Held, outcome: OutcomeBySession, upload?: Upload): void {
     this.#forget(held);
     // The worker will ask for its next job: it may be assigned with the end of this one.
-    const again = !this.#standing && this.#reserved === null && this.#grabs.length === 0 && !this.#draining;
+    const again =
+      !this.#standing &&
+      this.#reserved === null &&
+      this.#grabs.length === 0 &&
+      !this.#draining &&
+      !this.#over;
     if (again) this.#asking++;
     this.#session!.settle([outcome], again ? this.#grant() : 0).then(
       ([result]) => {
         if (again) this.#asked();
-        if (result!.error !== null) this.#port.error(wireError(result!.error));
+        if (result!.error !== null) {
+          upload?.discard();
+          this.#port.error(wireError(result!.error));
+        }
         this.#leaveIfIdle();
       },
       (error: unknown) => {
@@ -448,7 +463,7 @@ export class GearmanWorker implements SessionPort {
   }
 
   #leaveIfIdle(): void {
-    if (!this.#draining || this.#over || this.#held.size > 0) return;
+    if (!this.#draining || this.#over || this.#held.size > 0 || this.#storing.size > 0) return;
     this.#port.close('the node is stopping');
   }
 }

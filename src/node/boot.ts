@@ -3,8 +3,10 @@ import type { Consensus, HardState, InitialState, Membership, SnapshotMark } fro
 import { createCore } from '../core/index.js';
 import type { Core } from '../core/interface.js';
 import {
+  type BlobStore,
   createPayloadStore,
   type DataDirectory,
+  openBlobs,
   openSnapshots,
   openWal,
   type SnapshotStore,
@@ -17,7 +19,14 @@ import { DamagedDiskError, restoreNewest } from './restoring.js';
 
 /** Index and term of the state that a cluster begins with. */
 const FIRST = { index: 1, term: 1 };
-const NOBODY: Membership = { voters: [], outgoing: [], learners: [], learnersNext: [], autoLeave: false };
+/** A membership without members. */
+export const NOBODY: Membership = {
+  voters: [],
+  outgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
 
 /** Note under which the data directory keeps what was decided before there was a log. */
 export const FORMATION_NOTE = 'formation';
@@ -28,6 +37,7 @@ export interface Booted {
   readonly consensus: Consensus;
   readonly wal: Wal;
   readonly store: SnapshotStore;
+  readonly blobStore: BlobStore;
   readonly raftId: number;
   readonly membership: Membership;
   /** As the state tells them; for a node that was just added, as they were told to it: it must be able to answer. */
@@ -134,6 +144,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     consensus,
     wal,
     store,
+    blobStore: await openBlobs(options.disk, directory.blobsPath),
     raftId,
     membership: mark.membership,
     members,

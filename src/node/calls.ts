@@ -3,6 +3,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import { limitReached } from '../core/limits.js';
 import type {
+  BlobRef,
   JobSpec,
   JobState,
   JobView,
@@ -22,6 +23,7 @@ import type { Engine } from './engine.js';
 import type {
   Assignment,
   AttachSession,
+  BlobWriter,
   CallOptions,
   ChangeResult,
   ClusterView,
@@ -59,7 +61,8 @@ export interface Running {
 }
 
 function callParts(booted: Booted, engine: Engine): CallParts {
-  return { core: booted.core, origin: engine.origin, reads: engine.reads, waiters: engine.waiters };
+  const { origin, reads, waiters, blobs } = engine;
+  return { core: booted.core, origin, reads, waiters, naming: blobs };
 }
 
 /** The calls of the edges, each of them one step: read the state, or propose a command and wait for its answer. */
@@ -398,6 +401,16 @@ export abstract class NodeCalls implements NodeApi {
     const { diskReserveBytes } = this.options;
     const message = 'the disk of this node or of the leader is nearly full';
     throw limitReached('diskReserveBytes', diskReserveBytes, message, 5_000);
+  }
+
+  async createBlob(size: number, call: CallOptions): Promise<BlobWriter> {
+    this.withRoom();
+    await this.#leaderCalls.someLeader(call);
+    return this.withRoom().engine.blobs.create(size, call);
+  }
+
+  readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array> {
+    return this.formed().engine.blobs.read(ref, offset, call);
   }
 
   /** The connected voter whose log is the newest; one that stops itself only where all others do. */

@@ -1,5 +1,6 @@
 import type { Consensus, Membership } from '../consensus/types.js';
 import type { Core } from '../core/interface.js';
+import type { BlobStore } from '../storage/index.js';
 import type { SnapshotStore, Wal } from '../storage/types.js';
 import type { Asking } from './asking.js';
 import type { Member } from './members.js';
@@ -12,6 +13,7 @@ export interface EngineParts {
   readonly consensus: Consensus;
   readonly wal: Wal;
   readonly store: SnapshotStore;
+  readonly blobStore: BlobStore;
   readonly asking: Asking;
   /** Raft id and members as they stood at the start. */
   readonly raftId: number;

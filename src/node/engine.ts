@@ -2,20 +2,23 @@ import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../con
 import { GearmeshError } from '../core/errors.js';
 import { createBatchBuilder } from '../core/index.js';
 import type { PeerFrame } from '../peer/types.js';
+import type { Blobs } from './blobs/blobs.js';
+import { blobsOf } from './engine-blobs.js';
 import type { EngineParts } from './engine-parts.js';
 import { Failover } from './failover.js';
 import { Hashes } from './hashes.js';
+import { type Receivers, receive } from './incoming.js';
+import { install } from './install.js';
 import { LeaderContact } from './leader-contact.js';
 import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
-import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
+import { decodeMembers, type Member, nameOf, otherNames, otherVoters } from './members.js';
 import { Origin, order } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
-import { restoreNewest } from './restoring.js';
 import { ROUND_MS, Rounds } from './rounds.js';
 import { Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
@@ -27,6 +30,7 @@ import { Watching } from './watching.js';
 
 const ACKNOWLEDGE_MS = 1_000;
 const NODE_UP_AGAIN_MS = 300;
+const BLOBS_MS = 1_000;
 
 /** A node that belongs to a cluster, at work: consensus, log, state machine and what is attached to this node. */
 export class Engine {
@@ -38,6 +42,7 @@ export class Engine {
   readonly #supervisor: Supervisor;
   readonly #failover: Failover;
   readonly #post: Post;
+  readonly #receivers: Receivers;
   readonly #rounds: Rounds;
   readonly #effects: LocalEffects;
   readonly #presence: Presence;
@@ -51,6 +56,7 @@ export class Engine {
   readonly snapshotting: Snapshotting;
   readonly board: StatusBoard;
   readonly hashes: Hashes;
+  readonly blobs: Blobs;
   #members: readonly Member[];
   #membership: Membership;
   #appliedTerm: number;
@@ -75,9 +81,17 @@ export class Engine {
     const voters = (): readonly string[] | null => otherVoters(this.#members, this.#membership, parts.raftId);
     this.board = new StatusBoard({ clock, limitMs: options.timings.clockSkewMaxMs, otherVoters: voters });
     this.hashes = new Hashes(() => core.stateHash());
+    this.blobs = blobsOf(parts, {
+      members: () => this.#members,
+      membership: () => this.#membership,
+      installing: () => this.installing,
+      hasLeader: () => this.#hasLeader(),
+      diskLow: () => this.#diskLow,
+      fatal: (error) => this.#fatal(error),
+    });
     this.origin = new Origin({
       core,
-      builder: createBatchBuilder(),
+      builder: createBatchBuilder((id) => this.blobs.claims.countOf(id)),
       clock,
       log,
       observer,
@@ -99,7 +113,14 @@ export class Engine {
       peers: () => this.#peerNames().filter((name) => options.transport.isConnected(name)),
       send: (peer, bytes) => options.transport.send(peer, 'data', { type: 'events', bytes }),
     });
-    this.sessions = new Sessions({ core, clock, origin: this.origin, liveData: this.liveData, observer });
+    this.sessions = new Sessions({
+      core,
+      clock,
+      origin: this.origin,
+      liveData: this.liveData,
+      observer,
+      naming: this.blobs,
+    });
     this.watching = new Watching({ core, clock, liveData: this.liveData });
     this.waiters = new Waiters(core, this.origin);
     this.reads = new Reads({
@@ -127,6 +148,7 @@ export class Engine {
       sessions: this.sessions,
       watching: this.watching,
       liveData: this.liveData,
+      blobs: this.blobs,
       polled: parts.polled,
       nodeUp: (name, nonce, incarnation) => this.#presence.up(name, nonce, incarnation),
       nodeRetired: (incarnation) => this.#nodeRetired(incarnation),
@@ -172,6 +194,14 @@ export class Engine {
       },
       fatal: (error) => this.#fatal(error),
     });
+    const { liveData, snapshotting, blobs } = this;
+    this.#receivers = {
+      step: (messages) => this.step(messages),
+      post: this.#post,
+      liveData,
+      snapshotting,
+      blobs,
+    };
     this.#supervisor = new Supervisor({
       core,
       clock,
@@ -219,6 +249,7 @@ export class Engine {
     });
     this.#repeated.every(ROUND_MS, () => this.#round());
     this.#repeated.every(ACKNOWLEDGE_MS, () => this.sessions.acknowledge());
+    this.#repeated.every(BLOBS_MS, () => this.blobs.look());
     this.#repeated.every(NODE_UP_AGAIN_MS, () => this.#presence.proposeIfMissing());
     this.#contact.look();
     this.#turn.ask();
@@ -233,6 +264,7 @@ export class Engine {
     this.#failover.stop();
     this.origin.close();
     this.reads.close();
+    this.blobs.stop();
     await this.snapshotting.stop();
     await this.#replica.stop();
   }
@@ -298,28 +330,7 @@ export class Engine {
    */
   frame(from: string, frame: PeerFrame): void {
     if (!this.#members.some((member) => member.name === from)) return;
-    switch (frame.type) {
-      case 'raft':
-        this.step(frame.messages);
-        return;
-      case 'batch':
-        this.#post.batch(from, frame);
-        return;
-      case 'batch-refused':
-        this.#post.refused(from, frame);
-        return;
-      case 'events':
-        this.liveData.frame(from, frame.bytes);
-        return;
-      case 'piece':
-        this.snapshotting.piece(from, frame);
-        return;
-      case 'piece-taken':
-        this.snapshotting.pieceTaken(from, frame);
-        return;
-      default:
-        return;
-    }
+    receive(this.#receivers, from, frame);
   }
 
   heardStatus(from: string, body: unknown): void {
@@ -333,6 +344,7 @@ export class Engine {
   peerConnected(name: string): void {
     this.board.connected(name);
     this.liveData.peerConnected(name);
+    this.blobs.peerConnected();
     this.#contact.look();
     if (name === this.leaderName) this.origin.resendFrom(0);
     this.#turn.ask();
@@ -341,6 +353,7 @@ export class Engine {
   peerLost(name: string): void {
     this.board.lost(name);
     this.liveData.peerLost(name);
+    this.blobs.peerLost(name);
     this.snapshotting.peerLost(name);
     this.#contact.look();
     const id = this.#members.find((member) => member.name === name)?.raftId;
@@ -393,13 +406,13 @@ export class Engine {
       const { membership, context } = consensus.applyMembership(entry);
       this.#membership = membership;
       const members = context.length > 0 ? decodeMembers(context) : null;
-      if (members === null || members.length === 0) {
-        core.skip(entry.index);
-      } else {
-        core.setMembers(entry.index, context);
+      const told = members !== null && members.length > 0;
+      core.setMembers(entry.index, told ? context : null);
+      if (told) {
         this.#members = members;
         this.#parts.membersChanged(members);
       }
+      this.blobs.membershipChanged();
     } else if (entry.data.length === 0) {
       core.skip(entry.index);
     } else {
@@ -445,18 +458,16 @@ export class Engine {
   }
 
   async #install(output: Output): Promise<void> {
-    const { core, consensus, wal, store, options } = this.#parts;
+    const { core, options } = this.#parts;
     const mark = output.snapshot!;
     // Damage here ends the node; at its next start it finds the same and sets the disk aside.
-    await restoreNewest(core, store);
-    const { term, vote, commit } = consensus.status();
-    await wal.reset(mark, output.hardState ?? { term, vote, commit });
-    await this.#parts.installed();
+    await install(this.#parts, output);
     this.#membership = mark.membership;
     this.#appliedTerm = mark.term;
     this.#members = decodeMembers(core.members) ?? [];
     this.#parts.membersChanged(this.#members);
     this.snapshotting.installed();
+    this.blobs.installed();
     options.log.info({ index: mark.index }, 'state replaced by a snapshot');
     // Effects of the entries that were skipped were missed here (waiters, sessions): the node counts as restarted.
     this.#reborn('unknown');
@@ -480,8 +491,7 @@ export class Engine {
   }
 
   #peerNames(): string[] {
-    const own = this.#parts.options.name;
-    return this.#members.filter((member) => member.name !== own).map((member) => member.name);
+    return otherNames(this.#members, this.#parts.options.name);
   }
 
   #fatal(error: Error): void {

@@ -1,6 +1,7 @@
 import type { GearmeshError } from '../core/errors.js';
 import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import type {
+  BlobRef,
   Disposition,
   FunctionSpec,
   JobSpec,
@@ -123,6 +124,26 @@ export interface NodeApi {
   findSchedule(namespace: string, seq: number, read: ReadOptions): Promise<ScheduleView | null>;
   listSchedules(query: ScheduleQuery, read: ReadOptions): Promise<SchedulePage>;
   deleteSchedule(namespace: string, id: string, call: CallOptions): Promise<ChangeResult>;
+
+  /** Begins a payload or result outside the log. `size`: bytes where known, or -1. */
+  createBlob(size: number, call: CallOptions): Promise<BlobWriter>;
+  /**
+   * Chunks of a blob that a job refers to, at most 256 KiB each, from byte `offset` on: from this node's disk or,
+   * while it lacks it, from another node. Throws NOT_FOUND when no node that can be reached has it.
+   */
+  readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array>;
+}
+
+export interface BlobWriter {
+  /**
+   * Takes the bytes over: the caller does not touch them afterwards. Resolves when more may be given (backpressure
+   * from disk and peers), rejects once the blob cannot be completed.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves when a majority has synced all of it: it may be named in a submission or outcome in the next minutes. */
+  finish(): Promise<BlobRef>;
+  /** Gives it up at any moment, also after `finish`: every node deletes it. Once it is named by a job, does nothing. */
+  abort(): void;
 }
 
 export interface CallOptions {

@@ -3,6 +3,7 @@ import type { BatchBuilder, Core } from '../core/interface.js';
 import { limitReached } from '../core/limits.js';
 import type { CommandResult, JobSpec, JobState } from '../core/types.js';
 import { refusalError } from './answers.js';
+import { type Naming, withBlobs } from './blobs/naming.js';
 import type { CallOptions, ChangeResult, ReadOptions, SubmitOptions, SubmitResult } from './interface.js';
 import { BATCH_BYTES, type Origin, type Proposal } from './origin.js';
 import type { Reads } from './reads.js';
@@ -13,11 +14,12 @@ const CALL_BYTES_MAX = 512 * 1024;
 /** One that is all or nothing is never split, and its batch must fit one entry. */
 const ALL_OR_NOTHING_BYTES_MAX = BATCH_BYTES;
 /** Of one spec, besides its texts and payload. */
-const SPEC_HEAD_BYTES = 160;
+const SPEC_HEAD_BYTES = 256;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export interface CallParts {
+  readonly naming: Naming;
   readonly core: Core;
   readonly origin: Origin;
   readonly reads: Reads;
@@ -97,7 +99,28 @@ export function propose(origin: Origin, proposal: Proposal, signal: AbortSignal 
   });
 }
 
-export async function submit(
+export function submit(
+  parts: CallParts,
+  namespace: string,
+  specs: readonly JobSpec[],
+  options: SubmitOptions,
+): Promise<SubmitResult[]> {
+  if (specs.every((spec) => spec.payloadBlob === null)) return submitAll(parts, namespace, specs, options);
+  return withBlobs(
+    parts.naming,
+    specs.map((spec) => spec.payloadBlob),
+    (positions) =>
+      submitAll(
+        parts,
+        namespace,
+        positions.map((position) => specs[position]!),
+        options,
+      ),
+    { ...options, together: options.allOrNothing },
+  );
+}
+
+async function submitAll(
   parts: CallParts,
   namespace: string,
   specs: readonly JobSpec[],

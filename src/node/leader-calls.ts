@@ -30,7 +30,7 @@ export class LeaderCalls {
 
   async transfer(to: string, call: CallOptions): Promise<LeadershipResult> {
     const { options } = this.#parts;
-    await this.#someLeader(call);
+    await this.someLeader(call);
     const { engine } = this.#parts.formed();
     if (engine.leaderName !== options.name) {
       const answer = await this.#ask('transfer', { to }, TRANSFER_MS * 2, call, () => {});
@@ -60,7 +60,7 @@ export class LeaderCalls {
     progress: (line: string) => void,
   ): Promise<{ readonly revision: number }> {
     const { options } = this.#parts;
-    await this.#someLeader(call);
+    await this.someLeader(call);
     const { booted, engine } = this.#parts.formed();
     if (engine.leaderName !== options.name) {
       progress(`the leader ${engine.leaderName} does it`);
@@ -140,7 +140,7 @@ export class LeaderCalls {
   }
 
   /** Resolves while this node knows a leader. */
-  async #someLeader(call: CallOptions): Promise<void> {
+  async someLeader(call: CallOptions): Promise<void> {
     const known = (): boolean => this.#parts.formed().engine.leaderName !== '';
     if (await this.#until(known, Number.POSITIVE_INFINITY, call)) return;
     throw new GearmeshError('NO_LEADER', { message: 'the deadline passed before there was a leader' });

@@ -2,6 +2,7 @@ import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { Outcome } from '../core/types.js';
 import { leaseError, refusalError } from './answers.js';
+import { withBlobs } from './blobs/naming.js';
 import type { Engine } from './engine.js';
 import type { CallOptions, ExtendResult, OutcomeResult } from './interface.js';
 import { type CallParts, propose } from './job-calls.js';
@@ -13,6 +14,19 @@ import { outcomeBytes } from './sessions.js';
  * id, for the answer to an outcome that is said again. A node that knows neither may only be behind the one that leased.
  */
 export async function settleOne(
+  parts: CallParts,
+  namespace: string,
+  jobId: string,
+  outcome: Outcome,
+  call: CallOptions,
+): Promise<OutcomeResult> {
+  const settle = (): Promise<OutcomeResult> => settleOnce(parts, namespace, jobId, outcome, call);
+  if (outcome.kind !== 'complete' || outcome.resultBlob === null) return settle();
+  const refs = [outcome.resultBlob];
+  return (await withBlobs(parts.naming, refs, async () => [await settle()], call))[0]!;
+}
+
+async function settleOnce(
   parts: CallParts,
   namespace: string,
   jobId: string,
@@ -43,7 +57,8 @@ export async function settleOne(
           builder.outcomes(session, epoch, 0, [{ ...outcome, seq }]);
         },
         outcome: (_, token, refusal, revision) => {
-          answer = { token, revision, error: refusal === null ? null : leaseError(refusal, core.settings) };
+          const error = refusal === null ? null : leaseError(refusal, outcome, core.settings);
+          answer = { token, revision, error };
         },
         done: () => {
           if (answer === null)

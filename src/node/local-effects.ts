@@ -1,4 +1,5 @@
 import type {
+  BlobRef,
   CommandResult,
   Disposition,
   Effects,
@@ -6,6 +7,7 @@ import type {
   LeaseLostReason,
   Refusal,
 } from '../core/types.js';
+import type { Blobs } from './blobs/blobs.js';
 import type { LiveData } from './live-data.js';
 import type { Origin } from './origin.js';
 import type { Sessions } from './sessions.js';
@@ -16,6 +18,7 @@ export interface LocalEffectsParts {
   readonly sessions: Sessions;
   readonly watching: Watching;
   readonly liveData: LiveData;
+  readonly blobs: Pick<Blobs, 'taken' | 'released'>;
   /** A job was assigned to this session, whichever it is: the unary calls may wait for it. */
   readonly polled: (session: number) => void;
   readonly nodeUp: (name: string, nonce: number, incarnation: number) => void;
@@ -108,5 +111,13 @@ export class LocalEffects implements Effects {
 
   nodeRetired(incarnation: number): void {
     this.#parts.nodeRetired(incarnation);
+  }
+
+  blobTaken(ref: BlobRef): void {
+    this.#parts.blobs.taken(ref);
+  }
+
+  blobReleased(id: string): void {
+    this.#parts.blobs.released(id);
   }
 }

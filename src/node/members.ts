@@ -72,6 +72,11 @@ export function nameOf(members: readonly Member[], id: RaftId): string | null {
   return members.find((member) => member.raftId === id)?.name ?? null;
 }
 
+/** Names of all besides `own`. */
+export function otherNames(members: readonly Member[], own: string): string[] {
+  return members.filter((member) => member.name !== own).map((member) => member.name);
+}
+
 /** Names of the voters besides `own`; null where `own` has no vote. */
 export function otherVoters(
   members: readonly Member[],

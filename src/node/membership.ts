@@ -9,6 +9,7 @@ import { encodeMembers, type Formation, type Member } from './members.js';
 
 const ADOPT_MS = 10_000;
 const LOOK_MS = 50;
+const BLOBS_MS = 5_000;
 /** A learner this close to the end of the log may vote. */
 const CAUGHT_UP_ENTRIES = 256;
 
@@ -85,7 +86,7 @@ class Replacement {
       return false;
     }
     await this.#adopt(hello.diskId);
-    if (this.#caughtUp(raftId)) {
+    if (this.#caughtUp(raftId) && (await this.#hasBlobs())) {
       this.#propose([{ kind: 'promote', id: raftId }], engine.members, `${this.#name} has caught up`);
     }
     return false;
@@ -129,6 +130,18 @@ class Replacement {
     const tenths = Math.floor((one.match / Math.max(1, commit)) * 10);
     this.#tell(`${this.#name}: ${tenths * 10} % of ${commit} log entries`, `tenths ${tenths}`);
     return one.state === 'replicate' && one.match + CAUGHT_UP_ENTRIES >= commit;
+  }
+
+  /** Rule: a learner votes only when it holds every blob that jobs refer to, as of what is committed now. */
+  async #hasBlobs(): Promise<boolean> {
+    const { asking, consensus } = this.#parts;
+    const { commit } = consensus.status();
+    const answer = await asking.ask(this.#name, 'blobs', null, BLOBS_MS).catch(() => null);
+    const { applied, missing } = (answer ?? {}) as Record<string, unknown>;
+    if (typeof applied !== 'number' || typeof missing !== 'number') return false;
+    if (missing > 0)
+      this.#tell(`${this.#name}: ${missing} payloads and results outside the log are missing yet`);
+    return missing === 0 && applied >= commit;
   }
 
   /** One that cannot be taken now, as another is under way, is proposed again at the next look. */

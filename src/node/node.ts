@@ -345,6 +345,10 @@ export class GearmeshNode extends NodeCalls {
       case 'status':
         this.running?.engine.heardStatus(from, body);
         return { wall: this.options.clock.wallMs() };
+      case 'blobs': {
+        const { booted, engine } = this.formed();
+        return { applied: booted.core.appliedIndex, missing: engine.blobs.statistics.wanted };
+      }
       case 'leader-lost':
         return this.formed().engine.leaderLost(body);
       case 'form.decided':

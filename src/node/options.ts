@@ -80,6 +80,8 @@ export interface NodeOptions {
   /** Bytes of proposals of this node that wait for their commit. */
   readonly pendingBytesMax: number;
   readonly drainMs: number;
+  /** Payloads and results outside the log that callers send to this node at a time. */
+  readonly blobUploadsMax: number;
   readonly log: Log;
   readonly observer: NodeObserver;
   /** The node cannot go on (a failed sync, a broken invariant): the process must end. */

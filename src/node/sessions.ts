@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
-import type { FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
+import type { BlobRef, FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
 import { leaseError, refusalError } from './answers.js';
+import { type Naming, withBlobs } from './blobs/naming.js';
 import { Gathered } from './gathered.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
@@ -20,6 +21,7 @@ export interface SessionsParts {
   readonly origin: Origin;
   readonly liveData: LiveData;
   readonly observer: NodeObserver;
+  readonly naming: Naming;
 }
 
 interface Unsettled {
@@ -35,6 +37,10 @@ export function hasEnded(core: Core, outcome: Outcome): boolean {
   if (outcome.kind === 'complete') return true;
   const state = core.stateOf(outcome.seq);
   return state === null || state === 'failed' || state === 'cancelled';
+}
+
+function resultBlob(outcome: OutcomeBySession): BlobRef | null {
+  return outcome.kind === 'complete' ? outcome.resultBlob : null;
 }
 
 /** In their order; one that is larger alone stands alone. */
@@ -109,6 +115,25 @@ class LocalSession implements WorkerSession {
   }
 
   async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+    if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
+    let left = credit;
+    return withBlobs(
+      this.#parts.naming,
+      outcomes.map(resultBlob),
+      (positions) => {
+        // Once: what is said again for its blob brings no credit.
+        const once = left;
+        left = 0;
+        return this.#settleAll(
+          positions.map((position) => outcomes[position]!),
+          once,
+        );
+      },
+      {},
+    );
+  }
+
+  async #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     const parts = inParts(outcomes);
     // The credit of a frame counts after its outcomes.
     const last = parts.length - 1;
@@ -142,7 +167,7 @@ class LocalSession implements WorkerSession {
           builder.outcomes(this.id, this.epoch, credit, placed);
         },
         outcome: (position, token, refusal, revision) => {
-          const error = refusal === null ? null : leaseError(refusal, this.#parts.core.settings);
+          const error = refusal === null ? null : leaseError(refusal, placed[position]!, core.settings);
           results[position] = { token, revision, error };
         },
         done: () => {
@@ -463,7 +488,7 @@ export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): 
 export function outcomeBytes(outcome: OutcomeBySession | Outcome): number {
   switch (outcome.kind) {
     case 'complete':
-      return 96 + outcome.result.length + outcome.resultContentType.length * 3;
+      return 192 + outcome.result.length + outcome.resultContentType.length * 3;
     case 'fail':
       return (
         128 + (outcome.error.code.length + outcome.error.message.length) * 3 + outcome.error.details.length

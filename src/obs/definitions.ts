@@ -279,6 +279,42 @@ const storage: readonly Pulled[] = [
   ),
 ];
 
+const ofBlobs = (
+  type: 'counter' | 'gauge',
+  name: string,
+  help: string,
+  read: (blobs: StateReading['blobs']) => number,
+): Pulled => ({ ...ofState(name, help, (s) => read(s.blobs)), type });
+
+const blobs: readonly Pulled[] = [
+  ofBlobs(
+    'gauge',
+    'gearmesh_blobs',
+    'Payloads and results outside the log on the disk of this node.',
+    (b) => b.held,
+  ),
+  ofBlobs('gauge', 'gearmesh_blob_bytes', 'Their size.', (b) => b.bytes),
+  ofBlobs(
+    'gauge',
+    'gearmesh_blobs_missing',
+    'Payloads and results outside the log that jobs have and this node lacks: it fetches them.',
+    (b) => b.missing,
+  ),
+  ofBlobs('counter', 'gearmesh_blob_fetches_total', 'Blobs fetched from other nodes.', (b) => b.fetched),
+  ofBlobs(
+    'counter',
+    'gearmesh_blob_fetches_failed_total',
+    'Tries to fetch a blob from another node that failed; it is tried again.',
+    (b) => b.failedFetches,
+  ),
+  ofBlobs(
+    'gauge',
+    'gearmesh_blob_uploads',
+    'Payloads and results outside the log that are being sent to this node by clients and workers.',
+    (b) => b.uploads,
+  ),
+];
+
 const peers: readonly Pulled[] = [
   {
     name: 'gearmesh_peer_connected',
@@ -343,7 +379,15 @@ const gearman: readonly Pulled[] = [
 ];
 
 /** Everything that is read from the node at a scrape, in the order in which it is shown. */
-export const PULLED: readonly Pulled[] = [...about, ...jobs, ...raft, ...storage, ...peers, ...gearman];
+export const PULLED: readonly Pulled[] = [
+  ...about,
+  ...jobs,
+  ...raft,
+  ...storage,
+  ...blobs,
+  ...peers,
+  ...gearman,
+];
 
 const SHORT_SECONDS = [
   0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,

@@ -58,6 +58,15 @@ export interface StateReading {
     /** Free space is below the reserve: no new jobs. */
     readonly diskLow: boolean;
   };
+  /** Payloads and results outside the log, as far as they concern this node. */
+  readonly blobs: {
+    readonly held: number;
+    readonly bytes: number;
+    readonly missing: number;
+    readonly fetched: number;
+    readonly failedFetches: number;
+    readonly uploads: number;
+  };
   /** `agrees` false: another node's state differs at the same index. */
   readonly hash: { readonly index: number; readonly agrees: boolean };
 }

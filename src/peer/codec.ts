@@ -44,8 +44,15 @@ const KIND = {
   refuse: 22,
   piece: 23,
   'piece-taken': 24,
-  told: 30,
-  unask: 31,
+  'blob-put': 25,
+  'blob-get': 26,
+  'blob-piece': 27,
+  'blob-end': 28,
+  'blob-taken': 29,
+  'blob-stop': 30,
+  'blob-drop': 31,
+  told: 32,
+  unask: 33,
 } as const satisfies Record<WireFrame['type'], number>;
 
 const TEXT_MAX = 1_024;
@@ -109,6 +116,20 @@ function toList(frame: WireFrame): unknown[] {
       return [kind, frame.transfer, frame.seq, frame.last, frame.body];
     case 'piece-taken':
       return [kind, frame.transfer, frame.seq, frame.refusal.slice(0, TEXT_MAX)];
+    case 'blob-put':
+      return [kind, frame.transfer, frame.id, frame.size, frame.digest];
+    case 'blob-get':
+      return [kind, frame.transfer, frame.id, frame.size, frame.digest, frame.from];
+    case 'blob-piece':
+      return [kind, frame.transfer, frame.fetch, frame.number, frame.bytes];
+    case 'blob-end':
+      return [kind, frame.transfer, frame.fetch, frame.size, frame.digest];
+    case 'blob-taken':
+      return [kind, frame.transfer, frame.fetch, frame.count, frame.sealed];
+    case 'blob-stop':
+      return [kind, frame.transfer, frame.fetch, frame.reason.slice(0, TEXT_MAX)];
+    case 'blob-drop':
+      return [kind, frame.id];
   }
 }
 
@@ -214,6 +235,63 @@ function fromList(f: Fields): WireFrame {
         seq: f.whole('seq'),
         refusal: f.text('refusal'),
       };
+    case KIND['blob-put']:
+      f.count(5);
+      return {
+        type: 'blob-put',
+        transfer: f.whole('transfer'),
+        id: f.blobId(),
+        size: f.whole('size'),
+        digest: f.bytes('digest'),
+      };
+    case KIND['blob-get']:
+      f.count(6);
+      return {
+        type: 'blob-get',
+        transfer: f.whole('transfer'),
+        id: f.blobId(),
+        size: f.whole('size'),
+        digest: f.bytes('digest'),
+        from: f.whole('from'),
+      };
+    case KIND['blob-piece']:
+      f.count(5);
+      return {
+        type: 'blob-piece',
+        transfer: f.whole('transfer'),
+        fetch: f.flag('fetch'),
+        number: f.whole('number'),
+        bytes: f.bytes('bytes'),
+      };
+    case KIND['blob-end']:
+      f.count(5);
+      return {
+        type: 'blob-end',
+        transfer: f.whole('transfer'),
+        fetch: f.flag('fetch'),
+        size: f.whole('size'),
+        digest: f.bytes('digest'),
+      };
+    case KIND['blob-taken']:
+      f.count(5);
+      return {
+        type: 'blob-taken',
+        transfer: f.whole('transfer'),
+        fetch: f.flag('fetch'),
+        count: f.whole('count'),
+        sealed: f.flag('sealed'),
+      };
+    case KIND['blob-stop']:
+      f.count(4);
+      return {
+        type: 'blob-stop',
+        transfer: f.whole('transfer'),
+        fetch: f.flag('fetch'),
+        reason: f.text('reason'),
+      };
+    case KIND['blob-drop']:
+      f.count(2);
+      return { type: 'blob-drop', id: f.blobId() };
     default:
       throw new MalformedFrameError(`frame of the unknown kind ${kind}`);
   }
@@ -281,6 +359,13 @@ class Fields {
     const value = this.any();
     if (value instanceof Uint8Array) return value;
     throw new MalformedFrameError(`${field} is not bytes`);
+  }
+
+  /** 32 lower-case hex digits: it becomes a file's name. */
+  blobId(): string {
+    const value = this.any();
+    if (typeof value === 'string' && /^[0-9a-f]{32}$/.test(value)) return value;
+    throw new MalformedFrameError("id is not a blob's");
   }
 
   channel(): Channel {

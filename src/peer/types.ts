@@ -61,7 +61,58 @@ export type PeerFrame =
       readonly seq: number;
       readonly refusal: string;
     }
-  /** A piece of a snapshot or blob, on the bulk channel. */
+  /**
+   * Blobs. Who begins a stream numbers it: by `blob-put` it sends the blob, by `blob-get` it asks for it (`fetch` in
+   * the frames that follow), from chunk `from` on. A chunk and the end go on bulk, behind the put.
+   */
+  | {
+      readonly type: 'blob-put';
+      readonly transfer: number;
+      readonly id: string;
+      /** Bytes and SHA-256 as far as they are known already, else 0 and no bytes. */
+      readonly size: number;
+      readonly digest: Uint8Array;
+    }
+  | {
+      readonly type: 'blob-get';
+      readonly transfer: number;
+      readonly id: string;
+      readonly size: number;
+      readonly digest: Uint8Array;
+      readonly from: number;
+    }
+  | {
+      readonly type: 'blob-piece';
+      readonly transfer: number;
+      readonly fetch: boolean;
+      readonly number: number;
+      readonly bytes: Uint8Array;
+    }
+  | {
+      readonly type: 'blob-end';
+      readonly transfer: number;
+      readonly fetch: boolean;
+      readonly size: number;
+      readonly digest: Uint8Array;
+    }
+  /** `count` chunks are written there (of a fetch: taken over); `sealed`: all of it is durable. */
+  | {
+      readonly type: 'blob-taken';
+      readonly transfer: number;
+      readonly fetch: boolean;
+      readonly count: number;
+      readonly sealed: boolean;
+    }
+  /** Either side gave the stream up. */
+  | {
+      readonly type: 'blob-stop';
+      readonly transfer: number;
+      readonly fetch: boolean;
+      readonly reason: string;
+    }
+  /** No job names it and none will: it can go. */
+  | { readonly type: 'blob-drop'; readonly id: string }
+  /** A piece of a snapshot, on the bulk channel. */
   | {
       readonly type: 'piece';
       readonly transfer: number;

@@ -24,6 +24,7 @@ export interface SimClusterOptions {
   readonly drainMs?: number;
   /** Hears what nodes tell their metrics, by name. */
   readonly observer?: (name: string) => Partial<NodeObserver>;
+  readonly blobUploadsMax?: number;
   /** Free bytes below which a disk counts as nearly full; default 0, never. */
   readonly diskReserveBytes?: number;
 }
@@ -101,6 +102,7 @@ export class SimNode {
       diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
+      blobUploadsMax: options.blobUploadsMax ?? 64,
       log,
       observer: { ...silent, ...options.observer?.(this.name), applied: () => this.#cluster.compare(this) },
       onFatal: (error) => {

@@ -160,6 +160,7 @@ export function jobSpec(random: SeededRandom, id: string, fn: string, delayMs: n
     id,
     function: fn,
     payload: random.bytes(random.below(200)),
+    payloadBlob: null,
     contentType: 'application/octet-stream',
     metadata: [],
     priority: random.below(3) as 0 | 1 | 2,
@@ -263,6 +264,7 @@ export class SimWorker {
             jobId: one.job.id,
             token: one.token,
             result: Buffer.from(one.job.id),
+            resultBlob: null,
             resultContentType: 'text/plain',
             dataCount: 0,
           };

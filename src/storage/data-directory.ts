@@ -16,6 +16,8 @@ export interface DataDirectory {
   /** Where `openWal` and `openSnapshots` of this node go. */
   readonly walPath: string;
   readonly snapshotsPath: string;
+  /** For `openBlobs`. */
+  readonly blobsPath: string;
   readonly identity: Identity;
   /** Writes the cluster into the identity; once only, later calls must name the same cluster. */
   join(cluster: { readonly id: string; readonly name: string }): Promise<void>;
@@ -53,6 +55,10 @@ class OpenDirectory implements DataDirectory {
 
   get snapshotsPath(): string {
     return `${this.path}/snapshots`;
+  }
+
+  get blobsPath(): string {
+    return `${this.path}/blobs`;
   }
 
   get identity(): Identity {

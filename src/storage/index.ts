@@ -1,3 +1,6 @@
+export { BLOB_CHUNK_BYTES, chunkCount } from './blob-format.js';
+export type { BlobDraft, BlobStore, StoredBlob } from './blobs.js';
+export { openBlobs } from './blobs.js';
 export type { DataDirectory } from './data-directory.js';
 export { openDataDirectory } from './data-directory.js';
 export type { Disk, DiskFile } from './disk.js';

@@ -22,7 +22,7 @@
  * @module gearmesh/worker
  */
 export { GearmeshError } from '../client/errors.js';
-export type { JsonValue, PayloadInput } from '../client/payload.js';
+export type { JsonValue, PayloadInput, PayloadStream } from '../client/payload.js';
 export { JobAbortedError, NonRetryableError, RetryAfter } from './errors.js';
 export type { Job, JobContext } from './job.js';
 export type {

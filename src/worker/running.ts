@@ -1,9 +1,19 @@
 import { type Assignment, type JobOutcome, OutcomeKind } from '../../proto/gen/gearmesh/v1/worker.js';
 import { toDuration } from '../client/convert.js';
 import { GearmeshError } from '../client/errors.js';
-import { encodePayload, type PayloadInput } from '../client/payload.js';
+import {
+  type EncodedPayload,
+  encodePayload,
+  isStream,
+  type PayloadInput,
+  type PayloadStream,
+  STREAM_TYPE,
+} from '../client/payload.js';
+import { bytesSource, drawFrom } from '../client/source.js';
+import { PayloadStreamError } from '../client/upload.js';
 import { JobAbortedError, NonRetryableError, RetryAfter } from './errors.js';
 import { Job, type JobContext } from './job.js';
+import type { LargeResult, LargeTransfers } from './large.js';
 import type { Outbox } from './outbox.js';
 
 /** setTimeout counts in 31 bits. */
@@ -16,8 +26,13 @@ const encoder = new TextEncoder();
 /** What a running job needs from its worker. */
 export interface RunningHost {
   readonly outbox: Outbox;
-  /** Largest chunk, bytes. */
+  /** Largest chunk, and largest result in a frame: bytes. */
   readonly payloadBytesMax: number;
+  /** Largest result, bytes. */
+  readonly blobBytesMax: number;
+  /** Largest payload that is taken into memory, bytes. */
+  readonly fetchBytesMax: number;
+  readonly large: LargeTransfers;
   /** Something was put into the outbox. */
   produced(): void;
 }
@@ -36,13 +51,18 @@ export class Running implements JobContext {
   aborted: JobAbortedError | null = null;
   readonly #host: RunningHost;
   readonly #abort = new AbortController();
+  /** Aborted when nothing more may be said about the job. */
+  readonly #gone = new AbortController();
   readonly #timer: NodeJS.Timeout | null;
   #chunks = 0;
 
   /** @param serverNow the cluster's time, milliseconds since 1970-01-01 UTC */
   constructor(host: RunningHost, assignment: Assignment, deadlineMs: number | undefined, serverNow: number) {
     this.#host = host;
-    this.job = new Job(assignment);
+    this.job = new Job(assignment, {
+      bytesMax: host.fetchBytesMax,
+      open: () => host.large.payload(assignment, this.#gone.signal),
+    });
     this.leaseToken = assignment.leaseToken;
     this.attempt = assignment.attempt;
     this.maxAttempts = assignment.maxAttempts;
@@ -82,34 +102,69 @@ export class Running implements JobContext {
   }
 
   abort(kind: JobAbortedError['kind'], message: string): void {
-    if (kind === 'lease-lost') this.live = false;
+    if (kind === 'lease-lost') this.#forget();
     if (this.#abort.signal.aborted) return;
     this.aborted = new JobAbortedError(kind, message);
     this.#abort.abort(this.aborted);
   }
 
+  #forget(): void {
+    this.live = false;
+    this.#gone.abort();
+  }
+
   /** The handler is over, or its work does not count any more. */
   finish(): void {
-    this.live = false;
+    this.#forget();
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  /** Throws when the result cannot be encoded, or is larger than the cluster takes. */
-  complete(result: PayloadInput | undefined): JobOutcome {
-    const { bytes, contentType } = encodePayload(result, this.resultContentType);
-    const most = this.#host.payloadBytesMax;
-    if (bytes.length > most) {
-      const message = `a result of ${bytes.length} bytes; the limit is ${most}`;
-      throw new NonRetryableError(message, { code: 'PAYLOAD_TOO_LARGE' });
-    }
-    return { ...this.#outcome(OutcomeKind.COMPLETE), result: bytes, resultContentType: contentType };
+  /**
+   * The outcome of a handler that returned; null when it was given already, as a large result is. Throws or rejects when
+   * the result cannot be encoded, is larger than the cluster takes, or cannot be uploaded.
+   */
+  complete(result: PayloadInput | PayloadStream | undefined): JobOutcome | Promise<JobOutcome | null> {
+    if (isStream(result)) return this.#draw(result).then((drawn) => this.#completed(drawn));
+    return this.#completed(this.#encode(result));
   }
 
-  fail(thrown: unknown): JobOutcome {
+  #completed(result: EncodedPayload | LargeResult): JobOutcome | Promise<null> {
+    if (!('source' in result)) {
+      const { bytes, contentType } = result;
+      return { ...this.#outcome(OutcomeKind.COMPLETE), result: bytes, resultContentType: contentType };
+    }
+    const leased = { jobId: this.job.id, leaseToken: this.leaseToken };
+    const { large } = this.#host;
+    return large.complete(leased, this.#chunks, result, this.#gone.signal).then(() => null);
+  }
+
+  #encode(result: PayloadInput | undefined): EncodedPayload | LargeResult {
+    const encoded = encodePayload(result, this.resultContentType);
+    const { bytes, contentType } = encoded;
+    const { payloadBytesMax, blobBytesMax } = this.#host;
+    if (bytes.length <= payloadBytesMax) return encoded;
+    if (bytes.length > blobBytesMax) {
+      const message = `a result of ${bytes.length} bytes; the limit is ${blobBytesMax}`;
+      throw new NonRetryableError(message, { code: 'PAYLOAD_TOO_LARGE' });
+    }
+    return { source: bytesSource(bytes), contentType };
+  }
+
+  async #draw(stream: PayloadStream): Promise<EncodedPayload | LargeResult> {
+    const contentType = this.resultContentType ?? STREAM_TYPE;
+    const drawn = await drawFrom(stream, this.#host.payloadBytesMax);
+    return drawn instanceof Uint8Array ? { bytes: drawn, contentType } : { source: drawn, contentType };
+  }
+
+  fail(given: unknown): JobOutcome {
+    // What a stream threw is the handler's own word.
+    const thrown = given instanceof PayloadStreamError ? given.cause : given;
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));
     const { code, details } = error as { code?: unknown; details?: unknown };
     let word = typeof code === 'string' && code !== '' ? code : error.name;
-    let retryable = !(error instanceof NonRetryableError);
+    const tooLarge = error instanceof GearmeshError && error.reason === 'PAYLOAD_TOO_LARGE';
+    if (tooLarge) word = error.reason;
+    let retryable = !(error instanceof NonRetryableError || tooLarge);
     if (this.aborted?.kind === 'cancelled') {
       word = 'CANCELLED';
       retryable = false;
@@ -159,6 +214,7 @@ export function bareOutcome(
     retryAfter: undefined,
     reason: '',
     dataCount,
+    resultBlob: undefined,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
-import type { PayloadInput } from '../client/payload.js';
+import type { PayloadInput, PayloadStream } from '../client/payload.js';
 import type { Job, JobContext } from './job.js';
 
 export interface WorkerOptions {
@@ -17,6 +17,8 @@ export interface WorkerOptions {
   readonly order?: 'listed' | 'random';
   /** An endpoint that is not connected within this time counts as failed. Default 1,000 ms. */
   readonly connectTimeoutMs?: number;
+  /** Bytes of a payload that are taken into memory before its handler is called; for more there is `job.stream()`. Default 64 MiB. */
+  readonly payloadBytesMax?: number;
   /** Given to @grpc/grpc-js, over the SDK's own choice. */
   readonly channelOptions?: ChannelOptions;
 }
@@ -28,11 +30,14 @@ export interface HandleOptions {
   readonly runTimeoutMs?: number;
 }
 
-/** Does a job. What it returns is the result; what it throws fails the attempt. */
+/**
+ * Does a job. What it returns is the result; what it throws fails the attempt, and so does what a stream that it returns
+ * throws. What is too large for frames is uploaded.
+ */
 export type Handler = (job: Job, ctx: JobContext) => HandlerResult | Promise<HandlerResult>;
 
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler without a result need not say `return undefined`
-type HandlerResult = PayloadInput | undefined | void;
+type HandlerResult = PayloadInput | PayloadStream | undefined | void;
 
 export interface StopOptions {
   /** How long running jobs may still take before they are handed back. Default 30,000 ms; 0: at once. */

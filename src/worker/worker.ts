@@ -16,9 +16,11 @@ import { endpointList, positive } from '../client/client.js';
 import { timestampMs, toDuration } from '../client/convert.js';
 import { Cursor, EndpointPool } from '../client/endpoints.js';
 import { closedError, type GearmeshError } from '../client/errors.js';
-import type { PayloadInput } from '../client/payload.js';
+import { INLINE_BYTES, PAYLOAD_BYTES_MAX } from '../client/large.js';
+import type { PayloadInput, PayloadStream } from '../client/payload.js';
 import { Connection, type Session } from './connection.js';
 import { JobAbortedError } from './errors.js';
+import { LargeTransfers } from './large.js';
 import { emptyFrame, Outbox } from './outbox.js';
 import { Outcomes } from './outcomes.js';
 import { Running, type RunningHost } from './running.js';
@@ -81,7 +83,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
   readonly #outcomes: Outcomes;
   /** Handlers that run, by lease token; one whose lease is lost keeps its place until it returns. */
   readonly #running = new Map<number, Running>();
-  readonly #host: RunningHost & { payloadBytesMax: number };
+  readonly #host: RunningHost & { payloadBytesMax: number; blobBytesMax: number };
   #credit = 0;
   #phase: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   #scheduled = false;
@@ -105,7 +107,14 @@ export class Worker extends EventEmitter<WorkerEvents> {
       connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
     });
     const first = options.order === 'listed' ? 0 : randomInt(endpoints.length);
-    this.#host = { outbox: this.#outbox, payloadBytesMax: Infinity, produced: () => this.#schedule() };
+    this.#host = {
+      outbox: this.#outbox,
+      payloadBytesMax: INLINE_BYTES,
+      blobBytesMax: Infinity,
+      fetchBytesMax: positive('payloadBytesMax', options.payloadBytesMax ?? PAYLOAD_BYTES_MAX),
+      large: new LargeTransfers(new Cursor(this.#pool, 1, first), this.#namespace),
+      produced: () => this.#schedule(),
+    };
     this.#outcomes = new Outcomes(this.#outbox, {
       settled: (report) => this.#report(report),
       again: (error) => this.#connection.leave(error),
@@ -261,7 +270,8 @@ export class Worker extends EventEmitter<WorkerEvents> {
   }
 
   #attached(welcome: Welcome, resumed: boolean, endpoint: string): void {
-    this.#host.payloadBytesMax = welcome.limits?.payloadBytesMax || Infinity;
+    this.#host.payloadBytesMax = welcome.limits?.payloadBytesMax || INLINE_BYTES;
+    this.#host.blobBytesMax = welcome.limits?.blobBytesMax || Infinity;
     this.#session({ type: resumed ? 'resumed' : 'opened', node: welcome.node, endpoint });
     this.#started?.resolve();
     this.#started = null;
@@ -299,9 +309,15 @@ export class Worker extends EventEmitter<WorkerEvents> {
     let thrown: unknown;
     let failed = false;
     let outcome = null;
+    let settled = false;
     try {
+      if (running.job.isAway) await running.job.fetch();
       const result = await handler(running.job, running);
-      if (running.live) outcome = running.complete(result as PayloadInput | undefined);
+      if (running.live) {
+        const completed = running.complete(result as PayloadInput | PayloadStream | undefined);
+        outcome = completed instanceof Promise ? await completed : completed;
+        settled = outcome === null;
+      }
     } catch (error) {
       thrown = error;
       failed = true;
@@ -309,6 +325,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
     }
     running.finish();
     this.#running.delete(running.leaseToken);
+    if (settled) this.#report(reportOf(running, 'succeeded'));
     if (outcome === null) this.#outbox.forget(running.leaseToken);
     else {
       this.#outcomes.give(

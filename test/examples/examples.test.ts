@@ -68,7 +68,7 @@ let directory: string;
 let basePort: number;
 
 const result = async (fn: string, payload: string): Promise<string> => {
-  return (await client.run(fn, payload, { resultRetentionMs: 600_000 }).result).text();
+  return await (await client.run(fn, payload, { resultRetentionMs: 600_000 }).result).text();
 };
 const working = (fn: string, payload: string, gives: RegExp): Expected => ({
   until: /session opened/,

@@ -88,7 +88,7 @@ describe('the node of a foreground client is killed', () => {
       await half.within(WAIT_MS);
       await node.end('SIGKILL');
       goOn.open();
-      expect((await run.result).text()).toBe('said it all');
+      expect(await (await run.result).text()).toBe('said it all');
       const events = await listening;
       expect(events.filter((one) => one.type === 'accepted')).toHaveLength(1);
       expect(events.at(-1)).toMatchObject({
@@ -119,7 +119,7 @@ describe('the node of a foreground client is killed', () => {
     await there!.end('SIGKILL');
     goOn.open();
     const result = await run.result;
-    expect(result.text()).toBe('said it all');
+    expect(await result.text()).toBe('said it all');
     expect(result.dataCount).toBe(CHUNKS);
     const lost = expectAllAccountedFor(await listening);
     console.log(`${lost} of ${CHUNKS} chunks lost with the worker's node`);
@@ -145,7 +145,7 @@ describe('the node of a foreground client is killed', () => {
     goOn.open();
     for (const other of cluster.nodes.filter((one) => one !== node)) {
       const client = cluster.client({ only: other.name });
-      expect((await client.watch(run.jobId).result).text()).toBe('said it all');
+      expect(await (await client.watch(run.jobId).result).text()).toBe('said it all');
       await client.close();
     }
     await worker.stop();

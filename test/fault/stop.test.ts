@@ -63,7 +63,7 @@ describe('nodes are stopped in order', () => {
       await until(STOP_MS, () => sessions.some((one) => one.type === 'resumed'));
       expect(sessions.find((one) => one.type === 'resumed')!.node).not.toBe(node.name);
       mayEnd.open();
-      expect((await run.result).text()).toBe('1 false');
+      expect(await (await run.result).text()).toBe('1 false');
       await worker.stop();
       node.start();
       await cluster.ready();

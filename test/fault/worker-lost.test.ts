@@ -65,7 +65,7 @@ describe('a worker is lost', () => {
       expect(resumed.sessionId).toBe(sessions[0]!.sessionId);
 
       mayEnd.open();
-      expect((await run.result).text()).toBe('held through');
+      expect(await (await run.result).text()).toBe('held through');
       const job = await client.get(run.jobId);
       expect(job).toMatchObject({ state: 'succeeded', attempt: 1 });
       expect(job.attempts).toHaveLength(1);
@@ -121,7 +121,7 @@ describe('a worker is lost', () => {
       const whileRunning = await refusal(completeJob(other!.grpc, said));
       expect(whileRunning).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'LEASE_LOST' });
       mayEnd.open();
-      expect((await client.watch(jobId).result).text()).toBe('by the second');
+      expect(await (await client.watch(jobId).result).text()).toBe('by the second');
       const leader = await cluster.leader();
       const afterEnd = await refusal(completeJob(leader.grpc, said));
       expect(afterEnd).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'LEASE_LOST' });

@@ -99,6 +99,31 @@ describe('gearmesh submit and work', () => {
     expect((await worker.stop()).stderr).toContain('succeeded');
   });
 
+  it('streams a payload and a result of any size, and prints them again', async () => {
+    const worker = new CliProcess(['work', 'copy', ...at, '--', 'cat']);
+    await worker.said('session opened');
+    const payload = Array.from({ length: 300_000 }, (_, i) => `line ${i}\n`).join('');
+    const file = join(directory, 'large.txt');
+    writeFileSync(file, payload);
+    const waited = await gearmesh(['submit', 'copy', '--file', file, '--wait', ...at]);
+    expect([waited.code, waited.stdout === payload, waited.stderr]).toEqual([0, true, '']);
+    const id = (await gearmesh(['submit', 'copy', ...at], payload)).stdout.trim();
+    const done = await gearmesh(['jobs', 'get', id, '--json', ...at]);
+    expect(JSON.parse(done.stdout)).toMatchObject({
+      payload_size: payload.length,
+      payload_sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    await until(WAIT_MS, async () => {
+      const { stdout } = await gearmesh(['jobs', 'get', id, '--json', ...at]);
+      return JSON.parse(stdout).state === 'succeeded';
+    });
+    for (const part of ['--payload', '--result']) {
+      const printed = await gearmesh(['jobs', 'get', id, part, ...at]);
+      expect([printed.code, printed.stdout === payload]).toEqual([0, true]);
+    }
+    await worker.stop();
+  });
+
   it('fails with 1 when the command does, and tells its standard error', async () => {
     const worker = new CliProcess([
       'work',
@@ -260,7 +285,7 @@ describe('exit codes', () => {
   });
 
   it('8: a payload over the limit', async () => {
-    const done = await gearmesh(['submit', 'large', '-', ...at], 'x'.repeat(256 * 1024 + 1));
+    const done = await gearmesh(['submit', 'large', '-', ...at], 'x'.repeat(64 * 1024 * 1024 + 1));
     expect(done.code).toBe(8);
   });
 });

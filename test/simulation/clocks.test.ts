@@ -18,6 +18,7 @@ function delayed(id: string, delayMs: number): JobSpec {
     id,
     function: 'f',
     payload: new Uint8Array(0),
+    payloadBlob: null,
     contentType: '',
     metadata: [],
     priority: 1,

@@ -24,7 +24,12 @@ export class RawGearman {
   readonly socket: Socket;
   /** How long an answer may take, milliseconds. */
   waitMs = WAIT_MS;
+  /** What came and was not read: the parts that came since belong behind the buffer. */
   #buffer = Buffer.alloc(0);
+  #parts: Buffer[] = [];
+  #length = 0;
+  /** So much must be there before it is worth to look. */
+  #wanted = 0;
   #wake: (() => void)[] = [];
   #ended = false;
 
@@ -32,8 +37,9 @@ export class RawGearman {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => {
-      this.#buffer = Buffer.concat([this.#buffer, bytes]);
-      this.#notify();
+      this.#parts.push(bytes);
+      this.#length += bytes.length;
+      if (this.#buffer.length + this.#length >= this.#wanted) this.#notify();
     });
     const over = (): void => {
       this.#ended = true;
@@ -56,14 +62,18 @@ export class RawGearman {
   }
 
   async #until<T>(look: () => T | undefined): Promise<T> {
-    const end = Date.now() + this.waitMs;
+    const { waitMs } = this;
+    const end = Date.now() + waitMs;
     for (;;) {
+      if (this.#length > 0) this.#buffer = Buffer.concat([this.#buffer, ...this.#parts.splice(0)]);
+      this.#length = 0;
+      this.#wanted = 0;
       const found = look();
       if (found !== undefined) return found;
       const left = end - Date.now();
       if (this.#ended || left <= 0) {
-        const why = this.#ended ? 'the connection ended' : `nothing came for ${this.waitMs} ms`;
-        throw new Error(`${why}; unread: ${JSON.stringify(this.#buffer.toString('latin1'))}`);
+        const why = this.#ended ? 'the connection ended' : `nothing came for ${waitMs} ms`;
+        throw new Error(`${why}; unread: ${JSON.stringify(this.#buffer.toString('latin1', 0, 1_000))}`);
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
@@ -90,7 +100,10 @@ export class RawGearman {
     return this.#until(() => {
       if (this.#buffer.length < HEADER_BYTES) return undefined;
       const size = this.#buffer.readUInt32BE(8);
-      if (this.#buffer.length < HEADER_BYTES + size) return undefined;
+      if (this.#buffer.length < HEADER_BYTES + size) {
+        this.#wanted = HEADER_BYTES + size;
+        return undefined;
+      }
       const name = nameOf(this.#buffer.readUInt32BE(4));
       const body = this.#buffer.subarray(HEADER_BYTES, HEADER_BYTES + size);
       this.#buffer = this.#buffer.subarray(HEADER_BYTES + size);

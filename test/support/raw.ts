@@ -23,6 +23,7 @@ export async function completeJob(
     result: Buffer.from(o.result),
     resultContentType: 'text/plain',
     dataCount: 0,
+    resultBlob: undefined,
   };
   try {
     return await new Promise<string>((resolve, reject) => {

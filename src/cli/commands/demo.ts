@@ -85,7 +85,7 @@ async function show(context: CliContext, cluster: DevCluster, jobs: number): Pro
   try {
     say(context, '\nA foreground job: reverse "Hello World!"');
     const result = await client.run('reverse', 'Hello World!', { signal: context.signal }).result;
-    say(context, `  ${result.text()}`);
+    say(context, `  ${await result.text()}`);
     await killTheLeader(context, cluster, client, leader, jobs);
   } finally {
     await worker.stop();

@@ -4,7 +4,8 @@ import { type AskFlags, asks, withClient } from '../ask.js';
 import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { fieldsText, say, sayJson, table, tell } from '../context.js';
+import { fieldsText, pour, say, sayJson, table, tell } from '../context.js';
+import { CliError } from '../exit-codes.js';
 import { jobJson } from '../json-shapes.js';
 import { someOf, time, wholeNumber } from '../values.js';
 
@@ -88,14 +89,22 @@ function jobTable(jobs: readonly JobInfo[]): string {
 
 function getCommand(context: CliContext): CliCommand {
   return asks(command('get', 'Show one job with its payload and result.').argument('<id>', 'Id of the job.'))
+    .option('--payload', 'Print the payload alone, as it is.')
     .option('--result', 'Print the result alone, as it is.')
     .example('gearmesh jobs get 01JZ0000000000000000000000', 'Everything about it')
     .example('gearmesh jobs get 01JZ0000000000000000000000 --result', 'Its result, byte by byte')
-    .action((id: string, flags: AskFlags & { readonly result?: boolean }) =>
+    .action((id: string, flags: AskFlags & { readonly payload?: boolean; readonly result?: boolean }) =>
       withClient(context, flags, async (client) => {
+        if (flags.payload && flags.result) {
+          throw new CliError('USAGE', '--payload and --result exclude each other');
+        }
+        if (flags.payload || flags.result) {
+          const part = flags.payload ? 'payload' : 'result';
+          await pour(context, client.download(id, part, { signal: context.signal }));
+          return;
+        }
         const job = await client.get(id, { view: 'full', signal: context.signal });
-        if (flags.result) context.stdout.write(job.result);
-        else if (flags.json) sayJson(context, jobJson(job, true));
+        if (flags.json) sayJson(context, jobJson(job, true));
         else say(context, fieldsText(jobJson(job, true)));
       }),
     );

@@ -3,7 +3,7 @@ import { type AskFlags, asks, withClient } from '../ask.js';
 import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { say, sayJson, tell } from '../context.js';
+import { pour, say, sayJson, tell } from '../context.js';
 import { CliError } from '../exit-codes.js';
 import { contentJson, errorJson } from '../json-shapes.js';
 import { readPayload } from '../read-payload.js';
@@ -27,7 +27,8 @@ interface SubmitFlags extends AskFlags {
 }
 
 const NOTES = `The payload is the argument, or --file, or standard input ("-", or when neither is given and standard input
-is no terminal). Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
+is no terminal). It may be of any size up to the cluster's limit: what is too large for a message is uploaded while it is
+read. Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
 With --wait the job's data and its result go to standard output as they are, with --json as one line of JSON, of a job
 that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting, not
 the job.
@@ -72,7 +73,7 @@ async function submitJob(
   argument: string | undefined,
   flags: SubmitFlags,
 ): Promise<void> {
-  const payload = await readPayload(context, argument, flags.file);
+  const payload = readPayload(context, argument, flags.file);
   const options = jobOptions(flags);
   await withClient(context, flags, async (client) => {
     if (!flags.wait) {
@@ -109,8 +110,8 @@ async function submitJob(
       throw error;
     });
     if (!flags.json) {
-      context.stdout.write(result.bytes);
-      if (endsOpen(context, result.bytes)) context.stdout.write('\n');
+      const last = await pour(context, result.stream());
+      if (endsOpen(context, last)) context.stdout.write('\n');
       return;
     }
     sayJson(context, {
@@ -118,7 +119,7 @@ async function submitJob(
       state: 'succeeded',
       attempt: result.attempt,
       content_type: result.contentType,
-      ...contentJson('result', result.bytes),
+      ...contentJson('result', await result.bytes()),
       ...dataJson(chunks),
     });
   });
@@ -157,8 +158,8 @@ function jobOptions(flags: SubmitFlags): JobOptions {
 }
 
 /** A terminal's prompt should not stand behind the result; anything else gets the bytes alone. */
-function endsOpen(context: CliContext, bytes: Uint8Array): boolean {
-  return 'isTTY' in context.stdout && context.stdout.isTTY === true && bytes.at(-1) !== 10;
+function endsOpen(context: CliContext, last: number | undefined): boolean {
+  return 'isTTY' in context.stdout && context.stdout.isTTY === true && last !== 10;
 }
 
 function tellEvent(context: CliContext, flags: SubmitFlags, event: RunEvent): void {

@@ -9,7 +9,7 @@ import { command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { aborted, tell } from '../context.js';
 import { CliError } from '../exit-codes.js';
-import { type CommandResult, killCommands, runCommand } from '../run-command.js';
+import { type CommandResult, killCommands, type RunningCommand, runCommand } from '../run-command.js';
 import { time, wholeNumber } from '../values.js';
 
 interface WorkFlags extends AskFlags {
@@ -20,13 +20,13 @@ interface WorkFlags extends AskFlags {
   readonly quiet?: boolean;
 }
 
-/** A result that is larger than the cluster takes fails with its own message; this only bounds memory. */
-const OUTPUT_MAX = 16 * 1024 * 1024;
+/** Nothing that is not in the job's own frame is taken into memory: it goes to the command as it comes. */
+const PAYLOAD_BYTES_MAX = 1;
 /** sysexits.h: the input is wrong, so that trying again is of no use. */
 const EX_DATAERR = 65;
 
 const NOTES = `The command runs once for each job. The payload is its standard input; what it writes to standard output is the
-result; the end of what it writes to standard error is kept as the message when it fails.
+result, both as they come and of any size up to the cluster's limit; the end of what it writes to standard error is kept as the message when it fails.
 
   exit code 0   the job succeeded
   exit code 65  (EX_DATAERR) it failed and is not tried again
@@ -81,15 +81,16 @@ async function serve(
     namespace: namespaceOf(context, flags),
     name: flags.name ?? hostname(),
     concurrency: flags.concurrency,
+    payloadBytesMax: PAYLOAD_BYTES_MAX,
   });
-  worker.handle(fn, async (job, ctx) => {
+  worker.handle(fn, (job, ctx) => {
     ctx.resultContentType = flags.contentType;
-    const result = await runFor(context, words, flags, job, ctx);
-    if (result.code === 0 && !result.outputTooLarge) return result.output;
-    const { code, message } = failureOf(result);
-    throw result.code === EX_DATAERR
-      ? new NonRetryableError(message, { code })
-      : Object.assign(new Error(message), { code });
+    return outputOf(runFor(context, words, flags, job, ctx), (result) => {
+      const { code, message } = failureOf(result);
+      return result.code === EX_DATAERR
+        ? new NonRetryableError(message, { code })
+        : Object.assign(new Error(message), { code });
+    });
   });
   worker.on('job', (report) => {
     if (flags.quiet || report.type === 'started') return;
@@ -126,11 +127,11 @@ function runFor(
   flags: WorkFlags,
   job: Job,
   ctx: JobContext,
-): Promise<CommandResult> {
+): RunningCommand {
   return runCommand({
     command: words[0]!,
     args: words.slice(1),
-    input: job.payload,
+    input: job.stream(),
     environment: {
       ...context.environment,
       GEARMESH_JOB_ID: job.id,
@@ -141,15 +142,28 @@ function runFor(
     },
     signal: ctx.signal,
     killGraceMs: flags.killGrace,
-    outputMax: OUTPUT_MAX,
   });
+}
+
+/** The command's output as it comes; its end is an error unless the command succeeded. */
+async function* outputOf(
+  { output, result, end }: RunningCommand,
+  failure: (result: CommandResult) => Error,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let whole = false;
+  try {
+    yield* output;
+    whole = true;
+    const told = await result;
+    if (told.code !== 0) throw failure(told);
+  } finally {
+    // Nobody wants the rest.
+    if (!whole) end();
+  }
 }
 
 /** What the job remembers of a run that was no success. */
 export function failureOf(result: CommandResult): { code: string; message: string } {
-  if (result.outputTooLarge) {
-    return { code: 'OUTPUT_TOO_LARGE', message: `the command wrote more than ${OUTPUT_MAX} bytes` };
-  }
   const how = result.signal === null ? `exit code ${result.code}` : `ended by ${result.signal}`;
   return {
     code: result.signal ?? `EXIT_${result.code}`,

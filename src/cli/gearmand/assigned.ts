@@ -41,7 +41,7 @@ export interface Translated {
 export function translated(job: AssignedJob): Translated | string {
   const fn = functionName(job.function);
   if (typeof fn !== 'string') return fn.text;
-  const uniqueKey = uniqueKeyOf(job.unique, job.payload);
+  const uniqueKey = uniqueKeyOf(job.unique, job.payload, null);
   if (uniqueKey === null) return 'its unique id is not UTF-8, or has control characters';
   if (job.reducer.length === 0) return { function: fn, uniqueKey, metadata: {} };
   const reducer = functionName(job.reducer);

@@ -21,6 +21,6 @@ export async function relayForeground(
       return;
     }
   }
-  const { bytes } = await run.result;
-  link.send(TYPE.WORK_COMPLETE, [handle, bytes]);
+  const result = await run.result;
+  link.send(TYPE.WORK_COMPLETE, [handle, await result.bytes()]);
 }

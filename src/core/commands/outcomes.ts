@@ -1,5 +1,7 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { MalformedBytesError } from '../../base/bytes.js';
+import { type BlobClaim, readBlobClaim } from '../blob-refs.js';
+import { blobLimit, blobRefusal, takeBlob } from '../blob-table.js';
 import { blobBodyLength } from '../blobs.js';
 import { OUTCOME, readCount } from '../codec.js';
 import { ALIAS } from '../dedupe.js';
@@ -14,7 +16,7 @@ import {
   U_OUTCOME,
 } from '../jobs/fields.js';
 import { cancelled, endCancelled, failAttempt, putBack, unassign } from '../jobs/leases.js';
-import { end, functionOf } from '../jobs/lifecycle.js';
+import { end, extrasFor, functionOf } from '../jobs/lifecycle.js';
 import { comeBack, isReserved, start } from '../jobs/reserved.js';
 import { matchLater } from '../matching/match.js';
 import { removeIfDone } from '../sessions-end.js';
@@ -29,6 +31,7 @@ const said = {
   token: 0,
   dataCount: 0,
   blob: new Uint8Array(0) as Uint8Array,
+  resultBlob: null as BlobClaim | null,
   retryable: false,
   retryAfterMs: 0,
   error: null as JobError | null,
@@ -42,11 +45,12 @@ export function outcomes(state: State, reader: ByteReader): void {
   const current = session === null || session.epoch === epoch;
   for (let left = reader.u32(); left > 0; left--) {
     const kind = reader.u8();
-    said.kind = kind;
+    said.kind = kind === OUTCOME.completeBlob ? OUTCOME.complete : kind;
     said.digest = reader.u32();
     const seq = readCount(reader);
     said.token = readCount(reader);
-    if (kind === OUTCOME.complete) {
+    said.resultBlob = kind === OUTCOME.completeBlob ? readBlobClaim(reader) : null;
+    if (said.kind === OUTCOME.complete) {
       said.dataCount = reader.u32();
       said.blob = reader.bytes();
     } else if (kind === OUTCOME.fail) {
@@ -112,8 +116,10 @@ function carryOut(state: State, seq: number): void {
   const fn = functionOf(state, page, row);
   const words = row * U_FIELDS;
   const numbers = row * F_FIELDS;
-  if (said.kind === OUTCOME.complete && blobBodyLength(said.blob) > state.settings.payloadBytesMax) {
-    tell(state, 'LIMIT_REACHED', 0);
+  const { resultBlob } = said;
+  const refusal = said.kind === OUTCOME.complete ? resultRefusal(state, resultBlob) : null;
+  if (refusal !== null) {
+    tell(state, refusal, 0);
     return;
   }
   state.pages.touch(page);
@@ -130,6 +136,7 @@ function carryOut(state: State, seq: number): void {
     if (said.blob.length > 4) {
       state.jobs.setBlob(seq, page, row, 1, state.payloads.put(said.blob), said.blob.length);
     }
+    if (resultBlob !== null) extrasFor(page, row).resultBlob = takeBlob(state, resultBlob);
     const extras = page.extrasOf(row);
     if (extras !== null) extras.error = null;
     end(state, fn, seq, page, row, SUCCEEDED);
@@ -143,4 +150,11 @@ function carryOut(state: State, seq: number): void {
     failAttempt(state, fn, seq, page, row, said.error!, said.retryable, said.retryAfterMs);
   }
   removeIfDone(state, session);
+}
+
+/** Why this result cannot be taken; the lease goes on. */
+function resultRefusal(state: State, resultBlob: BlobClaim | null): Refusal | null {
+  if (blobBodyLength(said.blob) > state.settings.payloadBytesMax) return 'LIMIT_REACHED';
+  if (resultBlob === null) return null;
+  return blobLimit(state, resultBlob) === null ? blobRefusal(state, resultBlob) : 'LIMIT_REACHED';
 }

@@ -62,7 +62,7 @@ export function retry(state: State, reader: ByteReader): void {
   clearLabel(state, page, row);
   if (before !== null) {
     // Without its start deadline, which has passed or was met.
-    page.setExtras(row, { ...newExtras(), uniqueKey, retry: before.retry });
+    page.setExtras(row, { ...newExtras(), uniqueKey, retry: before.retry, payloadBlob: before.payloadBlob });
     if (uniqueKey !== '') state.uniqueKeys.add(mixText(uniqueKey, fn.id), seq);
   }
   const words = row * U_FIELDS;

@@ -1,5 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { MalformedBytesError } from '../../base/bytes.js';
+import { type BlobClaim, readBlobClaim } from '../blob-refs.js';
 import { blobBodyLength } from '../blobs.js';
 import { readCount, SPEC_FLAG } from '../codec.js';
 import type { JobId } from '../state.js';
@@ -21,6 +22,7 @@ export class SubmittedSpec implements JobId {
   runTimeoutMs = 0;
   startDeadlineWall = 0;
   retentionMs = -1;
+  payloadBlob: BlobClaim | null = null;
   /** A view on the entry. */
   blob: Uint8Array = new Uint8Array(0);
   payloadBytes = 0;
@@ -42,6 +44,7 @@ export class SubmittedSpec implements JobId {
     this.runTimeoutMs = (flags & SPEC_FLAG.runTimeout) === 0 ? 0 : readCount(reader);
     this.startDeadlineWall = (flags & SPEC_FLAG.startDeadline) === 0 ? 0 : readCount(reader);
     this.retentionMs = (flags & SPEC_FLAG.retention) === 0 ? -1 : readCount(reader);
+    this.payloadBlob = (flags & SPEC_FLAG.payloadBlob) === 0 ? null : readBlobClaim(reader);
     this.blob = reader.bytes();
     this.payloadBytes = blobBodyLength(this.blob);
     return this;

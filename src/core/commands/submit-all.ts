@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { blobLimit } from '../blob-table.js';
 import { submittedBy } from '../jobs/waiters.js';
 import type { State } from '../state.js';
 import { SubmittedSpec } from './spec.js';
@@ -66,6 +67,8 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
   const digests = new Map<string, number>();
   const keys = new Set<string>();
   const perFunction = new Map<string, number>();
+  const blobs = new Set<string>();
+  let blobBytes = 0;
   let functions = 0;
   let jobs = 0;
   let entries = 0;
@@ -90,6 +93,7 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
           const before = perFunction.get(name) ?? 0;
           perFunction.set(name, before + 1);
           jobs++;
+          const blob = spec.payloadBlob;
           const limit =
             fn === null && before === 0 && functionsFull(state, functions)
               ? 'functionsMax'
@@ -97,11 +101,17 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
                 ? 'jobsMax'
                 : (fn?.live ?? 0) + before + 1 > settings.jobsPerFunctionMax
                   ? 'jobsPerFunctionMax'
-                  : '';
+                  : ((blob === null ? null : blobLimit(state, blob, blobBytes)) ?? '');
           if (fn === null && before === 0) functions++;
-          if (limit !== '') full(verdict, limit, settings[limit]);
-          else if (fn !== null && queueFull(fn, spec, before))
+          if (limit !== '') {
+            full(verdict, limit, settings[limit]);
+          } else if (fn !== null && queueFull(fn, spec, before)) {
             full(verdict, QUEUE_LIMIT, jobsMaxFor(fn, spec));
+          } else if (blob !== null) {
+            if (blobs.has(blob.id)) verdict.refusal = 'INVALID_FIELD';
+            blobs.add(blob.id);
+            blobBytes += blob.size;
+          }
         } else if (verdict.refusal === null && !state.dedupe.makeRoom(state.wall, settings, entries)) {
           full(verdict, 'dedupeEntriesMax', settings.dedupeEntriesMax);
         }

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { blobLimit, blobRefusal, takeBlob } from '../blob-table.js';
 import { SPEC_FLAG } from '../codec.js';
 import { ALIAS, Dedupe } from '../dedupe.js';
 import { type FunctionState, TOTAL } from '../functions.js';
@@ -159,6 +160,10 @@ export function checkRoom(
       full(into, 'jobsPerFunctionMax', settings.jobsPerFunctionMax);
     } else if (fn !== null && queueFull(fn, job, 0)) {
       full(into, QUEUE_LIMIT, jobsMaxFor(fn, job));
+    } else if (job.payloadBlob !== null) {
+      const limit = blobLimit(state, job.payloadBlob);
+      if (limit !== null) full(into, limit, settings[limit]);
+      else into.refusal = blobRefusal(state, job.payloadBlob);
     }
   }
 }
@@ -234,7 +239,14 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   if (job.blob.length > 4) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
-  if (job.uniqueKey !== '' || job.retry !== null || job.startDeadlineWall !== 0 || submitterWaits(job)) {
+  const { payloadBlob } = job;
+  if (
+    job.uniqueKey !== '' ||
+    job.retry !== null ||
+    job.startDeadlineWall !== 0 ||
+    payloadBlob !== null ||
+    submitterWaits(job)
+  ) {
     const extras = extrasFor(page, row);
     if (submitterWaits(job)) {
       extras.droppable = true;
@@ -243,6 +255,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
     extras.uniqueKey = job.uniqueKey;
     extras.retry = job.retry;
     extras.startDeadlineWall = job.startDeadlineWall;
+    if (payloadBlob !== null) extras.payloadBlob = takeBlob(state, payloadBlob);
     if (job.uniqueKey !== '') state.uniqueKeys.add(mixText(job.uniqueKey, fn.id), seq);
   }
   state.ids.add(mixId(job.a, job.b, job.c, job.d), seq);

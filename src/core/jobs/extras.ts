@@ -1,5 +1,6 @@
 import type { ByteReader, ByteWriter } from '../../base/bytes.js';
-import type { Attempt, JobError, RetryPolicy } from '../types.js';
+import { readBlobRef, writeBlobRef } from '../blob-refs.js';
+import type { Attempt, BlobRef, JobError, RetryPolicy } from '../types.js';
 
 /** Ended attempts that a record remembers; older ones are forgotten. */
 export const ATTEMPTS_KEPT = 10;
@@ -21,6 +22,9 @@ export interface Extras {
   waiters: readonly Waiter[];
   /** Only clients that wait have submitted it: without them it need not run. */
   droppable: boolean;
+  /** Outside the log; null: none, or inline. */
+  payloadBlob: BlobRef | null;
+  resultBlob: BlobRef | null;
 }
 
 /** Clients of one life of a node that wait for a job. */
@@ -46,6 +50,8 @@ export function newExtras(): Extras {
     message: '',
     waiters: NOBODY,
     droppable: false,
+    payloadBlob: null,
+    resultBlob: null,
   };
 }
 
@@ -78,6 +84,8 @@ export function writeExtras(writer: ByteWriter, extras: Extras): void {
     writer.f64(incarnation);
     writer.f64(count);
   }
+  writeRef(writer, extras.payloadBlob);
+  writeRef(writer, extras.resultBlob);
 }
 
 export function readExtras(reader: ByteReader): Extras {
@@ -109,6 +117,8 @@ export function readExtras(reader: ByteReader): Extras {
     message: reader.string(),
     droppable: reader.u8() === 1,
     waiters: readWaiters(reader),
+    payloadBlob: readRef(reader),
+    resultBlob: readRef(reader),
   };
 }
 
@@ -152,4 +162,14 @@ function writeError(writer: ByteWriter, error: JobError | null): void {
 function readError(reader: ByteReader): JobError | null {
   if (reader.u8() === 0) return null;
   return { code: reader.string(), message: reader.string(), details: Buffer.from(reader.bytes()) };
+}
+
+/** A byte that says whether there is one, then its form in the log. */
+function writeRef(writer: ByteWriter, ref: BlobRef | null): void {
+  writer.u8(ref === null ? 0 : 1);
+  if (ref !== null) writeBlobRef(writer, ref);
+}
+
+function readRef(reader: ByteReader): BlobRef | null {
+  return reader.u8() === 0 ? null : readBlobRef(reader);
 }

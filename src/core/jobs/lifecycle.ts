@@ -1,3 +1,4 @@
+import { releaseBlobs } from '../blob-table.js';
 import { type FunctionState, TOTAL } from '../functions.js';
 import { offer, raise } from '../matching/match.js';
 import type { Session } from '../sessions.js';
@@ -322,6 +323,8 @@ function drop(state: State, fn: FunctionState, seq: number, page: JobPage, row: 
   state.ids.remove(mixId(a, b, c, d), seq);
   fn.counts[was] = fn.counts[was]! - 1;
   state.byState[was] = state.byState[was]! - 1;
+  const extras = page.extrasOf(row);
+  if (extras !== null) releaseBlobs(state, extras);
   state.jobs.remove(seq, page, row);
 }
 

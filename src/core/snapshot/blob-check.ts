@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { ByteWriter, MalformedBytesError } from '../../base/bytes.js';
+import { writeBlobContent } from '../blob-refs.js';
 import { OUTCOME } from '../codec.js';
 import {
   JOBS_PER_PAGE,
@@ -49,16 +50,20 @@ export function checkBlobs(state: State): void {
 }
 
 function submissionDigest(name: number, page: JobPage, row: number): number {
-  const uniqueKey = page.extrasOf(row)?.uniqueKey ?? '';
+  const extras = page.extrasOf(row);
   scratch.reset();
-  if (uniqueKey !== '') scratch.string(uniqueKey);
+  if (extras !== null && extras.uniqueKey !== '') scratch.string(extras.uniqueKey);
+  if (extras !== null && extras.payloadBlob !== null) writeBlobContent(scratch, extras.payloadBlob);
   return (blobDigest(name, page, row, L_PAYLOAD) ^ priorityOf(page, row)) >>> 0;
 }
 
 function resultDigest(page: JobPage, row: number): number {
+  const resultBlob = page.extrasOf(row)?.resultBlob ?? null;
   scratch.reset();
+  if (resultBlob !== null) writeBlobContent(scratch, resultBlob);
   scratch.u32(page.u[row * U_FIELDS + U_DATA_COUNT]!);
-  return (blobDigest(0, page, row, L_RESULT) ^ OUTCOME.complete) >>> 0;
+  const kind = resultBlob === null ? OUTCOME.complete : OUTCOME.completeBlob;
+  return (blobDigest(0, page, row, L_RESULT) ^ kind) >>> 0;
 }
 
 /** Of what is in `scratch`, then the blob with its length. */

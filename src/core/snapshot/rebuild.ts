@@ -100,7 +100,9 @@ function indexJob(state: State, seq: number): void {
   state.byState[at] = state.byState[at]! + 1;
   const id = words + U_ID;
   state.ids.add(mixId(page.u[id]!, page.u[id + 1]!, page.u[id + 2]!, page.u[id + 3]!), seq);
-  const uniqueKey = page.extrasOf(row)?.uniqueKey ?? '';
+  const extras = page.extrasOf(row);
+  if (extras !== null) state.blobs.restore(extras);
+  const uniqueKey = extras?.uniqueKey ?? '';
   if (uniqueKey !== '' && at <= RUNNING) state.uniqueKeys.add(mixText(uniqueKey, fn.id), seq);
   const label = page.u[words + U_LABEL]!;
   if (label !== 0 && state.labels.get(label) === null) {

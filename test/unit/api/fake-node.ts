@@ -1,6 +1,7 @@
 import { parseCalendar } from '../../../src/base/calendar.js';
 import { GearmeshError } from '../../../src/core/errors.js';
 import {
+  type BlobRef,
   DEFAULT_SETTINGS,
   type JobSpec,
   type JobView,
@@ -11,6 +12,8 @@ import {
 } from '../../../src/core/types.js';
 import type {
   Assignment,
+  BlobWriter,
+  CallOptions,
   ClusterView,
   JobWatcher,
   NodeApi,
@@ -21,6 +24,7 @@ import type {
   SubmitResult,
   WorkerSession,
 } from '../../../src/node/interface.js';
+import { FakeBlobs } from './fake-blobs.js';
 
 export const JOB_ID = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
 export const OTHER_ID = '01ARZ3NDEKTSV4RRFFQ69G5FAW';
@@ -34,6 +38,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     state: 'queued',
     priority: 1,
     payload: Buffer.from('payload'),
+    payloadBlob: null,
     contentType: 'text/plain',
     metadata: [['k', 'v']],
     traceparent: '',
@@ -64,6 +69,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     cancelRequested: false,
     cancelReason: '',
     result: Buffer.alloc(0),
+    resultBlob: null,
     resultContentType: '',
     error: null,
     dataCount: 0,
@@ -449,5 +455,14 @@ export class FakeNode implements NodeApi {
   async deleteSchedule(namespace: string, id: string) {
     this.note('deleteSchedule', namespace, id);
     return { revision: 109, value: 1 };
+  }
+  readonly blobs = new FakeBlobs(() => this.note());
+  createBlob(size: number, call: CallOptions): Promise<BlobWriter> {
+    this.note('createBlob', size);
+    return this.blobs.create(size, call);
+  }
+  readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array> {
+    this.note('readBlob', ref.id, offset);
+    return this.blobs.read(ref, offset, call);
   }
 }

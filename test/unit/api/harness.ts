@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { ClusterServiceClient } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { JobServiceClient } from '../../../proto/gen/gearmesh/v1/job.js';
+import { PayloadServiceClient } from '../../../proto/gen/gearmesh/v1/payloads.js';
 import { QueueServiceClient } from '../../../proto/gen/gearmesh/v1/queue.js';
 import { ScheduleServiceClient } from '../../../proto/gen/gearmesh/v1/schedule.js';
 import { WorkerServiceClient } from '../../../proto/gen/gearmesh/v1/worker.js';
@@ -39,6 +40,7 @@ export async function startBundle(options: Partial<GrpcServerOptions> = {}) {
   const clients = {
     job: make(JobServiceClient),
     worker: make(WorkerServiceClient),
+    payload: make(PayloadServiceClient),
     queue: make(QueueServiceClient),
     schedule: make(ScheduleServiceClient),
     cluster: make(ClusterServiceClient),

@@ -60,6 +60,7 @@ test('SubmitJob hands every field on', async () => {
     id: JOB_ID,
     function: 'resize',
     payload: Buffer.from('abc'),
+    payloadBlob: null,
     contentType: 'image/png',
     metadata: [
       ['__proto__x', '3'],
@@ -287,7 +288,15 @@ test('the unary twins of a worker', async () => {
   expect(b.node.calls.at(-1)!.slice(1)).toEqual([
     'default',
     JOB_ID,
-    { kind: 'complete', seq: 0, token: 11, result: Buffer.from('r'), resultContentType: 't', dataCount: 3 },
+    {
+      kind: 'complete',
+      seq: 0,
+      token: 11,
+      result: Buffer.from('r'),
+      resultBlob: null,
+      resultContentType: 't',
+      dataCount: 3,
+    },
   ]);
   await unary(
     b.worker,

@@ -90,6 +90,7 @@ test('reflection lists the services and gives whole files', async () => {
   expect(services).toEqual([
     'gearmesh.v1.ClusterService',
     'gearmesh.v1.JobService',
+    'gearmesh.v1.PayloadService',
     'gearmesh.v1.QueueService',
     'gearmesh.v1.ScheduleService',
     'gearmesh.v1.WorkerService',

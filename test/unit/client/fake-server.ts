@@ -1,9 +1,11 @@
 /** A scripted node: a real gRPC server whose every answer the test gives. */
+import { createHash } from 'node:crypto';
 import {
   Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
@@ -21,6 +23,13 @@ import {
   type SubmitResult,
   type WatchJobRequest,
 } from '../../../proto/gen/gearmesh/v1/job.js';
+import {
+  type DownloadPayloadRequest,
+  DownloadPayloadResponse,
+  PayloadServiceService,
+  type UploadPayloadRequest,
+  type UploadPayloadResponse,
+} from '../../../proto/gen/gearmesh/v1/payloads.js';
 import { QueueServiceService } from '../../../proto/gen/gearmesh/v1/queue.js';
 import { ScheduleServiceService } from '../../../proto/gen/gearmesh/v1/schedule.js';
 import {
@@ -82,12 +91,65 @@ export class FakeStream<Q, R> {
   }
 }
 
-export interface Followed<Q> {
+export interface Followed<Q, A = JobEvent> {
   readonly request: Q;
-  readonly send: (event: Partial<JobEvent>) => void;
+  readonly send: (event: Partial<A>) => void;
   readonly fail: (error: Status) => void;
   readonly end: () => void;
   readonly cancelled: Promise<void>;
+}
+
+/** One upload, as the node sees it: the test answers when it likes. */
+export class Upload {
+  readonly parts: Uint8Array[] = [];
+  /** As the first message said. */
+  size = 0;
+  /** Resolves with all bytes when the client has sent the last. */
+  readonly whole: Promise<Buffer>;
+  readonly cancelled: Promise<void>;
+  /** Takes nothing more. */
+  readonly pause: () => void;
+  readonly #answer: sendUnaryData<UploadPayloadResponse>;
+  #came = 0;
+  #waits: { readonly bytes: number; readonly resolve: () => void }[] = [];
+
+  constructor(
+    call: ServerReadableStream<UploadPayloadRequest, UploadPayloadResponse>,
+    answer: sendUnaryData<UploadPayloadResponse>,
+  ) {
+    this.#answer = answer;
+    this.pause = () => call.pause();
+    call.on('data', ({ size, data }: UploadPayloadRequest) => {
+      if (this.parts.length === 0) this.size = size;
+      this.parts.push(data);
+      this.#came += data.length;
+      this.#waits = this.#waits.filter(({ bytes, resolve }) => {
+        if (this.#came >= bytes) resolve();
+        return this.#came < bytes;
+      });
+    });
+    call.on('error', () => {});
+    this.whole = new Promise((resolve) => call.on('end', () => resolve(Buffer.concat(this.parts))));
+    this.cancelled = new Promise((resolve) => call.on('cancelled', () => resolve()));
+  }
+
+  /** Resolves when so many bytes came. */
+  has(bytes: number): Promise<void> {
+    if (this.#came >= bytes) return Promise.resolve();
+    return new Promise((resolve) => this.#waits.push({ bytes, resolve }));
+  }
+
+  /** Takes all of it; resolves with the blob that the client is told, and the bytes. */
+  async take(id = 'a'.repeat(32)) {
+    const bytes = await this.whole;
+    const blob = { id, size: bytes.length, sha256: createHash('sha256').update(bytes).digest() };
+    this.#answer(null, { blob });
+    return { blob, bytes };
+  }
+
+  fail(error: Status): void {
+    this.#answer(toServiceError(error));
+  }
 }
 
 type Handler = (request: never) => unknown;
@@ -97,6 +159,8 @@ export class FakeNode {
   readonly runs = new Inbox<Followed<RunJobRequest>>();
   readonly watches = new Inbox<Followed<WatchJobRequest>>();
   readonly works = new Inbox<FakeStream<WorkFrame, ServeFrame>>();
+  readonly uploads = new Inbox<Upload>();
+  readonly downloads = new Inbox<Followed<DownloadPayloadRequest, DownloadPayloadResponse>>();
   /** Answers of plain calls by method, e.g. `getJob`; a handler throws a Status to refuse. */
   readonly unary = new Map<string, Handler>();
   readonly calls: string[] = [];
@@ -133,17 +197,24 @@ export class FakeNode {
     const methods: Record<string, UntypedHandleCall> = {
       submitStream: ((call: ServerDuplexStream<SubmitFrame, SubmitFrameResult>) =>
         this.submits.push(new FakeStream(call))) as UntypedHandleCall,
-      runJob: follow(this.runs),
-      watchJob: follow(this.watches),
+      runJob: follow(this.runs, (event) => JobEvent.fromPartial(event)),
+      watchJob: follow(this.watches, (event) => JobEvent.fromPartial(event)),
+      downloadPayload: follow(this.downloads, (piece) => DownloadPayloadResponse.fromPartial(piece)),
+      uploadPayload: ((
+        call: ServerReadableStream<UploadPayloadRequest, UploadPayloadResponse>,
+        answer: sendUnaryData<UploadPayloadResponse>,
+      ) => this.uploads.push(new Upload(call, answer))) as UntypedHandleCall,
       work: ((call: ServerDuplexStream<WorkFrame, ServeFrame>) =>
         this.works.push(new FakeStream(call))) as UntypedHandleCall,
     };
-    for (const service of [
+    const services = [
       JobServiceService,
       QueueServiceService,
       ScheduleServiceService,
       WorkerServiceService,
-    ]) {
+      PayloadServiceService,
+    ];
+    for (const service of services) {
       const handlers: Record<string, UntypedHandleCall> = {};
       for (const name of Object.keys(service)) handlers[name] = methods[name] ?? this.#plain(name);
       server.addService(service, handlers);
@@ -169,12 +240,12 @@ export class FakeNode {
   }
 }
 
-function follow<Q>(inbox: Inbox<Followed<Q>>): UntypedHandleCall {
-  return ((call: ServerWritableStream<Q, JobEvent>) => {
+function follow<Q, A>(inbox: Inbox<Followed<Q, A>>, make: (answer: Partial<A>) => A): UntypedHandleCall {
+  return ((call: ServerWritableStream<Q, A>) => {
     call.on('error', () => {});
     inbox.push({
       request: call.request,
-      send: (event) => call.write(JobEvent.fromPartial(event)),
+      send: (event) => call.write(make(event)),
       fail: (error) => call.emit('error', toServiceError(error)),
       end: () => call.end(),
       cancelled: new Promise((resolve) => call.on('cancelled', () => resolve())),

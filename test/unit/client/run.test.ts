@@ -71,13 +71,13 @@ describe('one stream', () => {
       'ended succeeded',
     ]);
     const result = await run.result;
-    expect([result.text(), result.value(), result.contentType, result.attempt, result.dataCount]).toEqual([
-      'r',
-      'r',
-      'text/plain',
-      1,
-      2,
-    ]);
+    expect([
+      await result.text(),
+      await result.value(),
+      result.contentType,
+      result.attempt,
+      result.dataCount,
+    ]).toEqual(['r', 'r', 'text/plain', 1, 2]);
   });
 
   test('attempts that fail, and the error of the last', async () => {
@@ -190,7 +190,7 @@ describe('through another node', () => {
     second.send({ kind: Kind.DATA_GAP, jobId, attempt: 1, gapFrom: 3, gapTo: 4 });
     second.send({ kind: Kind.DATA, jobId, attempt: 1, dataFirst: 6, data: [bytes('6')] });
     second.send({ ...ended, jobId, dataCount: 9 });
-    expect((await run.result).text()).toBe('r');
+    expect(await (await run.result).text()).toBe('r');
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) events.push(next.value);
     const story = told(events);
     expect(story.filter((line) => line.startsWith('data') || line.startsWith('gap'))).toEqual([

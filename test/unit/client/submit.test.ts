@@ -78,8 +78,8 @@ describe('batching', () => {
     expect(await all).toHaveLength(2_500);
   });
 
-  test('large payloads go in frames of their own', async () => {
-    const payload = new Uint8Array(300 << 10);
+  test('payloads that together are too large for a frame go in frames of their own', async () => {
+    const payload = new Uint8Array(256 << 10);
     const all = client.submitMany([
       { function: 'f', payload },
       { function: 'f', payload },
@@ -256,7 +256,7 @@ describe('errors', () => {
     const small = client.submit('f', 'x');
     const stream = await a.submits.next();
     await stream.frames.next();
-    const large = client.submit('f', new Uint8Array(600 << 10));
+    const large = client.submit('f', 'x', { uniqueKey: 'k'.repeat(600 << 10) });
     await stream.frames.next();
     stream.fail({ code: status.RESOURCE_EXHAUSTED, message: 'larger than max', details: [] });
     expect((await refused(large)).code).toBe('RESOURCE_EXHAUSTED');

@@ -2,6 +2,8 @@ import { type CalendarFields, parseCalendar } from '../../../src/base/calendar.j
 import { ulidFromBytes } from '../../../src/base/ulid.js';
 import {
   type BatchBuilder,
+  type BlobCount,
+  type BlobRef,
   type CommandResult,
   type Core,
   createBatchBuilder,
@@ -121,6 +123,12 @@ export class Notes implements Effects {
   nodeRetired(incarnation: number): void {
     this.lines.push(`retired ${incarnation}`);
   }
+  blobTaken(ref: BlobRef): void {
+    this.lines.push(`blob taken ${ref.id} ${ref.size}`);
+  }
+  blobReleased(id: string): void {
+    this.lines.push(`blob released ${id}`);
+  }
 
   /** Lines that begin with this. */
   of(start: string): string[] {
@@ -134,7 +142,12 @@ export const START_WALL = 1_700_000_000_000;
 export class Bed {
   readonly payloads = new MapPayloads();
   readonly core: Core;
-  readonly builder: BatchBuilder = createBatchBuilder();
+  /** What the builder says of a blob: counted now, unless told otherwise. */
+  countOf: (id: string) => BlobCount | null = () => ({
+    configuration: this.core.configuration,
+    wall: this.wall,
+  });
+  readonly builder: BatchBuilder = createBatchBuilder((id) => this.countOf(id));
   elapsedUs = 1_000_000;
   wall = START_WALL;
   incarnation = 1;
@@ -228,6 +241,7 @@ export class Bed {
       id: this.id(),
       function: 'f',
       payload: Buffer.from('payload'),
+      payloadBlob: null,
       contentType: '',
       metadata: [],
       priority: 1,
@@ -317,6 +331,11 @@ export class Bed {
   }
 }
 
+/** Blob number `n`, the same at each call. */
+export function blob(n: number, size = 1_000_000): BlobRef {
+  return { id: n.toString(16).padStart(32, '0'), size, digest: Buffer.alloc(32, n) };
+}
+
 export const SECRET = Buffer.alloc(16, 7);
 
 export function asFunction(fn: string | FunctionSpec): FunctionSpec {
@@ -329,6 +348,7 @@ export function complete(seq: number, token: number, result = 'done'): Outcome {
     seq,
     token,
     result: Buffer.from(result),
+    resultBlob: null,
     resultContentType: 'text/plain',
     dataCount: 0,
   };

@@ -11,6 +11,8 @@ export class Judge {
   readonly #ends = new Map<number, string>();
   readonly #ids = new Set<string>();
   #lastToken = 0;
+  /** Blobs that were taken and not released, with their sizes. */
+  readonly #blobs = new Map<string, number>();
 
   constructor(core: Core) {
     this.#core = core;
@@ -32,6 +34,7 @@ export class Judge {
     this.#leases(jobs);
     this.#uniqueKeys(jobs);
     this.#queues(jobs);
+    this.#blobsAreThoseOfJobs(jobs);
     const { settings } = this.#core;
     const live = jobs.filter(({ state }) => !ENDED.has(state)).length;
     expect(live).toBeLessThanOrEqual(settings.jobsMax);
@@ -62,6 +65,13 @@ export class Judge {
       this.#open.add(Number(queued[1]));
       this.#ends.delete(Number(queued[1]));
     }
+    const taken = /^blob taken (\w+) (\d+)$/.exec(line);
+    if (taken !== null) {
+      expect(this.#blobs.has(taken[1]!), `${line}: by one job`).toBe(false);
+      this.#blobs.set(taken[1]!, Number(taken[2]));
+    }
+    const released = /^blob released (\w+)$/.exec(line);
+    if (released !== null) expect(this.#blobs.delete(released[1]!), `${line}: it was taken`).toBe(true);
     const token = /^assigned .* token (\d+)$/.exec(line);
     if (token !== null) {
       expect(Number(token[1]), 'tokens ascend').toBeGreaterThan(this.#lastToken);
@@ -149,6 +159,16 @@ export class Judge {
     for (const job of [...running, ...reserved]) expect(held.get(job.token)).toBe(job.seq);
     for (const job of reserved) expect(this.#core.session(job.session)!.reserves).toBe(true);
     expect(running.length).toBe(this.#core.counts().running);
+  }
+
+  #blobsAreThoseOfJobs(jobs: readonly JobView[]): void {
+    const named = jobs.flatMap(({ payloadBlob, resultBlob }) =>
+      [payloadBlob, resultBlob].flatMap((ref) => (ref === null ? [] : [ref.id])),
+    );
+    expect(named.sort()).toEqual([...this.#blobs.keys()].sort());
+    const bytes = [...this.#blobs.values()].reduce((a, b) => a + b, 0);
+    expect(this.#core.counts()).toMatchObject({ blobs: this.#blobs.size, blobBytes: bytes });
+    expect(bytes).toBeLessThanOrEqual(this.#core.settings.blobsTotalBytesMax);
   }
 
   #uniqueKeys(jobs: readonly JobView[]): void {

@@ -11,6 +11,7 @@ describe('outcomes', () => {
       seq,
       token: bed.token(seq),
       result: Buffer.from('out'),
+      resultBlob: null,
       resultContentType: 'text/plain',
       dataCount: 3,
     });

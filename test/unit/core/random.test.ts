@@ -2,6 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseCalendar } from '../../../src/base/calendar.js';
 import {
+  BLOB_COUNT_MS,
+  type BlobRef,
+  type Core,
   createCore,
   encodeEntry,
   encodeNodeUp,
@@ -9,7 +12,7 @@ import {
   type Outcome,
   type SnapshotCursor,
 } from '../../../src/core/index.js';
-import { asFunction, Bed, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
+import { asFunction, Bed, blob, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
 import { Judge } from './judge.js';
 import { WaitingModel } from './waiting-model.js';
 
@@ -37,6 +40,8 @@ const SETTINGS = {
   sessionsMax: 8,
   functionsMax: 6,
   schedulesMax: 5,
+  blobBytesMax: 1_000,
+  blobsTotalBytesMax: 4_000,
 };
 
 /** More lives: `CORE_RUNS=1000`; the same ones again: `CORE_SEED=…` as printed by a failure. */
@@ -80,6 +85,7 @@ class Life {
   /** Of the next entry: which submissions wait, and what changes otherwise. */
   waits: boolean[] = [];
   changes = new Map<number, number>();
+  blobs = 0;
 
   constructor() {
     const { core } = this.bed;
@@ -94,6 +100,11 @@ class Life {
     );
     expect(this.follower.stateHash()).toBe(core.stateHash());
     this.incarnations.push(this.bed.incarnation);
+    // Some are named too late, or were counted by another membership.
+    this.bed.countOf = (id) => ({
+      configuration: core.configuration + (id.endsWith('7') ? 1 : 0),
+      wall: id.endsWith('8') ? this.bed.wall - BLOB_COUNT_MS - 1 : this.bed.wall,
+    });
     const apply = this.bed.apply.bind(this.bed);
     this.bed.apply = (batches) => {
       const entry = encodeEntry(this.bed.elapsedUs, this.bed.wall, batches);
@@ -120,6 +131,7 @@ class Life {
           : bed.id(bed.wall - (s.c % 7)),
       function: FUNCTIONS[s.a % 3]!,
       payload: Buffer.alloc(s.b % 5 === 0 ? [600, 9000][s.a % 2]! : s.b % 40, s.b),
+      payloadBlob: s.a % 5 === 3 ? this.#blob(s) : null,
       contentType: s.a % 2 === 0 ? '' : 'text/plain',
       priority: (s.b % 3) as 0 | 1 | 2,
       uniqueKey: s.a % 4 === 0 ? `k${s.b % 3}` : '',
@@ -140,6 +152,12 @@ class Life {
           : null,
       seed: s.b,
     };
+  }
+
+  /** A new one, or one that was named before. */
+  #blob(s: Step): BlobRef {
+    const n = s.c % 6 === 0 ? Math.max(1, this.blobs - (s.b % 3)) : ++this.blobs;
+    return blob(n, 100 + ((n * 97) % 950));
   }
 
   #session(a: number): { id: number; epoch: number } | null {
@@ -173,7 +191,10 @@ class Life {
         ? fail(seq, token, { retryable: s.b % 3 !== 0, retryAfterMs: s.b % 2 === 0 ? 0 : 20 })
         : s.c % 9 === 1
           ? release(seq, token)
-          : complete(seq, token, 'r'.repeat(s.c % 7 === 0 ? 700 : s.c % 5));
+          : {
+              ...complete(seq, token, 'r'.repeat(s.c % 7 === 0 ? 700 : s.c % 5)),
+              resultBlob: s.b % 4 === 0 ? this.#blob(s) : null,
+            };
     this.outcomes.push({ session: session.id, outcome });
     bed.do((b) => b.outcomes(session.id, session.epoch, s.c % 12, [outcome]));
   }
@@ -432,6 +453,9 @@ class Life {
   compare(): void {
     expect(this.follower.pageHashes()).toEqual(this.bed.core.pageHashes());
     expect(this.follower.stateHash()).toBe(this.bed.core.stateHash());
+    const ids = (core: Core): string[] => Array.from(core.blobs(), ({ id }) => id).sort();
+    expect(ids(this.follower)).toEqual(ids(this.bed.core));
+    expect(this.follower.counts().blobBytes).toBe(this.bed.core.counts().blobBytes);
   }
 
   /** All that can be finished is finished. */

@@ -72,7 +72,7 @@ describe('what jobs carry', () => {
   const done = bed.submit();
   bed.outcome(session, complete(done, bed.token(done), 'result-of-it'));
   const empty = bed.submit({ payload: Buffer.alloc(0) });
-  const nothing = { result: Buffer.alloc(0), resultContentType: '', dataCount: 4 };
+  const nothing = { result: Buffer.alloc(0), resultBlob: null, resultContentType: '', dataCount: 4 };
   bed.outcome(session, { kind: 'complete', seq: empty, token: bed.token(empty), ...nothing });
 
   it('comes back as it was', () => {

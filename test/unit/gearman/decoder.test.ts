@@ -8,6 +8,7 @@ import {
   packet,
   REQUEST_MAGIC,
   RESPONSE_MAGIC,
+  responseHead,
   TYPE,
 } from '../../../src/gearman/packets.js';
 
@@ -15,12 +16,16 @@ import {
  * Goal: the stream of bytes is taken apart the same way however it is split; binary packets and lines of text mix;
  * nothing is kept but what came; what cannot be understood ends the connection and nothing else.
  */
-const LIMITS: DecoderLimits = { bodyBytesMax: 1_000, lineBytesMax: 100 };
+const LIMITS: DecoderLimits = { bodyBytesMax: 1_000, argumentsBytesMax: 256, lineBytesMax: 100 };
 
 type Found = readonly [kind: string, ...values: unknown[]];
 
+/** Large packets of these types are taken as they come; all others are skipped. */
+const taken = (type: number): boolean => type % 2 === 0;
+
 class Bed {
   readonly found: Found[] = [];
+  streamedBytes = 0;
   readonly decoder: Decoder;
 
   constructor(limits = LIMITS) {
@@ -29,6 +34,17 @@ class Bed {
       {
         packet: (type, body) => found.push(['packet', type, body.toString('latin1')]),
         text: (line) => found.push(['text', line]),
+        large: (type, size, head) => {
+          if (!taken(type)) return null;
+          const parts = [Buffer.from(head)];
+          return {
+            chunk: (bytes) => {
+              this.streamedBytes += bytes.length;
+              parts.push(Buffer.from(bytes));
+            },
+            end: () => found.push(['large', type, size, Buffer.concat(parts).toString('latin1')]),
+          };
+        },
         responseMagic: (type) => found.push(['response', type]),
         tooLarge: (type, size, head) => found.push(['too large', type, size, head.toString('latin1')]),
         broken: (why) => found.push(['broken', why]),
@@ -78,9 +94,10 @@ describe('the decoder', () => {
           const body = Buffer.from(one.body);
           parts.push(packet(one.magic, one.type, [body]));
           if (one.magic === RESPONSE_MAGIC) expected.push(['response', one.type]);
-          else if (body.length > LIMITS.bodyBytesMax)
-            expected.push(['too large', one.type, body.length, body.toString('latin1', 0, 256)]);
-          else expected.push(['packet', one.type, body.toString('latin1')]);
+          else if (body.length <= LIMITS.bodyBytesMax)
+            expected.push(['packet', one.type, body.toString('latin1')]);
+          else if (taken(one.type)) expected.push(['large', one.type, body.length, body.toString('latin1')]);
+          else expected.push(['too large', one.type, body.length, body.toString('latin1', 0, 256)]);
         }
         const bed = new Bed();
         for (const piece of split(Buffer.concat(parts), cuts)) bed.decoder.push(piece);
@@ -108,7 +125,7 @@ describe('the decoder', () => {
   });
 
   it('keeps nothing for a length that was only claimed', () => {
-    const bed = new Bed({ bodyBytesMax: 2 ** 32, lineBytesMax: 100 });
+    const bed = new Bed({ ...LIMITS, bodyBytesMax: 2 ** 32 });
     bed.decoder.push(header(REQUEST_MAGIC, TYPE.SUBMIT_JOB, 0xffff_ffff));
     bed.decoder.push(Buffer.from('abc'));
     expect(bed.decoder.heldBytes).toBe(3);
@@ -127,6 +144,37 @@ describe('the decoder', () => {
       ['too large', TYPE.WORK_COMPLETE, 2_000_000, 'x'.repeat(256)],
       ['text', 'version'],
     ]);
+  });
+
+  it('hands on what comes of a large packet at once, and keeps nothing of it', () => {
+    const bed = new Bed();
+    bed.decoder.push(header(REQUEST_MAGIC, TYPE.SUBMIT_JOB_BG, 0xffff_ffff));
+    for (let i = 0; i < 255; i++) bed.decoder.push(Buffer.from('h'));
+    expect([bed.decoder.heldBytes, bed.streamedBytes]).toEqual([255, 0]);
+    bed.decoder.push(Buffer.from('hb'));
+    for (let i = 0; i < 100; i++) bed.decoder.push(Buffer.alloc(1_000));
+    expect([bed.decoder.heldBytes, bed.streamedBytes]).toEqual([0, 100_001]);
+    expect(bed.decoder.idle).toBe(false);
+    expect(bed.found).toEqual([]);
+  });
+
+  it('finds large packets among small ones in every split in two', () => {
+    const large = (type: number) => packet(REQUEST_MAGIC, type as 7, [Buffer.alloc(1_001, 'l')]);
+    const bytes = Buffer.concat([
+      packet(REQUEST_MAGIC, TYPE.GRAB_JOB),
+      large(TYPE.SUBMIT_JOB_BG),
+      large(TYPE.SUBMIT_JOB),
+      Buffer.from('status\n'),
+    ]);
+    const whole = new Bed();
+    whole.decoder.push(bytes);
+    expect(whole.found.map(([kind]) => kind)).toEqual(['packet', 'large', 'too large', 'text']);
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const bed = new Bed();
+      bed.decoder.push(bytes.subarray(0, cut));
+      bed.decoder.push(bytes.subarray(cut));
+      expect(bed.found).toEqual(whole.found);
+    }
   });
 
   it.each([
@@ -186,6 +234,12 @@ describe('packets', () => {
       }),
     );
     expect(argumentsOf(Buffer.from('one\0two'), 3)).toBeNull();
+  });
+
+  it('may begin before all of them is there', () => {
+    const whole = packet(RESPONSE_MAGIC, TYPE.JOB_ASSIGN, ['handle', 'function', 'payload']);
+    const head = responseHead(TYPE.JOB_ASSIGN, ['handle', 'function'], 7);
+    expect(Buffer.concat([head, Buffer.from('payload')])).toEqual(whole);
   });
 
   it('have names', () => {

@@ -163,6 +163,7 @@ describe('the leader takes batches', () => {
       id: '01KDVDNW00ABCDEFGHJKMNPQRS',
       function: 'f',
       payload: new Uint8Array(0),
+      payloadBlob: null,
       contentType: '',
       metadata: [],
       priority: 1,

@@ -31,6 +31,7 @@ function complete(node: SimNode, jobId: string, token: number) {
     seq: 0,
     token,
     result: Buffer.from('done'),
+    resultBlob: null,
     resultContentType: '',
     dataCount: 0,
   } as const;

@@ -101,6 +101,7 @@ describe('what a node tells its metrics', () => {
       seq: 0,
       token: first!.token,
       result: new Uint8Array(0),
+      resultBlob: null,
       resultContentType: '',
       dataCount: 0,
     };

@@ -23,6 +23,8 @@ export const NOTHING: Effects = {
   sessionClosed: () => {},
   nodeUp: () => {},
   nodeRetired: () => {},
+  blobTaken: () => {},
+  blobReleased: () => {},
 };
 
 /** A state machine of one cluster, with an entry per call. */
@@ -61,6 +63,7 @@ export function job(fields: Partial<JobView> & { seq: number }): JobView {
     attempts: [],
     dataCount: 0,
     payload: none,
+    payloadBlob: null,
     result: none,
     progress: { numerator: 0, denominator: 0, message: '' },
     ...fields,
@@ -99,6 +102,7 @@ export function jobSpec(fields: Partial<JobSpec> = {}): JobSpec {
     id: '',
     function: 'f',
     payload: Buffer.from('payload'),
+    payloadBlob: null,
     contentType: '',
     metadata: [],
     priority: 1,

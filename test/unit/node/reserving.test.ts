@@ -60,7 +60,7 @@ describe('a session whose jobs are reserved', () => {
     const results = await bed.settled(
       session.settle(
         [
-          { ...complete, result: Buffer.from('r'), resultContentType: '', dataCount: 0 },
+          { ...complete, result: Buffer.from('r'), resultBlob: null, resultContentType: '', dataCount: 0 },
           { kind: 'release', token: back.token, jobId: back.job.id, reason: 'not now' },
         ],
         0,

@@ -54,12 +54,12 @@ export class SimBed {
   }
 
   /** One job, acknowledged by this node; its id. */
-  async submit(node: SimNode, fields: Parameters<typeof jobSpec>[0] = {}): Promise<string> {
+  async submit(node: SimNode, fields: Parameters<typeof jobSpec>[0] = {}, ms?: number): Promise<string> {
     const id = node.node!.newJobId();
     const specs = [jobSpec({ id, ...fields })];
-    const [answer] = await this.settled(node.node!.submit('default', specs, { allOrNothing: false }));
+    const [answer] = await this.settled(node.node!.submit('default', specs, { allOrNothing: false }), ms);
     expect(answer!.error).toBeNull();
-    return id;
+    return answer!.jobId;
   }
 
   async worker(

@@ -190,6 +190,7 @@ describe('a node whose disk is full', () => {
       id: node.newJobId(),
       function: 'fn',
       payload: Buffer.alloc(2_000, 7),
+      payloadBlob: null,
       contentType: '',
       metadata: [],
       priority: 1,

@@ -55,7 +55,9 @@ describe('clients of a node that wait for jobs', () => {
     await bed.until(() => got.length === 1);
     const { token, job } = got[0]!;
     const complete = { kind: 'complete', token, jobId: job.id, result: Buffer.alloc(0) } as const;
-    await bed.settled(session.settle([{ ...complete, resultContentType: '', dataCount: 0 }], 0));
+    await bed.settled(
+      session.settle([{ ...complete, resultBlob: null, resultContentType: '', dataCount: 0 }], 0),
+    );
     const ended = bed.core(bed.leader).lastBatch(bed.incarnation(node));
     node.node!.unwait(seq);
     await bed.pass(1_000);

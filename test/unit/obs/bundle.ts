@@ -64,6 +64,7 @@ export function stateOf(queues: readonly QueueView[]): StateReading {
       snapshot: { bytes: 500, takenWall: 70_000, index: 50 },
       diskLow: false,
     },
+    blobs: { held: 3, bytes: 3_000_000, missing: 1, fetched: 4, failedFetches: 2, uploads: 5 },
     hash: { index: 64, agrees: true },
   };
 }

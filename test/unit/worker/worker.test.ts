@@ -217,7 +217,7 @@ describe('jobs', () => {
   });
 
   test('a result over the limit is not sent: the job fails', async () => {
-    const worker = make().handle('f', () => new Uint8Array(300 << 10));
+    const worker = make().handle('f', () => new Uint8Array((64 << 20) + 1));
     const node = await attached(worker);
     node.send({ assignments: [assignment(1)] });
     const { outcomes } = await node.next();

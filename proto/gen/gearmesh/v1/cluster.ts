@@ -231,7 +231,15 @@ export interface Settings {
     | number
     | undefined;
   /** Schedules in the cluster. 1 to 1,000,000. Default 10,000. */
-  schedulesMax?: number | undefined;
+  schedulesMax?:
+    | number
+    | undefined;
+  /** Bytes of one payload or result that is kept outside the log. 1 to 4 GiB. Default 64 MiB. */
+  blobBytesMax?:
+    | number
+    | undefined;
+  /** Bytes of all payloads and results outside the log that jobs have. 0 to 1 TiB. Default 10 GiB. */
+  blobsTotalBytesMax?: number | undefined;
 }
 
 /** Reads the settings. */
@@ -977,6 +985,8 @@ function createBaseSettings(): Settings {
     creditsPerSessionMax: undefined,
     sweepSteps: undefined,
     schedulesMax: undefined,
+    blobBytesMax: undefined,
+    blobsTotalBytesMax: undefined,
   };
 }
 
@@ -1050,6 +1060,12 @@ export const Settings: MessageFns<Settings> = {
     }
     if (message.schedulesMax !== undefined) {
       writer.uint32(184).uint64(message.schedulesMax);
+    }
+    if (message.blobBytesMax !== undefined) {
+      writer.uint32(200).uint64(message.blobBytesMax);
+    }
+    if (message.blobsTotalBytesMax !== undefined) {
+      writer.uint32(208).uint64(message.blobsTotalBytesMax);
     }
     return writer;
   },
@@ -1251,6 +1267,22 @@ export const Settings: MessageFns<Settings> = {
             message.schedulesMax = longToNumber(reader.uint64());
             continue;
           }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.blobBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
+          case 26: {
+            if (tag !== 208) {
+              break;
+            }
+
+            message.blobsTotalBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1309,6 +1341,8 @@ export const Settings: MessageFns<Settings> = {
     message.creditsPerSessionMax = object.creditsPerSessionMax ?? undefined;
     message.sweepSteps = object.sweepSteps ?? undefined;
     message.schedulesMax = object.schedulesMax ?? undefined;
+    message.blobBytesMax = object.blobBytesMax ?? undefined;
+    message.blobsTotalBytesMax = object.blobsTotalBytesMax ?? undefined;
     return message;
   },
 };

@@ -86,6 +86,16 @@ export enum JobView {
   FULL = 2,
 }
 
+/** A payload or result that is kept outside the log and outside of messages: uploaded and downloaded by PayloadService. */
+export interface Blob {
+  /** 32 lower-case hexadecimal digits, chosen by the node that took the upload. */
+  id: string;
+  /** Bytes. */
+  size: number;
+  /** SHA-256 of all of them, 32 bytes. */
+  sha256: Uint8Array;
+}
+
 /** When and how often a job that failed is tried again. A field left at zero means the cluster's default for it. */
 export interface RetryPolicy {
   /** Attempts in all, the first one included: 1 never retries. 1 to 10,000. Default 5. */
@@ -162,7 +172,7 @@ export interface Job {
   state: JobState;
   /** Its rank among the waiting jobs of the function. Never unspecified here. */
   priority: Priority;
-  /** What the function is called with; only in JOB_VIEW_FULL. */
+  /** What the function is called with; only in JOB_VIEW_FULL, and empty when there is a `payload_blob`. */
   payload: Uint8Array;
   /** Size of the payload in bytes, in every view. */
   payloadSize: number;
@@ -222,7 +232,7 @@ export interface Job {
   cancelRequested: boolean;
   /** The reason given with that. */
   cancelReason: string;
-  /** What the worker answered; only in JOB_VIEW_FULL. */
+  /** What the worker answered; only in JOB_VIEW_FULL, and empty when there is a `result_blob`. */
   result: Uint8Array;
   /** Size of the result in bytes, in every view. */
   resultSize: number;
@@ -238,12 +248,97 @@ export interface Job {
   gearmanHandle: string;
   /** Log position of its last change, opaque. */
   revision: string;
+  /** The payload, where it is too large for messages: get it by DownloadPayload. In every view. */
+  payloadBlob:
+    | Blob
+    | undefined;
+  /** The result, where it is too large for messages: get it by DownloadPayload. In every view. */
+  resultBlob: Blob | undefined;
 }
 
 export interface Job_MetadataEntry {
   key: string;
   value: string;
 }
+
+function createBaseBlob(): Blob {
+  return { id: "", size: 0, sha256: new Uint8Array(0) };
+}
+
+export const Blob: MessageFns<Blob> = {
+  encode(message: Blob, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.size !== 0) {
+      writer.uint32(16).uint64(message.size);
+    }
+    if (message.sha256.length !== 0) {
+      writer.uint32(26).bytes(message.sha256);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Blob {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string(true);
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.size = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sha256 = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Blob>): Blob {
+    return Blob.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Blob>): Blob {
+    const message = createBaseBlob();
+    message.id = object.id ?? "";
+    message.size = object.size ?? 0;
+    message.sha256 = object.sha256 ?? new Uint8Array(0);
+    return message;
+  },
+};
 
 function createBaseRetryPolicy(): RetryPolicy {
   return { maxAttempts: 0, initialBackoff: undefined, maxBackoff: undefined, multiplier: 0, jitter: undefined };
@@ -666,6 +761,8 @@ function createBaseJob(): Job {
     dataCount: 0,
     gearmanHandle: "",
     revision: "",
+    payloadBlob: undefined,
+    resultBlob: undefined,
   };
 }
 
@@ -769,6 +866,12 @@ export const Job: MessageFns<Job> = {
     }
     if (message.revision !== "") {
       writer.uint32(266).string(message.revision);
+    }
+    if (message.payloadBlob !== undefined) {
+      Blob.encode(message.payloadBlob, writer.uint32(274).fork()).join();
+    }
+    if (message.resultBlob !== undefined) {
+      Blob.encode(message.resultBlob, writer.uint32(282).fork()).join();
     }
     return writer;
   },
@@ -1053,6 +1156,22 @@ export const Job: MessageFns<Job> = {
             message.revision = reader.string(true);
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.payloadBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.resultBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1131,6 +1250,12 @@ export const Job: MessageFns<Job> = {
     message.dataCount = object.dataCount ?? 0;
     message.gearmanHandle = object.gearmanHandle ?? "";
     message.revision = object.revision ?? "";
+    message.payloadBlob = (object.payloadBlob !== undefined && object.payloadBlob !== null)
+      ? Blob.fromPartial(object.payloadBlob)
+      : undefined;
+    message.resultBlob = (object.resultBlob !== undefined && object.resultBlob !== null)
+      ? Blob.fromPartial(object.resultBlob)
+      : undefined;
     return message;
   },
 };

@@ -25,7 +25,7 @@ import {
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
-import { Consistency, Job, JobError, JobState, JobView, Priority, Progress, RetryPolicy } from "./common.js";
+import { Blob, Consistency, Job, JobError, JobState, JobView, Priority, Progress, RetryPolicy } from "./common.js";
 
 import { toBuffer } from "../../to-buffer.js";
 
@@ -85,7 +85,10 @@ export interface JobSpec {
   id: string;
   /** Name of the function to call. Required, 1 to 255 bytes. */
   function: string;
-  /** What the function is called with. Up to the cluster's payload limit, default 256 KiB. */
+  /**
+   * What the function is called with. Up to the cluster's limit for payloads in messages, default 256 KiB; what is larger
+   * is uploaded first and named as `payload_blob`.
+   */
   payload: Uint8Array;
   /** Media type of the payload, for the worker. Up to 255 bytes. */
   contentType: string;
@@ -133,6 +136,11 @@ export interface JobSpec {
     | undefined;
   /** W3C trace context, handed to the worker. Empty or 55 characters in that format. */
   traceparent: string;
+  /**
+   * What the function is called with, in place of `payload`: exactly as an UploadPayload answered, minutes ago at most.
+   * Each upload is for one job; one that the cluster does not know (any more) is NOT_FOUND.
+   */
+  payloadBlob: Blob | undefined;
 }
 
 export interface JobSpec_MetadataEntry {
@@ -273,7 +281,7 @@ export interface JobEvent {
   retryAt:
     | Timestamp
     | undefined;
-  /** In ENDED of a job that succeeded. */
+  /** In ENDED of a job that succeeded. Empty when there is a `result_blob`. */
   result: Uint8Array;
   /** Media type of the result. */
   resultContentType: string;
@@ -282,7 +290,11 @@ export interface JobEvent {
   /** In ACCEPTED of RunJob: what became of the submission. */
   disposition: Disposition;
   /** The server's time. In ACCEPTED. */
-  serverTime: Timestamp | undefined;
+  serverTime:
+    | Timestamp
+    | undefined;
+  /** In ENDED of a job that succeeded, where the result is too large for messages: get it by DownloadPayload. */
+  resultBlob: Blob | undefined;
 }
 
 /** Reads one job. */
@@ -400,6 +412,7 @@ function createBaseJobSpec(): JobSpec {
     startDeadline: undefined,
     resultRetention: undefined,
     traceparent: "",
+    payloadBlob: undefined,
   };
 }
 
@@ -446,6 +459,9 @@ export const JobSpec: MessageFns<JobSpec> = {
     }
     if (message.traceparent !== "") {
       writer.uint32(114).string(message.traceparent);
+    }
+    if (message.payloadBlob !== undefined) {
+      Blob.encode(message.payloadBlob, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -578,6 +594,14 @@ export const JobSpec: MessageFns<JobSpec> = {
             message.traceparent = reader.string(true);
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.payloadBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -629,6 +653,9 @@ export const JobSpec: MessageFns<JobSpec> = {
       ? Duration.fromPartial(object.resultRetention)
       : undefined;
     message.traceparent = object.traceparent ?? "";
+    message.payloadBlob = (object.payloadBlob !== undefined && object.payloadBlob !== null)
+      ? Blob.fromPartial(object.payloadBlob)
+      : undefined;
     return message;
   },
 };
@@ -1398,6 +1425,7 @@ function createBaseJobEvent(): JobEvent {
     dataCount: 0,
     disposition: 0,
     serverTime: undefined,
+    resultBlob: undefined,
   };
 }
 
@@ -1456,6 +1484,9 @@ export const JobEvent: MessageFns<JobEvent> = {
     }
     if (message.serverTime !== undefined) {
       Timestamp.encode(message.serverTime, writer.uint32(146).fork()).join();
+    }
+    if (message.resultBlob !== undefined) {
+      Blob.encode(message.resultBlob, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -1617,6 +1648,14 @@ export const JobEvent: MessageFns<JobEvent> = {
             message.serverTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.resultBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1659,6 +1698,9 @@ export const JobEvent: MessageFns<JobEvent> = {
     message.disposition = object.disposition ?? 0;
     message.serverTime = (object.serverTime !== undefined && object.serverTime !== null)
       ? Timestamp.fromPartial(object.serverTime)
+      : undefined;
+    message.resultBlob = (object.resultBlob !== undefined && object.resultBlob !== null)
+      ? Blob.fromPartial(object.resultBlob)
       : undefined;
     return message;
   },

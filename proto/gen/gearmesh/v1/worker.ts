@@ -23,7 +23,7 @@ import {
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
-import { JobError, Priority, Progress } from "./common.js";
+import { Blob, JobError, Priority, Progress } from "./common.js";
 
 import { toBuffer } from "../../to-buffer.js";
 
@@ -173,7 +173,10 @@ export interface JobOutcome {
   jobId: string;
   /** Required. */
   kind: OutcomeKind;
-  /** COMPLETE: what the job gave. Up to the limit for payloads. */
+  /**
+   * COMPLETE: what the job gave. Up to the limit for payloads in messages; what is larger is uploaded first and named as
+   * `result_blob`.
+   */
   result: Uint8Array;
   /** COMPLETE: media type of the result. Up to 255 bytes. */
   resultContentType: string;
@@ -191,6 +194,11 @@ export interface JobOutcome {
   reason: string;
   /** COMPLETE, FAIL: how many data chunks this lease sent, so that followers get them all before the end. */
   dataCount: number;
+  /**
+   * COMPLETE: what the job gave, in place of `result`: exactly as an UploadPayload answered, minutes ago at most. One that
+   * the cluster does not know (any more) is NOT_FOUND.
+   */
+  resultBlob: Blob | undefined;
 }
 
 /** The worker's functions from now on, all of them. */
@@ -258,7 +266,7 @@ export interface Welcome {
 
 /** What the cluster allows a worker. */
 export interface WorkerLimits {
-  /** Largest result, error (message and details) or data chunk, in bytes. */
+  /** Largest result in a message, error (message and details) or data chunk, in bytes. */
   payloadBytesMax: number;
   /** Jobs at once. */
   creditsMax: number;
@@ -266,6 +274,8 @@ export interface WorkerLimits {
   functionsMax: number;
   /** Largest frame, in bytes. */
   frameBytesMax: number;
+  /** Largest result that is uploaded, in bytes. */
+  blobBytesMax: number;
 }
 
 /** A job to do. */
@@ -278,7 +288,7 @@ export interface Assignment {
   namespace: string;
   /** What to do. */
   function: string;
-  /** With what. */
+  /** With what. Empty when there is a `payload_blob`. */
   payload: Uint8Array;
   /** Media type of the payload. */
   contentType: string;
@@ -302,6 +312,8 @@ export interface Assignment {
     | undefined;
   /** As submitted. */
   uniqueKey: string;
+  /** The payload, where it is too large for messages: get it by DownloadPayload, with this lease's token. */
+  payloadBlob: Blob | undefined;
 }
 
 export interface Assignment_MetadataEntry {
@@ -424,12 +436,14 @@ export interface CompleteJobRequest {
   jobId: string;
   /** Required. */
   leaseToken: number;
-  /** Up to the limit for payloads. */
+  /** Up to the limit for payloads in messages. */
   result: Uint8Array;
   /** Media type of the result. Up to 255 bytes. */
   resultContentType: string;
   /** How many data chunks this lease sent. */
   dataCount: number;
+  /** In place of `result`: exactly as an UploadPayload answered, minutes ago at most. */
+  resultBlob: Blob | undefined;
 }
 
 /** Answer to CompleteJob. */
@@ -1164,6 +1178,7 @@ function createBaseJobOutcome(): JobOutcome {
     retryAfter: undefined,
     reason: "",
     dataCount: 0,
+    resultBlob: undefined,
   };
 }
 
@@ -1198,6 +1213,9 @@ export const JobOutcome: MessageFns<JobOutcome> = {
     }
     if (message.dataCount !== 0) {
       writer.uint32(80).uint64(message.dataCount);
+    }
+    if (message.resultBlob !== undefined) {
+      Blob.encode(message.resultBlob, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1295,6 +1313,14 @@ export const JobOutcome: MessageFns<JobOutcome> = {
             message.dataCount = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.resultBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1326,6 +1352,9 @@ export const JobOutcome: MessageFns<JobOutcome> = {
       : undefined;
     message.reason = object.reason ?? "";
     message.dataCount = object.dataCount ?? 0;
+    message.resultBlob = (object.resultBlob !== undefined && object.resultBlob !== null)
+      ? Blob.fromPartial(object.resultBlob)
+      : undefined;
     return message;
   },
 };
@@ -1736,7 +1765,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseWorkerLimits(): WorkerLimits {
-  return { payloadBytesMax: 0, creditsMax: 0, functionsMax: 0, frameBytesMax: 0 };
+  return { payloadBytesMax: 0, creditsMax: 0, functionsMax: 0, frameBytesMax: 0, blobBytesMax: 0 };
 }
 
 export const WorkerLimits: MessageFns<WorkerLimits> = {
@@ -1752,6 +1781,9 @@ export const WorkerLimits: MessageFns<WorkerLimits> = {
     }
     if (message.frameBytesMax !== 0) {
       writer.uint32(32).uint64(message.frameBytesMax);
+    }
+    if (message.blobBytesMax !== 0) {
+      writer.uint32(40).uint64(message.blobBytesMax);
     }
     return writer;
   },
@@ -1801,6 +1833,14 @@ export const WorkerLimits: MessageFns<WorkerLimits> = {
             message.frameBytesMax = longToNumber(reader.uint64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.blobBytesMax = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1822,6 +1862,7 @@ export const WorkerLimits: MessageFns<WorkerLimits> = {
     message.creditsMax = object.creditsMax ?? 0;
     message.functionsMax = object.functionsMax ?? 0;
     message.frameBytesMax = object.frameBytesMax ?? 0;
+    message.blobBytesMax = object.blobBytesMax ?? 0;
     return message;
   },
 };
@@ -1842,6 +1883,7 @@ function createBaseAssignment(): Assignment {
     priority: 0,
     createdAt: undefined,
     uniqueKey: "",
+    payloadBlob: undefined,
   };
 }
 
@@ -1888,6 +1930,9 @@ export const Assignment: MessageFns<Assignment> = {
     }
     if (message.uniqueKey !== "") {
       writer.uint32(114).string(message.uniqueKey);
+    }
+    if (message.payloadBlob !== undefined) {
+      Blob.encode(message.payloadBlob, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -2020,6 +2065,14 @@ export const Assignment: MessageFns<Assignment> = {
             message.uniqueKey = reader.string(true);
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.payloadBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2063,6 +2116,9 @@ export const Assignment: MessageFns<Assignment> = {
       ? Timestamp.fromPartial(object.createdAt)
       : undefined;
     message.uniqueKey = object.uniqueKey ?? "";
+    message.payloadBlob = (object.payloadBlob !== undefined && object.payloadBlob !== null)
+      ? Blob.fromPartial(object.payloadBlob)
+      : undefined;
     return message;
   },
 };
@@ -2937,7 +2993,15 @@ export const LeaseExtension: MessageFns<LeaseExtension> = {
 };
 
 function createBaseCompleteJobRequest(): CompleteJobRequest {
-  return { namespace: "", jobId: "", leaseToken: 0, result: new Uint8Array(0), resultContentType: "", dataCount: 0 };
+  return {
+    namespace: "",
+    jobId: "",
+    leaseToken: 0,
+    result: new Uint8Array(0),
+    resultContentType: "",
+    dataCount: 0,
+    resultBlob: undefined,
+  };
 }
 
 export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
@@ -2959,6 +3023,9 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
     }
     if (message.dataCount !== 0) {
       writer.uint32(48).uint64(message.dataCount);
+    }
+    if (message.resultBlob !== undefined) {
+      Blob.encode(message.resultBlob, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -3024,6 +3091,14 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
             message.dataCount = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.resultBlob = Blob.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3047,6 +3122,9 @@ export const CompleteJobRequest: MessageFns<CompleteJobRequest> = {
     message.result = object.result ?? new Uint8Array(0);
     message.resultContentType = object.resultContentType ?? "";
     message.dataCount = object.dataCount ?? 0;
+    message.resultBlob = (object.resultBlob !== undefined && object.resultBlob !== null)
+      ? Blob.fromPartial(object.resultBlob)
+      : undefined;
     return message;
   },
 };
