@@ -108,8 +108,9 @@ class OpenDirectory implements DataDirectory {
       await disk.makeDirectory(aside);
       // Notes first: what they allow must not be repeated by a directory that has lost its log.
       for (const name of [NOTES, 'wal', 'snapshots']) {
-        if (await disk.exists(`${this.path}/${name}`))
-          await disk.rename(`${this.path}/${name}`, `${aside}/${name}`);
+        if (await disk.exists(`${this.path}/${name}`)) {
+          await disk.rename(`${this.path}/${name}`, await freePath(disk, `${aside}/${name}`));
+        }
         await disk.syncDirectory(aside);
         await disk.syncDirectory(this.path);
       }
@@ -134,6 +135,13 @@ class OpenDirectory implements DataDirectory {
   #open(): void {
     if (this.#closed) throw new StorageError('CLOSED', `${this.path} was closed`);
   }
+}
+
+/** `path`, or with a number behind it: a start between two interruptions makes folders anew, and nothing is thrown away. */
+async function freePath(disk: Disk, path: string): Promise<string> {
+  let free = path;
+  for (let number = 2; await disk.exists(free); number++) free = `${path}-${number}`;
+  return free;
 }
 
 /**
@@ -202,6 +210,8 @@ async function finishNotes(disk: Disk, path: string): Promise<void> {
   await disk.makeDirectory(folder);
   await disk.syncDirectory(path);
   await removeTemporary(disk, folder);
+  // A note that a killed process left there is read and acted upon from now on.
+  await disk.syncDirectory(folder);
 }
 
 async function removeTemporary(disk: Disk, folder: string): Promise<void> {

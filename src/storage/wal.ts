@@ -285,6 +285,9 @@ export async function openWal(
   invariant(segmentBytes % BLOCK === 0, 'a log segment is a number of whole blocks', { segmentBytes });
   try {
     await disk.makeDirectory(directory);
+    // A process that was killed may have left names that no sync covers: nothing may be written to a file that a
+    // power loss would take away.
+    await disk.syncDirectory(directory);
     const recovered = await recoverLog(disk, directory);
     const { damage, tornBytes, segments, prepared } = recovered;
     if (damage !== null) log('error', damage.message);
