@@ -44,10 +44,7 @@ export class DamagedDiskError extends Error {
 
 /** Restores state and log of a node that belongs to a cluster. Throws DamagedDiskError. */
 export async function boot(options: NodeOptions, directory: DataDirectory): Promise<Booted> {
-  const note = (await directory.readNote(FORMATION_NOTE)) as {
-    adopted?: boolean;
-    formation?: unknown;
-  } | null;
+  const note = await readFormationNote(directory);
   const formation = readFormation(note?.formation);
   const log = (level: 'info' | 'warn' | 'error', message: string): void => options.log[level]({}, message);
   const store = await openSnapshots(options.disk, directory.snapshotsPath, { log });
@@ -94,8 +91,6 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     hardState = { term: FIRST.term, vote: 0, commit: FIRST.index };
     await wal.reset(mark, hardState);
   }
-  // Used up: a directory that lost its log must never begin again from the note and vote as its old self.
-  if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
   // Died between a snapshot's arrival and the log's reset: a log that disagrees with the snapshot is void (Raft paper,
   // figure 13, step 7).
   const atMark = recovery.entries.find((entry) => entry.index === mark.index);
@@ -112,6 +107,9 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     if (hardState.term < mark.term) hardState = { ...hardState, term: mark.term, vote: 0 };
     await wal.reset(mark, hardState);
   }
+  // Used up: a directory that lost its log must never begin again from the note and vote as its old self. Not earlier:
+  // interrupted before the log is there, it would be a snapshot without log and note, as a disk that lost its log is.
+  if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
   // The commit index in the hard state may lag behind the snapshot, never exceed the log.
   const commit = Math.min(Math.max(hardState.commit, mark.index), lastIndex);
   const initial: InitialState = { hardState: { ...hardState, commit }, mark, entries };
@@ -142,6 +140,17 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     members,
     appliedTerm: mark.term,
   };
+}
+
+async function readFormationNote(
+  directory: DataDirectory,
+): Promise<{ adopted?: boolean; formation?: unknown } | null> {
+  try {
+    return (await directory.readNote(FORMATION_NOTE)) as { adopted?: boolean; formation?: unknown } | null;
+  } catch (error) {
+    if (!(error instanceof StorageError && error.code === 'DAMAGED')) throw error;
+    throw new DamagedDiskError(error.message);
+  }
 }
 
 /** The state that every member begins with, written as its first snapshot: the log starts behind it. */

@@ -8,6 +8,7 @@ import type { Identity } from './types.js';
 const FORMAT_VERSION = 1;
 const IDENTITY = 'identity';
 const NOTES = 'notes';
+const DAMAGED_NOTE = 'what this node had promised is not known';
 const NOTE_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** A node's directory, held by its lock until `close`. */
@@ -80,6 +81,8 @@ class OpenDirectory implements DataDirectory {
     try {
       return await readJson(this.#disk, this.#notePath(name));
     } catch (error) {
+      if (error instanceof StorageError && error.code === 'DAMAGED')
+        throw damaged(this.#notePath(name), DAMAGED_NOTE);
       throw diskError(`reading the note ${name}`, error);
     }
   }
@@ -263,10 +266,14 @@ async function readIdentity(disk: Disk, path: string): Promise<Identity | null> 
   return { formatVersion, diskId, nodeName, cluster: { id, name } };
 }
 
-function damagedIdentity(path: string): StorageError {
+function damaged(path: string, why: string): StorageError {
   return new StorageError(
     'DAMAGED',
-    `${path}/${IDENTITY} is damaged, and a node never guesses who it is: move the directory away, start with an ` +
-      'empty one, and bring the node back with: gearmesh cluster replace NODE',
+    `${path} is damaged, and ${why}: move the directory away, start with an empty one, and bring the node back with: ` +
+      'gearmesh cluster replace NODE',
   );
+}
+
+function damagedIdentity(path: string): StorageError {
+  return damaged(`${path}/${IDENTITY}`, 'a node never guesses who it is');
 }

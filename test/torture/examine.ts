@@ -17,15 +17,18 @@ export interface Setting {
   readonly draws: { count: number };
 }
 
-/** In the order of a node's start. */
-export async function openAll(disk: Disk, { segmentBytes, random }: Setting): Promise<Opened> {
-  const said: string[] = [];
+/** In the order of a node's start. `said` takes what an operator is told, from then on. */
+export async function openAll(
+  disk: Disk,
+  { segmentBytes, random }: Setting,
+  said: string[] = [],
+): Promise<Opened> {
   const log = (level: string, message: string): void => void said.push(`${level}: ${message}`);
   const directory = await openDataDirectory(disk, DIRECTORY, { nodeName: NODE, random });
   try {
     const store = await openSnapshots(disk, directory.snapshotsPath, { log });
     const { wal, recovery } = await openWal(disk, directory.walPath, { segmentBytes, random, log });
-    return { directory, store, wal, recovery, said };
+    return { directory, store, wal, recovery };
   } catch (error) {
     await directory.close();
     throw error;

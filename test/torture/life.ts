@@ -68,6 +68,7 @@ export class Life {
   readonly #random: Random;
   readonly #setting: Setting;
   #opened: Opened | null = null;
+  #said: string[] = [];
   /** Never changed in place: whoever looks at it keeps what it was. */
   expected: Expected;
 
@@ -83,11 +84,34 @@ export class Life {
     return this.#opened!;
   }
 
+  /** Lines for the operator since the last start. */
+  get said(): readonly string[] {
+    return this.#said;
+  }
+
   async start(): Promise<void> {
     this.#opened = null;
-    const opened = await openAll(this.#disk(), this.#setting);
+    this.#said = [];
+    const opened = await openAll(this.#disk(), this.#setting, this.#said);
     this.expected = await compare(opened, this.expected);
     this.#opened = opened;
+    await this.#finishInstall();
+  }
+
+  /** As `src/node/boot.ts` does where the node died between a snapshot's arrival and the log's reset. */
+  async #finishInstall(): Promise<void> {
+    const { index, term } = this.kept('snapshot');
+    const log = this.kept('log');
+    const atMark = log.entries.find((entry) => entry.index === index);
+    const isVoid = atMark !== undefined && atMark.term !== term;
+    if (log.mark.index >= index || (lastIndex(log) > index && !isVoid)) return;
+    if (atMark !== undefined && !isVoid) return;
+    const before = log.hardState ?? { term: 0, vote: 0, commit: 0 };
+    const hardState = before.term < term ? { ...before, term, vote: 0 } : before;
+    const mark = { index, term };
+    await this.#promise('log', [], { hardState, mark, entries: [], torn: false }, () =>
+      this.opened.wal.reset(mark, hardState),
+    );
   }
 
   async stop(): Promise<void> {
@@ -121,7 +145,8 @@ export class Life {
     after: Models[K],
     done: () => Promise<void>,
   ) {
-    this.#allow(part, [this.kept(part), ...between, after]);
+    // What an earlier attempt that failed may have left is still possible.
+    this.#allow(part, [...(this.expected[part] as readonly Models[K][]), ...between, after]);
     await done();
     this.#allow(part, [after]);
   }

@@ -48,8 +48,6 @@ export interface Opened {
   readonly store: SnapshotStore;
   readonly wal: Wal;
   readonly recovery: WalRecovery;
-  /** What was said to the operator meanwhile. */
-  readonly said: readonly string[];
 }
 
 interface Part<M> {

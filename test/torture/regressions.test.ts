@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { MemoryDisk, openDataDirectory, openSnapshots, realDisk } from '../../src/storage/index.js';
 import type { DiskOperation } from '../../src/storage/memory-disk.js';
 import { entries, inTemporaryDirectory, openLog, quiet, seeded, state } from '../unit/storage/support.js';
+import { startNode } from './boots.js';
 
 const NOTHING_KEPT = { names: [], files: [] };
 const MARK = {
@@ -106,6 +107,47 @@ describe('a process killed between a rename and the sync of its directory, then 
     expect(await (await open(2)).readNote('formation')).toEqual({ promised: true });
     disk.crashKeeping(NOTHING_KEPT);
     expect(await (await open(3)).readNote('formation')).toEqual({ promised: true });
+  });
+});
+
+describe('a first start', () => {
+  it('that is interrupted twice is not taken for a disk that lost its log', async () => {
+    const disk = new MemoryDisk();
+    const random = seeded(1);
+    const begun = (): boolean => disk.paths().some((path) => path.includes('/manifest-'));
+    // The cluster's first snapshot is there, the log's first batch is not.
+    await killedBefore(
+      disk,
+      ({ kind, path }) => kind === 'write' && path.endsWith('.wal') && begun(),
+      () => startNode(disk, random),
+    );
+    const NOTE = '/data/notes/formation';
+    let lost = false;
+    disk.before = ({ kind, path }) => {
+      if (lost || kind !== 'syncDirectory' || path !== '/data/notes' || disk.paths().includes(NOTE)) return;
+      lost = true;
+      const { names } = disk.unsynced();
+      disk.crashKeeping({ names: names.map(() => true), files: [] });
+    };
+    await startNode(disk, random).catch(() => {});
+    disk.before = null;
+    expect(lost).toBe(true);
+    expect(await startNode(disk, random)).toBeGreaterThan(0);
+  });
+
+  it('that finds its note damaged sets the disk aside, and does not end the same way at every start', async () => {
+    const disk = new MemoryDisk();
+    const random = seeded(1);
+    await killedBefore(
+      disk,
+      ({ path }) => path.startsWith('/data/snapshots'),
+      () => startNode(disk, random),
+    );
+    disk.flipBit('/data/notes/formation', 40);
+    await expect(startNode(disk, random)).rejects.toMatchObject({
+      name: 'DamagedDiskError',
+      message: expect.stringContaining('cluster replace'),
+    });
   });
 });
 

@@ -201,15 +201,15 @@ describe('what the disk in memory can do besides', () => {
     const { names, files } = disk.unsynced();
     expect(names).toEqual(['/d: -f +g']);
     expect(files.map(({ path, writes }) => [path, writes.length])).toEqual([['/d/g', 2]]);
-    const after = (name: boolean, written: [number, number][], truncated: boolean): string => {
+    const left = (name: boolean, written: [number, number][], truncated: boolean): string => {
       const copy = disk.copy();
       copy.crashKeeping({ names: [name], files: [[written, truncated ? [[0, 0]] : []]] });
       const [path] = copy.paths();
       return `${path} ${copy.contentOf(path!)}`;
     };
-    expect(after(false, [], false)).toBe('/d/f aaaa');
+    expect(left(false, [], false)).toBe('/d/f aaaa');
     expect(
-      after(
+      left(
         true,
         [
           [1, 2],
@@ -218,7 +218,7 @@ describe('what the disk in memory can do besides', () => {
         false,
       ),
     ).toBe('/d/g abab');
-    expect(after(false, [[0, 4]], true)).toBe('/d/f bbb');
+    expect(left(false, [[0, 4]], true)).toBe('/d/f bbb');
     expect(disk.contentOf('/d/g').toString()).toBe('bbb');
   });
 
