@@ -7,9 +7,9 @@ export type Call = DiskOperation['kind'];
 /**
  * `before`: without effect; of a sync nobody knows then what it covered. `after`: the effect is there, the answer is an
  * error. `half`: of a write, half of the bytes are there. `lasting`: this call and all behind it, without effect. `full`:
- * from here on no file grows any more; all else works.
+ * from here on no file grows any more; all else works. `passed over`: nobody is told of the error, which no disk may do.
  */
-export type How = 'before' | 'after' | 'half' | 'lasting' | 'full';
+export type How = 'before' | 'after' | 'half' | 'lasting' | 'full' | 'passed over';
 
 export interface Fault {
   /** Number of the call, from 1. */
@@ -18,7 +18,7 @@ export interface Fault {
   readonly how: How;
 }
 
-interface Counted {
+export interface Counted {
   readonly kind: Call;
   readonly path: string;
 }
@@ -107,6 +107,7 @@ export class FaultyDisk {
     if (fault.how === 'after') await effect();
     // A sync that fails leaves its pages in doubt however it fails.
     else if (fault.how === 'half' || kind === 'sync') await half?.();
+    if (fault.how === 'passed over') return undefined as T;
     throw Object.assign(new Error(`${fault.code}: ${path}`), { code: fault.code });
   }
 }

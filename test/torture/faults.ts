@@ -1,6 +1,6 @@
 /** A disk that refuses one call, or everything from one call on, at each call of a workload. */
 import { MemoryDisk, StorageError } from '../../src/storage/index.js';
-import { type Fault, FaultyDisk, type How } from '../support/faulty-disk.js';
+import { type Counted, type Fault, FaultyDisk, type How } from '../support/faulty-disk.js';
 import { seeded } from '../unit/storage/support.js';
 import { settingOf } from './crashes.js';
 import { Violation } from './examine.js';
@@ -162,10 +162,10 @@ class Faulted {
 }
 
 /** The calls of the workload when nothing fails. */
-export async function callsOf(seed: number): Promise<number> {
+export async function callsOf(seed: number): Promise<readonly Counted[]> {
   const run = new Faulted(seed, null);
   await run.run();
-  return run.disk.calls.length;
+  return run.disk.calls;
 }
 
 export async function tortureByFault(seed: number, fault: Fault, figures: FaultFigures): Promise<void> {

@@ -28,7 +28,7 @@ const PLACES = [
 ];
 
 it(
-  'finds every bit that was turned below what was synced, and is not misled by one elsewhere',
+  'rule: damage - every bit that was turned below what was synced is found, and none elsewhere misleads',
   async () => {
     const figures: FlipFigures = new Map();
     for (const seed of seeds(60, 0.1)) await tortureByFlips(seed, 8, figures);

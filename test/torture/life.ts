@@ -81,7 +81,8 @@ export class Life {
   }
 
   get opened(): Opened {
-    return this.#opened!;
+    if (this.#opened === null) throw new Error('the directory is not open');
+    return this.#opened;
   }
 
   /** Lines for the operator since the last start. */
@@ -115,8 +116,10 @@ export class Life {
   }
 
   async stop(): Promise<void> {
-    if (this.#opened !== null) await closeAll(this.#opened);
+    const opened = this.#opened;
     this.#opened = null;
+    // The log writes a last batch, which says nothing new.
+    if (opened !== null) await this.#promise('log', [], this.kept('log'), () => closeAll(opened));
   }
 
   async run(steps: readonly Step[]): Promise<void> {
