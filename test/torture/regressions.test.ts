@@ -1,4 +1,4 @@
-/** What the torture found, each in its shortest form. The seeds that found them are among those of `crashes.test.ts`. */
+/** What the torture found, each in its shortest form: a seed means something else once the workloads change. */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { MemoryDisk, openDataDirectory, openSnapshots, realDisk } from '../../src/storage/index.js';
