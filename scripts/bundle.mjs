@@ -163,11 +163,6 @@ function copyTexts() {
     recursive: true,
     filter: (path) => relative(root, path) !== join('proto', 'gen'),
   });
-  mkdirSync(join(out, CHANNELZ), { recursive: true });
-  cpSync(
-    join(root, 'node_modules/@grpc/grpc-js/proto/channelz.proto'),
-    join(out, CHANNELZ, 'channelz.proto'),
-  );
 }
 
 function manifest(dependencies) {

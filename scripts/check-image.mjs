@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { Client, credentials, getChannelzServiceDefinition } from '@grpc/grpc-js';
 import { parseDockerfile } from './dockerfile.mjs';
 import { buildStages, ImageFolder, pathsUnder } from './image-folder.mjs';
 
@@ -120,6 +121,10 @@ async function checkLife(folder) {
     const submitted = await finish(folder, [...image.entrypoint, ...submit], environment);
     expect(submitted.code === 0, `it accepts a job: ${submitted.output.trim()}`);
 
+    // grpc-js reads the proto of channelz from a file of the bundle.
+    const servers = await channelzServers(`127.0.0.1:${grpc}`);
+    expect(servers > 0, 'channelz answers');
+
     node.child.kill('SIGTERM');
     const code = await Promise.race([
       node.ended,
@@ -134,6 +139,22 @@ async function checkLife(folder) {
   } finally {
     node.child.kill('SIGKILL');
     await node.ended;
+  }
+}
+
+/** How many gRPC servers the process has, as it says itself. */
+async function channelzServers(address) {
+  const { path, requestSerialize, responseDeserialize } = getChannelzServiceDefinition().GetServers;
+  const client = new Client(address, credentials.createInsecure());
+  try {
+    const answer = await new Promise((resolve, reject) => {
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, (error, value) =>
+        error === null ? resolve(value) : reject(error),
+      );
+    });
+    return answer.server.length;
+  } finally {
+    client.close();
   }
 }
 

@@ -177,7 +177,8 @@ how long to wait where waiting helps, and the metadata name the limit that was r
 The metadata always hold \`outcome\`: \`NOT_APPLIED\`, the call changed nothing; or \`UNKNOWN\`, it may have, and may still.
 \`UNAVAILABLE\` from a server always means \`NOT_APPLIED\`; an unknown outcome is \`ABORTED\` with \`OUTCOME_UNKNOWN\`. A client
 library also says \`UNAVAILABLE\` by itself when a connection drops after sending: then there is no \`ErrorInfo\`, and the
-outcome is unknown too.
+outcome is unknown too. A call of a service or method that the server does not have is refused by its gRPC library alone:
+\`UNIMPLEMENTED\` without an \`ErrorInfo\`, and nothing was changed.
 
 Retry: whether the same call may succeed later without being changed. When a deadline passes, \`CANCELLED\` comes with the
 gRPC status \`DEADLINE_EXCEEDED\`.

@@ -42,12 +42,16 @@ function built({ module, version }, root) {
     mkdirSync(folder, { recursive: true });
     const env = { ...process.env, GOBIN: folder };
     const done = output('go', ['install', `${module}@${version}`], { env, timeout: BUILD_MS });
-    if (!done.ok) return { why: done.text === 'ENOENT' ? 'there is no Go to build it' : done.text.trim() };
+    if (done.text === 'ENOENT') return { why: 'there is no Go to build it', possible: false };
+    if (!done.ok) return { why: done.text.trim(), possible: true };
   }
   return { name: `kustomize ${version} (built)`, version, command: [program, 'build'] };
 }
 
-/** Programs that render (those with `baseOnly` no overlays), and the releases that could not be had with the reason. */
+/**
+ * Programs that render (those with `baseOnly` no overlays), and the releases that could not be had with the reason, and
+ * whether it is `possible` to have them here.
+ */
 export function renderers(root) {
   const found = onPath();
   const missing = [];
@@ -55,7 +59,7 @@ export function renderers(root) {
     if (found.some(({ version }) => version.startsWith(`v${wanted.major}.`))) continue;
     const made = built(wanted, root);
     if (made.why === undefined) found.push(made);
-    else missing.push({ name: `kustomize ${wanted.version}`, why: made.why });
+    else missing.push({ name: `kustomize ${wanted.version}`, ...made });
   }
   return { found, missing };
 }
@@ -66,4 +70,18 @@ export function render({ command, name }, folder) {
   const done = output(program, [...args, folder]);
   if (!done.ok) throw new Error(`${name} does not render ${folder}: ${done.text.trim()}`);
   return done.text;
+}
+
+/**
+ * Why what was found does not do: a check in which nothing rendered has checked nothing. `strict`, in CI: each release
+ * that can be had here has to be had.
+ */
+export function shortcomings({ found, missing }, strict) {
+  const faults = [];
+  if (!found.some(({ baseOnly }) => baseOnly !== true)) {
+    faults.push('nothing here can render the overlays: install kubectl 1.21 or newer, kustomize, or Go');
+  }
+  if (!strict) return faults;
+  const lost = missing.filter(({ possible }) => possible);
+  return [...faults, ...lost.map(({ name, why }) => `${name} could not be built: ${why}`)];
 }

@@ -61,13 +61,20 @@ function filesUnder(folder) {
     .sort();
 }
 
-/** proto/google/rpc is kept here so that a checkout holds all that other languages need; npm has the original. */
-function checkGoogleRpc() {
-  for (const name of ['code', 'error_details', 'status']) {
-    const original = join(root, 'node_modules/google-proto-files/google/rpc', `${name}.proto`);
-    const ours = join(root, 'proto/google/rpc', `${name}.proto`);
+/** Protos of others are kept here so that a checkout holds all that other languages need; npm has the originals. */
+const COPIES = {
+  'google/rpc/code.proto': 'google-proto-files/google/rpc/code.proto',
+  'google/rpc/error_details.proto': 'google-proto-files/google/rpc/error_details.proto',
+  'google/rpc/status.proto': 'google-proto-files/google/rpc/status.proto',
+  'grpc/channelz/v1/channelz.proto': '@grpc/grpc-js/proto/channelz.proto',
+};
+
+function checkCopies() {
+  for (const [copy, from] of Object.entries(COPIES)) {
+    const original = join(root, 'node_modules', from);
+    const ours = join(root, 'proto', copy);
     if (!existsSync(original) || readFileSync(original).equals(readFileSync(ours))) continue;
-    if (check) fail(`proto/google/rpc/${name}.proto differs from the package google-proto-files`);
+    if (check) fail(`proto/${copy} differs from the package's ${from}`);
     writeFileSync(ours, readFileSync(original));
   }
 }
@@ -118,7 +125,7 @@ function fail(message) {
   process.exit(1);
 }
 
-checkGoogleRpc();
+checkCopies();
 buf('lint');
 if (!check) rmSync(out, { recursive: true, force: true });
 const template = {
@@ -145,7 +152,8 @@ const template = {
     },
   ],
 };
-buf('generate', '--template', JSON.stringify(template));
+// grpc-js serves channelz itself; reflection alone needs it.
+buf('generate', '--template', JSON.stringify(template), '--exclude-path', 'proto/grpc/channelz');
 for (const path of filesUnder(out)) writeFileSync(path, improve(path, readFileSync(path, 'utf8')));
 writeFileSync(join(out, 'descriptors.ts'), descriptors());
 writeFileSync(join(out, 'to-buffer.ts'), TO_BUFFER);

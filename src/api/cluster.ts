@@ -78,7 +78,7 @@ async function getCluster(deps: Deps, request: GetClusterRequest, call: Call): P
   };
 }
 
-function transferLeadership(
+async function transferLeadership(
   deps: Deps,
   request: TransferLeadershipRequest,
   call: Call,
@@ -86,7 +86,8 @@ function transferLeadership(
   const checker = new Checker();
   const node = checker.optionalName('node', request.node);
   checker.done();
-  return deps.api.transferLeadership(node, { signal: call.signal });
+  const { leader, term, revision } = await deps.api.transferLeadership(node, { signal: call.signal });
+  return { leader, term, revision: toRevision(revision) };
 }
 
 async function replaceNode(
@@ -97,14 +98,22 @@ async function replaceNode(
   const checker = new Checker();
   const node = checker.name('node', request.node);
   checker.done();
-  await deps.api.replaceNode(node, { signal: out.signal }, (line) => {
-    out.send({ line });
+  const { revision } = await deps.api.replaceNode(node, { signal: out.signal }, (line) => {
+    out.send({ line, revision: '' });
   });
+  out.send({ line: '', revision: toRevision(revision) });
   out.end();
 }
 
-function getSettings(deps: Deps, _request: GetSettingsRequest): GetSettingsResponse {
-  return { settings: toSettings(deps.api.settings()) };
+async function getSettings(
+  deps: Deps,
+  request: GetSettingsRequest,
+  call: Call,
+): Promise<GetSettingsResponse> {
+  const checker = new Checker();
+  const read = readOptions(checker, request, call);
+  checker.done();
+  return { settings: toSettings(await deps.api.readSettings(read)) };
 }
 
 async function changeSettings(

@@ -3,6 +3,7 @@ import { BadRequest, ErrorInfo, RetryInfo } from '../../proto/gen/google/rpc/err
 import { Status } from '../../proto/gen/google/rpc/status.js';
 import { toBuffer } from '../../proto/gen/to-buffer.js';
 import { ERRORS, type ErrorCode, GearmeshError } from '../core/errors.js';
+import { tooLarge } from '../core/limits.js';
 import type { Deps } from './deps.js';
 import { toDuration } from './time.js';
 
@@ -113,8 +114,8 @@ export function toStatus(thrown: unknown, code?: status): Status {
     const value = toBuffer(BadRequest, { fieldViolations: violationsOf(error) });
     details.push({ typeUrl: `${TYPE_PREFIX}google.rpc.BadRequest`, value });
   }
-  const waitMs = error.retryAfterMs ?? RETRY_AFTER_MS[error.code];
-  if (waitMs !== undefined) {
+  const waitMs = error.retryAfterMs === undefined ? RETRY_AFTER_MS[error.code] : error.retryAfterMs;
+  if (waitMs !== undefined && waitMs !== null) {
     const value = toBuffer(RetryInfo, { retryDelay: toDuration(waitMs) });
     details.push({ typeUrl: `${TYPE_PREFIX}google.rpc.RetryInfo`, value });
   }
@@ -152,13 +153,11 @@ export function toCallStatus(thrown: unknown, code?: status): CallStatus {
  * Gives details to the refusals that grpc-js makes by itself, before a handler sees anything: messages over the
  * limit, broken compression, deadlines.
  */
-export function explainLibraryStatus(code: status, details: string): CallStatus {
+export function explainLibraryStatus(code: status, details: string, messageBytesMax: number): CallStatus {
   switch (code) {
     case status.RESOURCE_EXHAUSTED:
       return toCallStatus(
-        new GearmeshError('PAYLOAD_TOO_LARGE', {
-          message: `${ERRORS.PAYLOAD_TOO_LARGE.message}: ${details}`,
-        }),
+        tooLarge('messageBytesMax', messageBytesMax, `${ERRORS.PAYLOAD_TOO_LARGE.message}: ${details}`),
       );
     case status.DEADLINE_EXCEEDED:
       return toCallStatus(

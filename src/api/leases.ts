@@ -22,6 +22,7 @@ import {
 import type { Duration } from '../../proto/gen/google/protobuf/duration.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Outcome } from '../core/types.js';
+import type { Assignment } from '../node/interface.js';
 import type { Call } from './call.js';
 import { toAssignment } from './convert.js';
 import type { Deps } from './deps.js';
@@ -74,7 +75,21 @@ async function leaseJobs(deps: Deps, request: LeaseJobsRequest, call: Call): Pro
     { namespace, worker, functions, maxJobs, waitMs, durationMs, requestId },
     { signal: call.signal },
   );
-  return { assignments: assignments.map(toAssignment), serverTime: toTimestamp(deps.api.wallMs()) };
+  // Nobody will hear of these leases, and without a request id nobody can ask for them again.
+  if (call.over && requestId === '') await giveBack(deps, assignments);
+  return {
+    assignments: assignments.map(toAssignment),
+    serverTime: toTimestamp(deps.api.wallMs()),
+    revision: assignments.length === 0 ? '' : toRevision(Math.max(...assignments.map((a) => a.job.revision))),
+  };
+}
+
+async function giveBack(deps: Deps, assignments: readonly Assignment[]): Promise<void> {
+  const releases = assignments.map(({ token, job }) => {
+    const outcome: Outcome = { kind: 'release', seq: 0, token, reason: 'the caller went away' };
+    return deps.api.settle(job.namespace, job.id, outcome, {});
+  });
+  await Promise.allSettled(releases);
 }
 
 async function extendLeases(
@@ -88,14 +103,15 @@ async function extendLeases(
   if (tokens.length > LEASES_MAX) checker.add('lease_tokens', `has more than ${LEASES_MAX} elements`);
   const durationMs = leaseMs(checker, request.leaseDuration);
   checker.done();
-  const ends = await deps.api.extendLeases(tokens, durationMs, { signal: call.signal });
+  const { ends, revision } = await deps.api.extendLeases(tokens, durationMs, { signal: call.signal });
   const extensions = tokens.map((leaseToken, i): LeaseExtension => {
     const end = ends[i]!;
     return end instanceof GearmeshError
       ? { leaseToken, deadline: undefined, error: toldStatus(deps, end) }
       : { leaseToken, deadline: toTimestamp(end), error: undefined };
   });
-  return { extensions };
+  const changed = extensions.some(({ error }) => error === undefined);
+  return { extensions, revision: changed ? toRevision(revision) : '' };
 }
 
 interface Settled {
@@ -157,18 +173,24 @@ function releaseJob(deps: Deps, request: ReleaseJobRequest, call: Call): Promise
   return settle(deps, request, { kind: OutcomeKind.RELEASE, reason: request.reason }, call);
 }
 
-async function reportProgress(deps: Deps, request: ReportProgressRequest): Promise<ReportProgressResponse> {
+async function reportProgress(
+  deps: Deps,
+  request: ReportProgressRequest,
+  call: Call,
+): Promise<ReportProgressResponse> {
   const checker = new Checker();
   const { numerator, denominator, message } = leaseProgress(checker, request);
   checker.done();
-  await deps.api.reportProgress(request.leaseToken, numerator, denominator, message);
+  await deps.api.reportProgress(request.leaseToken, numerator, denominator, message, {
+    signal: call.signal,
+  });
   return {};
 }
 
-async function sendData(deps: Deps, request: SendDataRequest): Promise<SendDataResponse> {
+async function sendData(deps: Deps, request: SendDataRequest, call: Call): Promise<SendDataResponse> {
   const checker = new Checker();
   leaseData(checker, request, deps.api.settings());
   checker.done();
-  await deps.api.sendData(request.leaseToken, request.first, request.chunks);
+  await deps.api.sendData(request.leaseToken, request.first, request.chunks, { signal: call.signal });
   return {};
 }

@@ -76,15 +76,17 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   addVerbs(server, deps, WorkerServiceService, workerVerbs);
   addVerbs(server, deps, QueueServiceService, queueVerbs);
   addVerbs(server, deps, ClusterServiceService, clusterVerbs);
+  const channelz = getChannelzServiceDefinition();
   const health = new Health(deps);
   // These answer while the node drains, too.
   const always: Deps = { ...deps, draining: new AbortController().signal };
   addVerbs(server, always, HealthService, health.verbs);
-  const reflection = new Reflection(OFFERED.map(serviceName));
+  const reflection = new Reflection([...OFFERED, channelz].map(serviceName));
   const reflectionVerbs = { serverReflectionInfo: reflection.serve };
   addVerbs(server, always, ServerReflectionService, reflectionVerbs);
   addVerbs(server, always, ServerReflectionServiceAlpha, reflectionVerbs);
-  addChannelz(server, deps.log);
+  // grpc-js reads its proto from a file; an installation without it is broken, and says so here.
+  server.addService(channelz, getChannelzHandlers());
 
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const listener: Listener = new Listener({
@@ -150,7 +152,7 @@ function explainRefusals(deps: Deps, called: (remote: string) => void): ServerIn
         return;
       }
       refused = true;
-      const made = explainLibraryStatus(sent.code as status, sent.details ?? '');
+      const made = explainLibraryStatus(sent.code as status, sent.details ?? '', deps.limits.messageBytesMax);
       deps.metrics?.error(made.reason);
       // No handler ran: it would have counted the call.
       if (!method.requestStream) deps.metrics?.rpc(method.path.slice(1), status[made.code]);
@@ -159,15 +161,6 @@ function explainRefusals(deps: Deps, called: (remote: string) => void): ServerIn
     // No layer of our own around the call: nothing but its status is changed.
     return call as ServerInterceptingCall;
   };
-}
-
-/** grpc-js reads channelz's proto from a file. A node without it lacks a tool for looking into it, nothing more. */
-function addChannelz(server: Server, log: ApiLog): void {
-  try {
-    server.addService(getChannelzServiceDefinition(), getChannelzHandlers());
-  } catch (error) {
-    log.info({ err: error }, 'channelz is not offered');
-  }
 }
 
 function shutdown(server: Server, clock: Clock, graceMs: number): Promise<void> {

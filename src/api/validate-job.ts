@@ -1,7 +1,8 @@
 import type { RetryPolicy as ProtoRetry } from '../../proto/gen/gearmesh/v1/common.js';
 import { Priority } from '../../proto/gen/gearmesh/v1/common.js';
 import type { JobSpec as ProtoSpec } from '../../proto/gen/gearmesh/v1/job.js';
-import { GearmeshError } from '../core/errors.js';
+import type { GearmeshError } from '../core/errors.js';
+import { tooLarge } from '../core/limits.js';
 import type { JobSpec, PriorityRank, RetryPolicy, Settings } from '../core/types.js';
 import type { NodeApi } from '../node/interface.js';
 import {
@@ -54,12 +55,9 @@ export function jobSpec(
 
 /** Refuses bytes over the limit, naming it. */
 export function payloadTooLarge(field: string, length: number, settings: Settings): GearmeshError | null {
-  if (length <= settings.payloadBytesMax) return null;
-  return new GearmeshError('PAYLOAD_TOO_LARGE', {
-    message: `${field} has ${length} bytes, the limit is ${settings.payloadBytesMax}`,
-    violations: [{ field, description: `is larger than ${settings.payloadBytesMax} bytes` }],
-    metadata: { limit: 'payload_bytes_max', value: String(settings.payloadBytesMax) },
-  });
+  const most = settings.payloadBytesMax;
+  if (length <= most) return null;
+  return tooLarge('payloadBytesMax', most, `${field} has ${length} bytes, the limit is ${most}`, field);
 }
 
 function metadata(checker: Checker, map: Record<string, string>): readonly (readonly [string, string])[] {

@@ -7,6 +7,7 @@ import {
   type WorkerFunction,
 } from '../../proto/gen/gearmesh/v1/worker.js';
 import { GearmeshError } from '../core/errors.js';
+import { limitReached } from '../core/limits.js';
 import type { FunctionSpec, JobError, Settings } from '../core/types.js';
 import type { OutcomeBySession } from '../node/interface.js';
 import { DURATION_MS_MAX, TEXT_BYTES_MAX } from './limits.js';
@@ -21,10 +22,8 @@ export function functionSpecs(
 ): FunctionSpec[] {
   const most = settings.functionsPerSessionMax;
   if (functions.length > most) {
-    throw new GearmeshError('LIMIT_REACHED', {
-      message: `${functions.length} functions, the limit of one worker is ${most}`,
-      metadata: { limit: 'functions_per_session_max', value: String(most) },
-    });
+    const message = `${functions.length} functions, the limit of one worker is ${most}`;
+    throw limitReached('functionsPerSessionMax', most, message);
   }
   const seen = new Set<string>();
   const specs = functions.map((fn, i) => {

@@ -1,11 +1,13 @@
 import { Queue, type QueuesUpdate, type WatchQueuesRequest } from '../../proto/gen/gearmesh/v1/queue.js';
 import { toBuffer } from '../../proto/gen/to-buffer.js';
 import type { QueueView } from '../core/types.js';
+import type { ReadOptions } from '../node/interface.js';
 import { type Outlet, shuttingDown } from './call.js';
 import { toQueue } from './convert.js';
 import type { Deps } from './deps.js';
 import { WATCHED_FUNCTIONS_MAX } from './limits.js';
 import { namespaceOrAll, queueKey } from './queues.js';
+import { readOptions } from './read.js';
 import { Checker } from './validate.js';
 
 /** First all queues, then those that changed. A caller that reads slowly gets fewer, larger updates. */
@@ -23,12 +25,13 @@ export async function watchQueues(
   request.functions.forEach((name, i) => {
     checker.name(`functions[${i}]`, name);
   });
+  const read = readOptions(checker, request, out);
   checker.done();
   const watcher = new QueuesWatcher(deps, namespace, functions, out);
   const drain = () => out.fail(shuttingDown());
   deps.draining.addEventListener('abort', drain, { once: true });
   out.onOver(() => deps.draining.removeEventListener('abort', drain));
-  await watcher.start();
+  await watcher.start(read);
 }
 
 class QueuesWatcher {
@@ -55,7 +58,7 @@ class QueuesWatcher {
     this.#out = out;
   }
 
-  async start(): Promise<void> {
+  async start(first: ReadOptions): Promise<void> {
     const stop = this.#deps.api.onQueuesChanged(() => this.#look());
     this.#out.onOver(stop);
     this.#out.onDrain(() => {
@@ -63,7 +66,7 @@ class QueuesWatcher {
       if (this.#again) this.#look();
     });
     this.#looking = true;
-    await this.#read('linearizable');
+    await this.#read(first);
     this.#looked();
   }
 
@@ -74,7 +77,7 @@ class QueuesWatcher {
     }
     this.#looking = true;
     this.#again = false;
-    this.#read('eventual').then(
+    this.#read({ consistency: 'eventual', minRevision: 0, signal: this.#out.signal }).then(
       () => this.#looked(),
       (error: unknown) => this.#out.fail(error),
     );
@@ -85,8 +88,7 @@ class QueuesWatcher {
     if (this.#again && !this.#out.over) this.#look();
   }
 
-  async #read(consistency: 'linearizable' | 'eventual'): Promise<void> {
-    const read = { consistency, minRevision: 0, signal: this.#out.signal };
+  async #read(read: ReadOptions): Promise<void> {
     const views = await this.#deps.api.listQueues(this.#namespace, read);
     this.#compare(views);
   }

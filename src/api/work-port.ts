@@ -1,7 +1,8 @@
 import type { OutcomeResult, ServeFrame, Welcome, WorkFrame } from '../../proto/gen/gearmesh/v1/worker.js';
 import { LeaseLostReason } from '../../proto/gen/gearmesh/v1/worker.js';
 import type { Timer } from '../base/clock.js';
-import { GearmeshError } from '../core/errors.js';
+import type { GearmeshError } from '../core/errors.js';
+import { limitReached } from '../core/limits.js';
 import type { LeaseLostReason as Lost } from '../core/types.js';
 import type {
   Assignment,
@@ -219,10 +220,7 @@ export class WorkPort implements SessionPort {
     const { slowReaderMs } = this.#deps.limits;
     this.#slow = this.#deps.clock.setTimer(slowReaderMs, () => {
       this.#duplex.fail(
-        new GearmeshError('LIMIT_REACHED', {
-          message: `the worker has read nothing for ${slowReaderMs} ms`,
-          metadata: { limit: 'slow_reader_ms', value: String(slowReaderMs) },
-        }),
+        limitReached('slowReaderMs', slowReaderMs, `the worker has read nothing for ${slowReaderMs} ms`),
       );
     });
   }

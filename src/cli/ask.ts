@@ -16,8 +16,11 @@ export interface AskFlags {
 
 const DEFAULT_ENDPOINT = '127.0.0.1:7730';
 
-/** `json: false` for a command that prints no data of its own. */
-export function asks(command: CliCommand, o: { json?: boolean; namespace?: boolean } = {}): CliCommand {
+/** `json: false` for a command that prints no data of its own; `timeout`: what it is there for, where it is another. */
+export function asks(
+  command: CliCommand,
+  o: { json?: boolean; namespace?: boolean; timeout?: string } = {},
+): CliCommand {
   command.option(
     '-e, --endpoint <HOST:PORT>',
     'A node to talk to; may be repeated or hold several separated by commas. ' +
@@ -27,7 +30,7 @@ export function asks(command: CliCommand, o: { json?: boolean; namespace?: boole
   if (o.namespace !== false) {
     command.option('-n, --namespace <NAME>', 'Namespace. By default GEARMESH_NAMESPACE, or "default".');
   }
-  command.option('--timeout <TIME>', 'Give up after this long, e.g. 10s.', time);
+  command.option('--timeout <TIME>', o.timeout ?? 'Give up after this long, e.g. 10s.', time);
   if (o.json !== false) command.option('--json', 'Print JSON.');
   return command;
 }

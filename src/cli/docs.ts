@@ -69,7 +69,7 @@ function argumentRow(argument: Argument): string {
 }
 
 function optionRow(option: Option): string {
-  const fallback = option.defaultValue;
+  const fallback: unknown = option.defaultValueDescription ?? option.defaultValue;
   const shown =
     typeof fallback === 'string' || typeof fallback === 'number' ? ` Default: \`${fallback}\`.` : '';
   const choices = option.argChoices === undefined ? '' : ` One of ${option.argChoices.join(', ')}.`;

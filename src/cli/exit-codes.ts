@@ -17,7 +17,8 @@ export const EXIT_CODES = {
     meaning: 'it is not known whether it was done; repeating with the same job id is safe',
   },
   DEFECT: { code: 70, meaning: 'a defect in Gearmesh' },
-  INTERRUPTED: { code: 130, meaning: 'stopped by Ctrl-C before it was done' },
+  INTERRUPTED: { code: 130, meaning: 'stopped by Ctrl-C or SIGTERM before it was done' },
+  TERMINATED: { code: 143, meaning: 'ended at once by a second SIGTERM' },
 } as const;
 
 export type ExitName = keyof typeof EXIT_CODES;

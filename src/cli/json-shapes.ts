@@ -13,8 +13,11 @@ export function contentJson(name: string, bytes: Uint8Array): Record<string, str
 
 const iso = (time: Date | undefined): string | null => time?.toISOString() ?? null;
 
-function errorJson(error: JobErrorInfo | undefined): object | null {
-  return error === undefined ? null : { code: error.code, message: error.message };
+/** `full`: with its details, where it has any. */
+export function errorJson(error: JobErrorInfo | undefined, full: boolean): object | null {
+  if (error === undefined) return null;
+  const details = full && error.details.length > 0 ? contentJson('details', error.details) : {};
+  return { code: error.code, message: error.message, ...details };
 }
 
 /** `full`: with payload and result, which the job must have been read with. */
@@ -28,28 +31,42 @@ export function jobJson(job: JobInfo, full: boolean): object {
     unique_key: job.uniqueKey,
     attempt: job.attempt,
     max_attempts: job.retry.maxAttempts ?? null,
+    retry: {
+      initial_backoff_ms: job.retry.initialBackoffMs ?? null,
+      max_backoff_ms: job.retry.maxBackoffMs ?? null,
+      multiplier: job.retry.multiplier ?? null,
+      jitter: job.retry.jitter ?? null,
+    },
+    foreground: job.foreground,
+    run_timeout_ms: job.runTimeoutMs ?? null,
+    start_deadline: iso(job.startDeadline),
+    result_retention_ms: job.resultRetentionMs ?? null,
+    lease_token: job.leaseToken === 0 ? null : job.leaseToken,
     created_at: iso(job.createdAt),
     due_at: iso(job.dueAt),
     started_at: iso(job.startedAt),
     finished_at: iso(job.finishedAt),
     progress: job.progress ?? null,
     cancel_requested: job.cancelRequested,
-    error: errorJson(job.error),
+    cancel_reason: job.cancelReason,
+    error: errorJson(job.error, full),
     attempts: job.attempts.map((a) => ({
       number: a.number,
       worker: a.worker,
       node: a.node,
       started_at: iso(a.startedAt),
       ended_at: iso(a.endedAt),
-      error: errorJson(a.error),
+      error: errorJson(a.error, full),
     })),
     metadata: job.metadata,
+    traceparent: job.traceparent,
     content_type: job.contentType,
     payload_size: job.payloadSize,
     ...(full ? contentJson('payload', job.payload) : {}),
     result_content_type: job.resultContentType,
     result_size: job.resultSize,
     ...(full ? contentJson('result', job.result) : {}),
+    data_count: job.dataCount,
     gearman_handle: job.gearmanHandle,
     revision: job.revision,
   };

@@ -3,7 +3,7 @@ import { CommanderError } from 'commander';
 import { ConfigError } from '../config/index.js';
 import type { CliContext } from './context.js';
 import { tell } from './context.js';
-import { CliError, EXIT_CODES } from './exit-codes.js';
+import { CliError, EXIT_CODES, type ExitName } from './exit-codes.js';
 import { program } from './program.js';
 
 /**
@@ -49,7 +49,8 @@ export async function main(entry: string): Promise<void> {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal); // one for each call under way
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stop.signal.aborted) process.exit(signal === 'SIGINT' ? EXIT_CODES.INTERRUPTED.code : 143);
+    const exit: ExitName = signal === 'SIGINT' ? 'INTERRUPTED' : 'TERMINATED';
+    if (stop.signal.aborted) process.exit(EXIT_CODES[exit].code);
     stop.abort(signal);
   };
   process.on('SIGINT', onSignal);

@@ -32,7 +32,7 @@ export interface JobInput extends JobOptions {
 }
 
 export interface SubmitManyOptions extends CallOptions {
-  /** Either all jobs exist afterwards or none is created. All must fit one entry of the log, 1 MiB. */
+  /** Either all jobs exist afterwards or none is created. All must fit one entry of the log: 768 KiB, see `SubmitJobs`. */
   readonly allOrNothing?: boolean;
 }
 

@@ -18,9 +18,11 @@ export class EventReader {
   #failed = 0;
   #cancelling = -1;
   #progress = '';
+  #running: JobEvent | null = null;
 
   read(event: JobEvent, show: (event: RunEvent) => void): void {
     const { attempt } = event;
+    if (event.kind !== JobEventKind.ATTEMPT_FAILED) this.#now(show);
     if (attempt > this.#attempt) {
       this.#attempt = attempt;
       this.#nextChunk = 0;
@@ -76,13 +78,22 @@ export class EventReader {
     }
   }
 
+  /** What a running job's ACCEPTED said of its attempt: after the failures of earlier ones, which follow it. */
+  #now(show: (event: RunEvent) => void): void {
+    const event = this.#running;
+    if (event === null) return;
+    this.#running = null;
+    this.#start(event.attempt, event.worker, show);
+    if (event.progress !== undefined) this.#report(event, show);
+  }
+
   #accept(event: JobEvent, show: (event: RunEvent) => void): void {
     const { attempt } = event;
     if (this.#accepted) {
       // What the lost stream would have said.
       if (event.state === JobState.QUEUED || event.state === JobState.SCHEDULED) this.#handedBack();
-      if (event.worker !== '') this.#start(attempt, event.worker, show);
-      if (event.progress !== undefined) this.#report(event, show);
+      if (event.worker !== '') this.#running = event;
+      else if (event.progress !== undefined) this.#report(event, show);
       return;
     }
     this.#accepted = true;
@@ -95,7 +106,8 @@ export class EventReader {
         event.disposition === Disposition.UNSPECIFIED ? undefined : fromDisposition(event.disposition),
       progress: event.progress,
     });
-    if (event.worker !== '') this.#start(attempt, event.worker, show);
+    // Its progress was told with the acceptance.
+    if (event.worker !== '') this.#running = { ...event, progress: undefined };
   }
 
   /** An attempt that neither failed nor ended was released, and its number and its chunks' may come again. */

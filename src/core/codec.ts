@@ -109,6 +109,37 @@ export function readBatchHead(bytes: Uint8Array): BatchHead {
   return { nodeUp: kind === BATCH_NODE_UP, incarnation: reader.f64(), seq: reader.f64() };
 }
 
+/**
+ * What a leader asks of a batch before it goes into the log, where one that cannot be read stops every replica, again at
+ * each start: that its head is what the frame says, and that what follows may be as many commands. Returns the name of
+ * the node that a NodeUp is for, '' for other batches. Throws MalformedBytesError.
+ */
+export function checkBatch(bytes: Uint8Array, incarnation: number, seq: number): string {
+  const reader = new ByteReader(bytes);
+  const version = reader.u8();
+  const kind = reader.u8();
+  if (version !== BATCH_VERSION) throw new MalformedBytesError(`a batch of version ${version}`);
+  if (kind !== (incarnation === 0 ? BATCH_NODE_UP : BATCH_SEQUENCED)) {
+    throw new MalformedBytesError(`a batch of kind ${kind} under incarnation ${incarnation}`);
+  }
+  const [own, number, count] = [reader.f64(), reader.f64(), reader.u32()];
+  if (own !== incarnation || number !== seq) {
+    throw new MalformedBytesError(`batch ${number} of ${own} in the frame of batch ${seq} of ${incarnation}`);
+  }
+  if (kind === BATCH_SEQUENCED) {
+    if (count === 0 || count > reader.left) {
+      throw new MalformedBytesError(`a batch of ${count} commands in ${reader.left} bytes`);
+    }
+    return '';
+  }
+  const name = reader.string();
+  readCount(reader);
+  for (let texts = 3; texts > 0; texts--) reader.string();
+  if (name === '' || count !== 1 || reader.left > 0)
+    throw new MalformedBytesError('a NodeUp of another form');
+  return name;
+}
+
 /** Version and kind at the front of a batch, both known. */
 export function readBatchKind(reader: ByteReader): number {
   const version = reader.u8();

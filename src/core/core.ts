@@ -27,6 +27,7 @@ import {
   queueView,
   queueViews,
   sessionView,
+  waitedUs,
 } from './views.js';
 
 export interface CoreOptions {
@@ -129,6 +130,11 @@ class StateMachine implements Core {
 
   stateOf(seq: number): JobState | null {
     return jobState(this.#state, seq);
+  }
+
+  waitedUs(token: number): number {
+    const seq = this.#state.tokens.get(token);
+    return seq === 0 ? 0 : waitedUs(this.#state, seq);
   }
 
   leaseEndWall(token: number): number {

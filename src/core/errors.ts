@@ -25,7 +25,7 @@ export const ERRORS = {
   LIMIT_REACHED: {
     message: 'a limit of the cluster is reached',
     retryable: true,
-    next: 'wait and try again, or raise the named limit',
+    next: 'wait as long as it says and try again; where it does not say how long, ask for less; or raise the named limit',
   },
   NOT_FOUND: {
     message: 'there is no such thing, or no longer',
@@ -117,8 +117,8 @@ export interface GearmeshErrorOptions {
   readonly violations?: readonly FieldViolation[];
   /** e.g. the limit's name and value. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** When waiting helps, for how long: milliseconds. */
-  readonly retryAfterMs?: number;
+  /** When waiting helps, for how long: milliseconds. Null: it does not help, whatever the table says. */
+  readonly retryAfterMs?: number | null;
 }
 
 /** The one error that callers of the inner rooms see. `outcome` is NOT_APPLIED unless said otherwise. */
@@ -127,7 +127,7 @@ export class GearmeshError extends Error {
   readonly outcome: CallOutcome;
   readonly violations: readonly FieldViolation[];
   readonly metadata: Readonly<Record<string, string>>;
-  readonly retryAfterMs: number | undefined;
+  readonly retryAfterMs: number | null | undefined;
 
   constructor(code: ErrorCode, options: GearmeshErrorOptions = {}) {
     super(options.message ?? ERRORS[code].message);
@@ -140,6 +140,6 @@ export class GearmeshError extends Error {
   }
 
   get retryable(): boolean {
-    return ERRORS[this.code].retryable;
+    return ERRORS[this.code].retryable && this.retryAfterMs !== null;
   }
 }

@@ -1,6 +1,7 @@
 export { createBatchBuilder } from './batch-builder.js';
-export { encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
+export { checkBatch, encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
 export { createCore } from './core.js';
 export * from './errors.js';
 export type * from './interface.js';
+export { FEATURE_LEVEL } from './state.js';
 export * from './types.js';

@@ -176,6 +176,8 @@ export interface Core {
   seqOfToken(token: number): number;
   /** State of a job without building its view; null when its record is gone. */
   stateOf(seq: number): JobState | null;
+  /** How long the running job with this lease had been in its queue when it was assigned, microseconds. */
+  waitedUs(token: number): number;
   /** Wall ms at which a lease of the unary calls ends by its duration, 0 for one that lives by its session. */
   leaseEndWall(token: number): number;
   listJobs(query: JobQuery): JobPage;

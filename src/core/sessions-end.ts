@@ -1,8 +1,9 @@
-import { loseLease, WORKER_LOST } from './jobs/leases.js';
+import { FLAG_ACKED, U_FIELDS, U_FLAGS } from './jobs/fields.js';
+import { holderOf, loseLease, WORKER_LOST } from './jobs/leases.js';
 import { leaveClass, stop, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
-import { addSweep, SWEEP } from './sweeps.js';
+import { addSweep, SWEEP, type Sweep } from './sweeps.js';
 
 /*
  * How sessions end:
@@ -31,6 +32,48 @@ export function giveBack(state: State, session: Session, counted: boolean): bool
     if (state.steps-- <= 0) break;
   }
   return session.removed;
+}
+
+/**
+ * Releases what the session holds from before its attach and did not claim there, as far as this entry's steps allow.
+ * True: all of it, or a later attach has its own list.
+ */
+export function releaseUnclaimed(state: State, sweep: Sweep): boolean {
+  const session = state.sessions.get(sweep.subject);
+  if (session === null || session.epoch !== sweep.detail) return true;
+  const newest = sweep.tokens[0]!;
+  const seen = state.tokens.get(sweep.cursor);
+  // Held leases are in order. Where the last one that was looked at is over, it is found from the beginning.
+  const goesOn = seen !== 0 && holderOf(state, seen) === session.id;
+  let seq = goesOn ? state.jobs.next(session.held, seen) : session.held.head;
+  while (seq !== 0) {
+    const page = state.jobs.pageOf(seq);
+    const row = page.row(seq);
+    const token = state.jobs.token(page, row);
+    if (token > newest) return true;
+    if (state.steps-- <= 0) return false;
+    const next = state.jobs.next(session.held, seq);
+    if (claims(sweep.tokens, token)) {
+      sweep.cursor = token;
+    } else {
+      const acked = (page.u[row * U_FIELDS + U_FLAGS]! & FLAG_ACKED) !== 0;
+      loseLease(state, seq, 'released', acked ? WORKER_LOST : null);
+    }
+    seq = next;
+  }
+  return true;
+}
+
+/** Whether the token is in the list behind its first place, which ascends. */
+function claims(tokens: readonly number[], token: number): boolean {
+  let low = 1;
+  let high = tokens.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (tokens[middle]! < token) low = middle + 1;
+    else high = middle;
+  }
+  return tokens[low] === token;
 }
 
 /** Closes a session because of a command: what this entry cannot do goes on as a sweep. */

@@ -19,7 +19,7 @@ import type { Effects, PayloadStore, Settings } from './types.js';
 /** Form of snapshot pages. */
 const FORMAT = 1;
 /** What the cluster has agreed to use. New behaviour follows a higher level, raised by a command. */
-const FEATURE_LEVEL = 1;
+export const FEATURE_LEVEL = 1;
 
 /**
  * Numbers of jobs and leases start above (partition, restore epoch), so that they stay distinct and ascending
@@ -161,6 +161,8 @@ class MetaPage extends PlainPage {
       writer.f64(sweep.subject);
       writer.f64(sweep.detail);
       writer.f64(sweep.cursor);
+      writer.u32(sweep.tokens.length);
+      for (const token of sweep.tokens) writer.f64(token);
     }
   }
 
@@ -199,6 +201,7 @@ class MetaPage extends PlainPage {
         subject: reader.f64(),
         detail: reader.f64(),
         cursor: reader.f64(),
+        tokens: Array.from({ length: reader.u32() }, () => reader.f64()),
       });
     }
   }

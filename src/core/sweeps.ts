@@ -3,7 +3,7 @@ import { endWaiting, remove } from './jobs/lifecycle.js';
 import type { JobList } from './jobs/table.js';
 import { matchAll, matchFunction, matchLater, matchSession, updateAvailability } from './matching/match.js';
 import type { Session } from './sessions.js';
-import { detach, giveBack } from './sessions-end.js';
+import { detach, giveBack, releaseUnclaimed } from './sessions-end.js';
 import type { State } from './state.js';
 
 /** Work that may be too much for one entry: a bounded part is done with each, by all replicas alike. */
@@ -20,6 +20,11 @@ export const SWEEP = {
   matchFunction: 5,
   /** subject: incarnation; cursor: session id. Its sessions follow the node's `stalled`. */
   stall: 6,
+  /**
+   * subject: session; detail: its epoch; cursor: the last lease looked at; tokens: the newest lease at the attach that
+   * began this epoch, then those that it claimed, ascending. The others up to the newest are released.
+   */
+  unclaimed: 9,
 } as const;
 
 export interface Sweep {
@@ -27,6 +32,7 @@ export interface Sweep {
   readonly subject: number;
   readonly detail: number;
   cursor: number;
+  readonly tokens: readonly number[];
 }
 
 export function addSweep(
@@ -35,8 +41,9 @@ export function addSweep(
   subject: number,
   detail: number,
   cursor = 0,
+  tokens: readonly number[] = [],
 ): void {
-  state.sweeps.push({ kind, subject, detail, cursor });
+  state.sweeps.push({ kind, subject, detail, cursor, tokens });
 }
 
 /** Goes on with the sweeps, oldest first, as far as this entry's steps allow. */
@@ -75,6 +82,8 @@ function step(state: State, sweep: Sweep): boolean {
       const session = state.sessions.get(sweep.subject);
       return session === null || giveBack(state, session, sweep.detail === 1);
     }
+    case SWEEP.unclaimed:
+      return releaseUnclaimed(state, sweep);
     case SWEEP.purge:
       return purge(state, sweep);
     case SWEEP.matchSession: {

@@ -31,8 +31,9 @@ import { beginClose, giveBack } from './sessions-end.js';
 import type { State } from './state.js';
 
 /**
- * Fires what is due by the clocks of this entry, each kind in the order of its due times, as far as the entry's
- * steps allow: the rest follows with the next entries.
+ * Fires what is due by the clocks of this entry, each kind in the order of its due times, then of its keys, as far as
+ * the entry's steps allow: the rest follows with the next entries. One kind after the other, and not all by due time:
+ * two clocks have no common order, and what one entry makes due is due at one instant.
  */
 export function fireDue(state: State): void {
   fireAcks(state);

@@ -10,6 +10,7 @@ import {
   F_DUE2,
   F_FIELDS,
   F_FINISHED_WALL,
+  F_QUEUED_WALL,
   F_RETENTION,
   F_REVISION,
   F_RUN_TIMEOUT,
@@ -155,6 +156,21 @@ export function jobState(state: State, seq: number): JobState | null {
   return page === null || row < 0 ? null : JOB_STATES[stateOf(page, row)]!;
 }
 
+/**
+ * Of a running job: µs from its coming into the queue to its assignment. By the finer clock where it came there at once,
+ * else by the one that runs while nobody leads.
+ */
+export function waitedUs(state: State, seq: number): number {
+  const page = state.jobs.pageOf(seq);
+  const at = page.row(seq) * F_FIELDS;
+  const queued = page.f[at + F_QUEUED_WALL]!;
+  const us =
+    queued === page.f[at + F_CREATED_WALL]!
+      ? page.f[at + F_STARTED_US]! - page.f[at + F_CREATED_US]!
+      : (page.f[at + F_STARTED_WALL]! - queued) * 1000;
+  return Math.max(0, us);
+}
+
 /** Of a running job: wall ms at which its lease ends by its duration; 0 for one that lives by its session. */
 export function leaseEndWall(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
@@ -203,8 +219,8 @@ export function queueView(state: State, fn: FunctionState): QueueView {
   for (const list of fn.waiting) {
     if (list.head === 0) continue;
     const page = state.jobs.pageOf(list.head);
-    const created = page.f[page.row(list.head) * F_FIELDS + F_CREATED_WALL]!;
-    if (oldest === 0 || created < oldest) oldest = created;
+    const since = page.f[page.row(list.head) * F_FIELDS + F_QUEUED_WALL]!;
+    if (oldest === 0 || since < oldest) oldest = since;
   }
   let workers = 0;
   let credits = 0;

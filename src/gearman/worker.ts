@@ -388,7 +388,7 @@ export class GearmanWorker implements SessionPort {
 
   #progress({ token, numerator, denominator }: Held, message: string): void {
     // Each goes into the log, so that a status asked at any node is exact.
-    this.#deps.api.reportProgress(token, numerator, denominator, message).catch(nothing);
+    this.#deps.api.reportProgress(token, numerator, denominator, message, {}).catch(nothing);
   }
 
   #fail(held: Held, error: JobError): void {

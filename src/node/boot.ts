@@ -13,6 +13,7 @@ import {
 } from '../storage/index.js';
 import { decodeMembers, encodeMembers, type Formation, type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
+import { DamagedDiskError, restoreNewest } from './restoring.js';
 
 /** Index and term of the state that a cluster begins with. */
 const FIRST = { index: 1, term: 1 };
@@ -32,14 +33,6 @@ export interface Booted {
   /** As the state tells them; for a node that was just added, as they were told to it: it must be able to answer. */
   readonly members: readonly Member[];
   readonly appliedTerm: number;
-}
-
-/** The log or a snapshot below what was once synced cannot be trusted: this identity must never vote again. */
-export class DamagedDiskError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'DamagedDiskError';
-  }
 }
 
 /** Restores state and log of a node that belongs to a cluster. Throws DamagedDiskError. */
@@ -81,9 +74,13 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   let mark: SnapshotMark = { index: 0, term: 0, membership: NOBODY };
   if (store.newest !== null) {
     mark = store.newest.mark;
-    const restorer = core.beginRestore();
-    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
-    restorer.finish();
+    try {
+      await restoreNewest(core, store);
+    } catch (error) {
+      await wal.close();
+      await store.close();
+      throw error;
+    }
   } else if (note?.adopted !== true) {
     if (formation === null)
       throw new DamagedDiskError('the note of the cluster formation is missing or damaged');

@@ -1,10 +1,12 @@
 import { UlidSource } from '../base/ulid.js';
 import { GearmeshError } from '../core/errors.js';
 import type { JobPage, JobQuery } from '../core/interface.js';
+import { limitReached } from '../core/limits.js';
 import type { JobSpec, JobState, JobView, Outcome, QueueView, Settings } from '../core/types.js';
 import { DEFAULT_SETTINGS } from '../core/types.js';
 import type { Asking } from './asking.js';
 import type { Booted } from './boot.js';
+import { CallTimes } from './call-times.js';
 import { clusterView } from './cluster-view.js';
 import type { Engine } from './engine.js';
 import type {
@@ -13,8 +15,10 @@ import type {
   CallOptions,
   ChangeResult,
   ClusterView,
+  ExtendResult,
   JobReference,
   JobWatcher,
+  LeadershipResult,
   LeaseRequest,
   NodeApi,
   OpenSession,
@@ -26,18 +30,14 @@ import type {
   Watch,
   WorkerSession,
 } from './interface.js';
-import { change, readable, submit } from './job-calls.js';
+import { type CallParts, change, readable, submit } from './job-calls.js';
+import { LeaderCalls } from './leader-calls.js';
 import { extendLeases, reportProgress, sendData, settleOne } from './lease-calls.js';
-import { replaceMember } from './membership.js';
 import type { NodeOptions } from './options.js';
 import type { Polls } from './polls.js';
 import { attachSession, openSession } from './session-calls.js';
-import type { KnownStatus } from './status.js';
 
 const LIST_BUDGET = 20_000;
-const TRANSFER_MS = 3_000;
-const REPLACE_MS = 3_600_000;
-const LOOK_MS = 20;
 
 /** Everything of a formed node that calls need. */
 export interface Running {
@@ -46,11 +46,17 @@ export interface Running {
   readonly polls: Polls;
 }
 
+function callParts(booted: Booted, engine: Engine): CallParts {
+  return { core: booted.core, origin: engine.origin, reads: engine.reads };
+}
+
 /** The calls of the edges, each of them one step: read the state, or propose a command and wait for its answer. */
 export abstract class NodeCalls implements NodeApi {
   protected readonly options: NodeOptions;
   protected readonly ulids: UlidSource;
   protected readonly listeners = new Set<() => void>();
+  readonly #times: CallTimes;
+  readonly #leaderCalls: LeaderCalls;
   protected abstract readonly asking: Asking;
   /** Null before the node belongs to a cluster. */
   protected abstract readonly running: Running | null;
@@ -60,6 +66,14 @@ export abstract class NodeCalls implements NodeApi {
   constructor(options: NodeOptions) {
     this.options = options;
     this.ulids = new UlidSource(options.random);
+    this.#times = new CallTimes(options.observer);
+    this.#leaderCalls = new LeaderCalls({
+      options,
+      asking: () => this.asking,
+      running: () => this.running,
+      formed: () => this.formed(),
+      clusterId: () => this.clusterId,
+    });
   }
 
   /** For reads and the ends of running work: allowed while draining. */
@@ -102,18 +116,11 @@ export abstract class NodeCalls implements NodeApi {
   ): Promise<SubmitResult[]> {
     const { booted, engine } = this.open();
     if (engine.diskLow) {
-      throw new GearmeshError('LIMIT_REACHED', {
-        message: 'the disk of this node or of the leader is nearly full',
-        metadata: { limit: 'disk-reserve-bytes', value: String(this.options.diskReserveBytes) },
-        retryAfterMs: 5_000,
-      });
+      const { diskReserveBytes } = this.options;
+      const message = 'the disk of this node or of the leader is nearly full';
+      throw limitReached('diskReserveBytes', diskReserveBytes, message, 5_000);
     }
-    return submit(
-      { core: booted.core, origin: engine.origin, reads: engine.reads },
-      namespace,
-      specs,
-      options,
-    );
+    return submit(callParts(booted, engine), namespace, specs, options);
   }
 
   async getJob(namespace: string, id: string, read: ReadOptions): Promise<JobView> {
@@ -237,14 +244,19 @@ export abstract class NodeCalls implements NodeApi {
   }
 
   async leaseJobs(o: LeaseRequest, call: CallOptions): Promise<readonly Assignment[]> {
-    return this.open().polls.lease(o, call);
+    const { polls, booted } = this.open();
+    // A name that nobody else says: a caller that gave none takes other jobs each time.
+    const asked = o.requestId === '' ? { ...o, requestId: this.newJobId() } : o;
+    const jobs = await polls.lease(asked, call);
+    this.#times.leased(booted.core, jobs);
+    return jobs;
   }
 
   async extendLeases(
     tokens: readonly number[],
     durationMs: number,
     call: CallOptions,
-  ): Promise<(number | GearmeshError)[]> {
+  ): Promise<ExtendResult> {
     const { booted, engine } = this.formed();
     return extendLeases(engine.origin, booted.core, tokens, durationMs, call);
   }
@@ -256,7 +268,8 @@ export abstract class NodeCalls implements NodeApi {
     call: CallOptions,
   ): Promise<OutcomeResult> {
     const { booted, engine } = this.formed();
-    return settleOne(engine.origin, booted.core, namespace, jobId, outcome, call);
+    const answer = settleOne(callParts(booted, engine), namespace, jobId, outcome, call);
+    return this.#times.settled(booted.core, outcome, answer);
   }
 
   async reportProgress(
@@ -264,14 +277,20 @@ export abstract class NodeCalls implements NodeApi {
     numerator: number,
     denominator: number,
     message: string,
+    call: CallOptions,
   ): Promise<void> {
     const { booted, engine } = this.formed();
-    reportProgress(engine, booted.core, token, numerator, denominator, message);
+    return reportProgress(engine, booted.core, token, numerator, denominator, message, call);
   }
 
-  async sendData(token: number, firstNumber: number, chunks: readonly Uint8Array[]): Promise<void> {
+  async sendData(
+    token: number,
+    firstNumber: number,
+    chunks: readonly Uint8Array[],
+    call: CallOptions,
+  ): Promise<void> {
     const { booted, engine } = this.formed();
-    sendData(engine, booted.core, token, firstNumber, chunks);
+    return sendData(engine, booted.core, token, firstNumber, chunks, call);
   }
 
   async cluster(read: ReadOptions): Promise<ClusterView> {
@@ -280,113 +299,29 @@ export abstract class NodeCalls implements NodeApi {
     return clusterView(this.options, this.clusterId, booted, engine);
   }
 
-  async transferLeadership(to: string, call: CallOptions): Promise<{ leader: string; term: number }> {
-    await this.someLeader(call);
-    const { engine } = this.formed();
-    if (engine.leaderName !== this.name) {
-      return (await this.atLeader('transfer', { to }, TRANSFER_MS * 2)) as { leader: string; term: number };
-    }
-    const target = to === '' ? this.bestSuccessor() : to;
-    if (target === this.name) return { leader: this.name, term: engine.standing.term };
-    if (target === null || !engine.transferTo(target)) {
-      throw new GearmeshError('NOT_FOUND', {
-        message: to === '' ? 'no other member could take over' : `${to} is no member that could take over`,
-      });
-    }
-    const done = await this.until(
-      () => engine.leaderName !== '' && engine.leaderName !== this.name,
-      TRANSFER_MS,
-      call,
-    );
-    if (!done)
-      throw new GearmeshError('WRONG_STATE', {
-        message: `${target} did not take over in time: is it up to date?`,
-      });
-    return { leader: engine.leaderName, term: engine.standing.term };
+  transferLeadership(to: string, call: CallOptions): Promise<LeadershipResult> {
+    return this.#leaderCalls.transfer(to, call);
   }
 
-  async replaceNode(name: string, call: CallOptions, progress: (line: string) => void): Promise<void> {
-    await this.someLeader(call);
-    const { booted, engine } = this.formed();
-    if (engine.leaderName !== this.name) {
-      progress(`the leader ${engine.leaderName} does it`);
-      await this.atLeader('replace', { name }, REPLACE_MS);
-      progress(`${name} has caught up and votes`);
-      return;
-    }
-    await replaceMember(
-      {
-        ownName: this.name,
-        clock: this.options.clock,
-        transport: this.options.transport,
-        asking: this.asking,
-        consensus: booted.consensus,
-        engine,
-        cluster: { id: this.clusterId, name: this.clusterName },
-      },
-      name,
-      call.signal,
-      (line) => {
-        this.options.log.info({ peer: name }, line);
-        progress(line);
-      },
-    );
+  replaceNode(
+    name: string,
+    call: CallOptions,
+    progress: (line: string) => void,
+  ): Promise<{ readonly revision: number }> {
+    return this.#leaderCalls.replace(name, call, progress);
   }
 
   async changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult> {
     return change(this.open().engine.origin, 1_024, (builder) => builder.settings(changes), call, true);
   }
 
-  /** The connected voter whose log is the newest; one that stops itself only where all others do. */
+  async readSettings(read: ReadOptions): Promise<Settings> {
+    const { booted, engine } = this.formed();
+    await readable(engine.reads, read);
+    return booted.core.settings;
+  }
+
   protected bestSuccessor(): string | null {
-    const running = this.running;
-    if (running === null) return null;
-    const { engine, booted } = running;
-    const { progress } = booted.consensus.status();
-    const off = engine.board.clocks.judge()?.off ?? [];
-    let best: string | null = null;
-    let bestDrains = true;
-    let match = -1;
-    for (const member of engine.members) {
-      const one = progress.find((p) => p.id === member.raftId);
-      if (member.name === this.name || one === undefined || one.learner) continue;
-      if (!this.options.transport.isConnected(member.name)) continue;
-      const known: KnownStatus | null = engine.board.of(member.name);
-      if (known?.status.diskLow === true || off.includes(member.name)) continue;
-      const drains = known?.status.draining === true;
-      if (drains !== bestDrains ? drains : one.match <= match) continue;
-      best = member.name;
-      bestDrains = drains;
-      match = one.match;
-    }
-    return best;
-  }
-
-  protected async atLeader(topic: string, body: unknown, timeoutMs: number): Promise<unknown> {
-    const leader = this.formed().engine.leaderName;
-    try {
-      return await this.asking.ask(leader, topic, body, timeoutMs);
-    } catch (error) {
-      throw new GearmeshError('WRONG_STATE', { message: (error as Error).message, outcome: 'UNKNOWN' });
-    }
-  }
-
-  /** Resolves while this node knows a leader. */
-  protected async someLeader(call: CallOptions): Promise<void> {
-    if (await this.until(() => this.formed().engine.leaderName !== '', Number.POSITIVE_INFINITY, call))
-      return;
-    throw new GearmeshError('NO_LEADER', { message: 'the deadline passed before there was a leader' });
-  }
-
-  protected async until(condition: () => boolean, timeoutMs: number, call: CallOptions): Promise<boolean> {
-    const { clock } = this.options;
-    const until = clock.monotonicMs() + timeoutMs;
-    while (!condition()) {
-      if (clock.monotonicMs() > until || call.signal?.aborted === true) return false;
-      await new Promise<void>((resolve) => {
-        clock.setTimer(LOOK_MS, resolve);
-      });
-    }
-    return true;
+    return this.#leaderCalls.bestSuccessor();
   }
 }

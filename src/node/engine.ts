@@ -10,11 +10,12 @@ import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
 import { decodeMembers, type Member, nameOf, otherVoters } from './members.js';
-import { Origin } from './origin.js';
+import { Origin, order } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
+import { restoreNewest } from './restoring.js';
 import { ROUND_MS, Rounds } from './rounds.js';
 import { Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
@@ -175,8 +176,9 @@ export class Engine {
       timings: options.timings,
       board: this.board,
       ownName: options.name,
-      nodeDown: (incarnation) => this.#order((builder) => builder.nodeDown(incarnation)),
-      nodeStalled: (incarnation, stalled) => this.#order((one) => one.nodeStalled(incarnation, stalled)),
+      nodeDown: (incarnation) => order(this.origin, (one) => one.nodeDown(incarnation)),
+      nodeStalled: (incarnation, stalled) =>
+        order(this.origin, (one) => one.nodeStalled(incarnation, stalled)),
     });
     this.#failover = new Failover({
       ownName: options.name,
@@ -287,7 +289,12 @@ export class Engine {
 
   readonly askTurn = (): void => this.#turn.ask();
 
+  /**
+   * Work is taken from members alone: a disk that is still empty may be connected under any name, and answers questions.
+   * Throws MalformedBytesError.
+   */
   frame(from: string, frame: PeerFrame): void {
+    if (!this.#members.some((member) => member.name === from)) return;
     switch (frame.type) {
       case 'raft':
         this.step(frame.messages);
@@ -425,10 +432,11 @@ export class Engine {
     this.#standing = standing;
     if (standing.role !== 'leader' || standing.term !== before.term) this.#desk.close();
     this.#contact.look();
-    if (standing.leader === 0 || standing.leader === before.leader) return;
+    if (standing.leader === before.leader) return;
     const leader = this.leaderName;
-    log.info({ leader, term: standing.term }, 'leader known');
     observer.leaderChanged(leader, standing.term);
+    if (standing.leader === 0) return;
+    log.info({ leader, term: standing.term }, 'leader known');
     this.origin.resendFrom(0);
     this.#presence.proposeIfMissing();
   }
@@ -436,9 +444,8 @@ export class Engine {
   async #install(output: Output): Promise<void> {
     const { core, consensus, wal, store, options } = this.#parts;
     const mark = output.snapshot!;
-    const restorer = core.beginRestore();
-    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
-    restorer.finish();
+    // Damage here ends the node; at its next start it finds the same and sets the disk aside.
+    await restoreNewest(core, store);
     const { term, vote, commit } = consensus.status();
     await wal.reset(mark, output.hardState ?? { term, vote, commit });
     await this.#parts.installed();
@@ -461,17 +468,6 @@ export class Engine {
     );
     this.#parts.reborn();
     this.#presence.renew();
-  }
-
-  #order(encode: Parameters<Origin['propose']>[0]['encode']): void {
-    this.origin.propose({
-      bytes: 32,
-      repeatable: false,
-      awaited: false,
-      encode,
-      done: () => {},
-      failed: () => {},
-    });
   }
 
   #hasLeader(): boolean {

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../base/clock.js';
 import type { Random } from '../base/random.js';
 import { raftIdFromDiskId } from '../consensus/index.js';
+import { FEATURE_LEVEL } from '../core/index.js';
 import type { Settings } from '../core/types.js';
 import type { Hello, PeerAddress } from '../peer/types.js';
 import type { Asking } from './asking.js';
@@ -363,15 +364,19 @@ function showMember(member: Member): string {
 
 /** Whether a hello may stay: null, or the reason why not. `members` null: this node belongs to no cluster yet. */
 export function judgeHello(
-  own: { clusterName: string; clusterId: string | null; members: readonly Member[] | null },
+  own: { name: string; clusterName: string; clusterId: string | null; members: readonly Member[] | null },
   theirs: Hello,
 ): string | null {
   if (theirs.clusterName !== own.clusterName) {
     return `cluster name ${theirs.clusterName} is not ${own.clusterName}`;
   }
+  if (theirs.featureLevel > FEATURE_LEVEL) {
+    return `feature level ${theirs.featureLevel} is above ${FEATURE_LEVEL}, the highest that ${own.name} knows: update it`;
+  }
+  const member = own.members?.find((one) => one.name === theirs.name);
+  if (own.members !== null && member === undefined) return `the cluster has no node ${theirs.name}`;
   if (own.clusterId === null || theirs.clusterId === null) return null;
   if (theirs.clusterId !== own.clusterId) return `cluster id ${theirs.clusterId} is not ${own.clusterId}`;
-  const member = own.members?.find((one) => one.name === theirs.name);
   if (member !== undefined && member.diskId !== theirs.diskId) {
     return `disk ${theirs.diskId} was replaced: the cluster knows ${theirs.name} by disk ${member.diskId}`;
   }

@@ -66,23 +66,36 @@ export interface NodeApi {
 
   /** The unary twins. Resolves with at least one job, or with none after `waitMs`. */
   leaseJobs(o: LeaseRequest, call: CallOptions): Promise<readonly Assignment[]>;
-  /** Wall ms at which each lease now ends; a lost one is an error at its position. */
-  extendLeases(
-    tokens: readonly number[],
-    durationMs: number,
-    call: CallOptions,
-  ): Promise<(number | GearmeshError)[]>;
+  extendLeases(tokens: readonly number[], durationMs: number, call: CallOptions): Promise<ExtendResult>;
   /** An outcome from a caller without a stream. `jobId` '' or the job's: needed to recognise a repeated outcome. */
   settle(namespace: string, jobId: string, outcome: Outcome, call: CallOptions): Promise<OutcomeResult>;
-  reportProgress(token: number, numerator: number, denominator: number, message: string): Promise<void>;
-  sendData(token: number, firstNumber: number, chunks: readonly Uint8Array[]): Promise<void>;
+  /** Chunks and progress of a lease that is unknown here wait until this node has caught up: it may be newer. */
+  reportProgress(
+    token: number,
+    numerator: number,
+    denominator: number,
+    message: string,
+    call: CallOptions,
+  ): Promise<void>;
+  sendData(
+    token: number,
+    firstNumber: number,
+    chunks: readonly Uint8Array[],
+    call: CallOptions,
+  ): Promise<void>;
 
   cluster(read: ReadOptions): Promise<ClusterView>;
   /** '' lets the leader choose. */
-  transferLeadership(to: string, call: CallOptions): Promise<{ leader: string; term: number }>;
+  transferLeadership(to: string, call: CallOptions): Promise<LeadershipResult>;
   /** Brings a wiped or broken node back under its name: removed, added as learner, promoted when caught up. */
-  replaceNode(name: string, call: CallOptions, progress: (line: string) => void): Promise<void>;
+  replaceNode(
+    name: string,
+    call: CallOptions,
+    progress: (line: string) => void,
+  ): Promise<{ readonly revision: number }>;
   changeSettings(changes: Partial<Settings>, call: CallOptions): Promise<ChangeResult>;
+  /** `settings` as new as the reader wants. */
+  readSettings(read: ReadOptions): Promise<Settings>;
 }
 
 export interface CallOptions {
@@ -115,6 +128,18 @@ export interface SubmitResult {
 export interface ChangeResult {
   readonly revision: number;
   readonly value: number;
+}
+
+export interface ExtendResult {
+  /** By position, wall ms at which the lease now ends; of a lost one its error. */
+  readonly ends: readonly (number | GearmeshError)[];
+  readonly revision: number;
+}
+
+export interface LeadershipResult {
+  readonly leader: string;
+  readonly term: number;
+  readonly revision: number;
 }
 
 /** Told about one job in order; exactly one `ended` or `failed` comes last. */

@@ -1,13 +1,18 @@
 import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, Core } from '../core/interface.js';
+import { limitReached } from '../core/limits.js';
 import type { CommandResult, JobSpec, JobState } from '../core/types.js';
 import { refusalError } from './answers.js';
 import type { CallOptions, ChangeResult, ReadOptions, SubmitOptions, SubmitResult } from './interface.js';
-import type { Origin, Proposal } from './origin.js';
+import { BATCH_BYTES, type Origin, type Proposal } from './origin.js';
 import type { Reads } from './reads.js';
 
-/** All specs of one call go into one batch up to this size; larger calls are split (never with all-or-nothing). */
+/** All specs of one call go into one batch up to this size; larger calls are split. */
 const CALL_BYTES_MAX = 512 * 1024;
+/** One that is all or nothing is never split, and its batch must fit one entry. */
+const ALL_OR_NOTHING_BYTES_MAX = BATCH_BYTES;
+/** Of one spec, besides its texts and payload. */
+const SPEC_HEAD_BYTES = 160;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -17,15 +22,34 @@ export interface CallParts {
   readonly reads: Reads;
 }
 
+/** UTF-8 takes at most three bytes for each unit of a text: cheaper than to measure it. */
+const atMost = (text: string): number => text.length * 3;
+
 /** Upper bound of a submission's encoded size. */
-function specBytes(namespace: string, spec: JobSpec): number {
+function specBytes(namespace: string, spec: JobSpec, length = atMost): number {
   let bytes =
-    160 +
-    (namespace.length + spec.function.length + spec.uniqueKey.length) * 3 +
+    SPEC_HEAD_BYTES +
+    length(namespace) +
+    length(spec.function) +
+    length(spec.uniqueKey) +
     spec.payload.length +
-    (spec.contentType.length + spec.traceparent.length) * 3;
-  for (const [key, value] of spec.metadata) bytes += 8 + (key.length + value.length) * 3;
+    length(spec.contentType) +
+    length(spec.traceparent);
+  for (const [key, value] of spec.metadata) bytes += 8 + length(key) + length(value);
   return bytes;
+}
+
+/** Of a call that cannot be split, exactly. Throws where that is more than one entry of the log may hold. */
+function wholeBytes(namespace: string, specs: readonly JobSpec[]): number {
+  const length = (text: string): number => Buffer.byteLength(text);
+  let bytes = 0;
+  for (const spec of specs) bytes += specBytes(namespace, spec, length);
+  if (bytes <= ALL_OR_NOTHING_BYTES_MAX) return bytes;
+  throw limitReached(
+    'allOrNothingBytesMax',
+    ALL_OR_NOTHING_BYTES_MAX,
+    `an all-or-nothing batch must fit one log entry: ${bytes} bytes are more than ${ALL_OR_NOTHING_BYTES_MAX}`,
+  );
 }
 
 /** Hands a proposal over and ties it to the caller's signal: what was not sent yet is taken back, of the rest nobody knows. */
@@ -78,15 +102,10 @@ export async function submit(
   options: SubmitOptions,
 ): Promise<SubmitResult[]> {
   if (specs.length === 0) return [];
+  if (options.allOrNothing) return submitPart(parts, namespace, specs, wholeBytes(namespace, specs), options);
   let bytes = 0;
   for (const spec of specs) bytes += specBytes(namespace, spec);
   if (bytes <= CALL_BYTES_MAX) return submitPart(parts, namespace, specs, bytes, options);
-  if (options.allOrNothing) {
-    throw new GearmeshError('LIMIT_REACHED', {
-      message: `an all-or-nothing batch must fit one log entry: ${bytes} bytes are more than ${CALL_BYTES_MAX}`,
-      metadata: { limit: 'batch-bytes-max', value: String(CALL_BYTES_MAX) },
-    });
-  }
   const results: Promise<SubmitResult[]>[] = [];
   const sizes: number[] = [];
   let from = 0;
@@ -208,16 +227,18 @@ function existing(core: Core, seq: number): { id: string; state: JobState; revis
   return core.job(seq) ?? core.ended(seq);
 }
 
-/** One command with one answer. */
+/** One command with one answer. `unheard` gets the value of one that was carried out after its caller gave up. */
 export function change(
   origin: Origin,
   bytes: number,
   encode: (builder: BatchBuilder) => void,
   call: CallOptions,
   repeatable = false,
+  unheard: (value: number) => void = () => {},
 ): Promise<ChangeResult & { readonly epoch: number; readonly seq: number }> {
   return new Promise((resolve, reject) => {
     let answer: CommandResult | null = null;
+    let gaveUp = false;
     propose(
       origin,
       {
@@ -232,9 +253,13 @@ export function change(
             reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
           else if (answer.refusal !== null) {
             reject(refusalError(answer.refusal, answer.limit, answer.limitValue));
-          } else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
+          } else if (gaveUp) unheard(answer.value);
+          else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
         },
-        failed: reject,
+        failed: (error) => {
+          gaveUp = true;
+          reject(error);
+        },
       },
       call.signal,
     );

@@ -1,6 +1,7 @@
+import { MalformedBytesError } from '../base/bytes.js';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Consensus } from '../consensus/types.js';
-import { encodeEntry } from '../core/index.js';
+import { checkBatch, encodeEntry } from '../core/index.js';
 import type { Core } from '../core/interface.js';
 import type { Clocks } from './clocks.js';
 
@@ -77,9 +78,14 @@ export class LeaderDesk {
     return Math.max(this.#parts.core.elapsedUs, this.#baseElapsedUs + Math.max(0, passed));
   }
 
-  /** Returns the number to send again from, or null when the batch was taken or is already in the log. 0: unknown incarnation. */
-  accept(incarnation: number, seq: number, bytes: Uint8Array): number | null {
+  /**
+   * Takes a batch of the node `from`. Returns the number to send again from, or null when the batch was taken or is
+   * already in the log; 0: unknown incarnation. Throws MalformedBytesError for what no replica could apply.
+   */
+  accept(from: string, incarnation: number, seq: number, bytes: Uint8Array): number | null {
+    const name = checkBatch(bytes, incarnation, seq);
     if (incarnation === 0) {
+      if (name !== from) throw new MalformedBytesError(`a NodeUp of ${name}`);
       // Its node says it again until it was applied.
       if (this.#held.length < HELD_MAX) this.#hold(bytes);
       return null;
@@ -100,10 +106,7 @@ export class LeaderDesk {
   flush(): void {
     if (!this.#open) return;
     if (this.#held.length === 0) {
-      if (this.#tickWanted) {
-        this.#tickWanted = false;
-        this.#parts.consensus.propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
-      }
+      if (this.#tickWanted) this.#propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
       return;
     }
     const elapsedUs = this.elapsedUs();
@@ -121,8 +124,15 @@ export class LeaderDesk {
       bytes += batch.length;
     }
     entries.push(encodeEntry(elapsedUs, wall, batches));
+    this.#propose(entries);
+  }
+
+  /**
+   * Dropped: too much is uncommitted, or the leadership is being handed over, which may come to nothing. Batches and the
+   * wish for a Tick stay, and go out in a later turn: there is one after each apply and with each heartbeat.
+   */
+  #propose(entries: readonly Uint8Array[]): void {
     const proposed = this.#parts.consensus.propose(entries);
-    // Dropped: too much is uncommitted. The batches stay here and go out after the next apply.
     if (proposed === 'accepted') {
       this.#held = [];
       this.#tickWanted = false;

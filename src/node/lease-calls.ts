@@ -1,24 +1,35 @@
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
 import type { Outcome } from '../core/types.js';
-import { refusalError } from './answers.js';
+import { leaseError, refusalError } from './answers.js';
 import type { Engine } from './engine.js';
-import type { CallOptions, OutcomeResult } from './interface.js';
-import { propose } from './job-calls.js';
+import type { CallOptions, ExtendResult, OutcomeResult } from './interface.js';
+import { type CallParts, propose } from './job-calls.js';
 import type { Origin } from './origin.js';
-import { leaseError, outcomeBytes } from './sessions.js';
+import { outcomeBytes } from './sessions.js';
 
-/** An outcome from a caller that has no stream: its session is found by the lease. */
-export function settleOne(
-  origin: Origin,
-  core: Core,
+/**
+ * An outcome from a caller that has no stream: its session is found by the lease, and a job whose lease is over by its
+ * id, for the answer to an outcome that is said again. A node that knows neither may only be behind the one that leased.
+ */
+export async function settleOne(
+  parts: CallParts,
   namespace: string,
   jobId: string,
   outcome: Outcome,
   call: CallOptions,
 ): Promise<OutcomeResult> {
+  const { origin, core, reads } = parts;
+  const find = (): number => {
+    const running = core.seqOfToken(outcome.token);
+    return running !== 0 || jobId === '' ? running : core.seqOf(namespace, jobId);
+  };
+  let seq = find();
+  if (seq === 0) {
+    await reads.linearizable(call.signal);
+    seq = find();
+  }
   const running = core.seqOfToken(outcome.token);
-  const seq = running !== 0 ? running : jobId === '' ? 0 : core.seqOf(namespace, jobId);
   const session = running === 0 ? 0 : (core.job(running)?.session ?? 0);
   const epoch = session === 0 ? 0 : (core.session(session)?.epoch ?? 0);
   return new Promise((resolve, reject) => {
@@ -32,7 +43,7 @@ export function settleOne(
           builder.outcomes(session, epoch, 0, [{ ...outcome, seq }]);
         },
         outcome: (_, token, refusal, revision) => {
-          answer = { token, revision, error: refusal === null ? null : leaseError(refusal) };
+          answer = { token, revision, error: refusal === null ? null : leaseError(refusal, core.settings) };
         },
         done: () => {
           if (answer === null)
@@ -46,16 +57,15 @@ export function settleOne(
   });
 }
 
-/** Wall ms at which each lease now ends, or why it does not live. */
 export function extendLeases(
   origin: Origin,
   core: Core,
   tokens: readonly number[],
   durationMs: number,
   call: CallOptions,
-): Promise<(number | GearmeshError)[]> {
+): Promise<ExtendResult> {
   return new Promise((resolve, reject) => {
-    const results = new Array<number | GearmeshError>(tokens.length);
+    const ends = new Array<number | GearmeshError>(tokens.length);
     propose(
       origin,
       {
@@ -65,12 +75,12 @@ export function extendLeases(
           builder.leaseExtend(tokens, durationMs);
         },
         command: (position, result) => {
-          results[position] =
+          ends[position] =
             result.refusal === null
               ? core.wall + durationMs
               : refusalError(result.refusal, result.limit, result.limitValue);
         },
-        done: () => resolve(results),
+        done: (revision) => resolve({ ends, revision }),
         failed: reject,
       },
       call.signal,
@@ -78,15 +88,16 @@ export function extendLeases(
   });
 }
 
-export function reportProgress(
+export async function reportProgress(
   engine: Engine,
   core: Core,
   token: number,
   numerator: number,
   denominator: number,
   message: string,
-): void {
-  const { seq, session, epoch } = holder(core, token);
+  call: CallOptions,
+): Promise<void> {
+  const { seq, session, epoch } = await holder(engine, core, token, call);
   engine.liveData.progress(seq, token, numerator, denominator, message);
   engine.origin.propose({
     bytes: 64 + message.length * 3,
@@ -98,17 +109,26 @@ export function reportProgress(
   });
 }
 
-export function sendData(
+export async function sendData(
   engine: Engine,
   core: Core,
   token: number,
   first: number,
   chunks: readonly Uint8Array[],
-): void {
-  engine.liveData.data(holder(core, token).seq, token, first, chunks);
+  call: CallOptions,
+): Promise<void> {
+  const { seq } = await holder(engine, core, token, call);
+  engine.liveData.data(seq, token, first, chunks);
 }
 
-function holder(core: Core, token: number): { seq: number; session: number; epoch: number } {
+/** Who holds the lease. One that is unknown here may be newer than what this node has applied: LEASE_LOST must be true. */
+async function holder(
+  engine: Engine,
+  core: Core,
+  token: number,
+  call: CallOptions,
+): Promise<{ seq: number; session: number; epoch: number }> {
+  if (core.seqOfToken(token) === 0) await engine.reads.linearizable(call.signal);
   const seq = core.seqOfToken(token);
   const job = seq === 0 ? null : core.job(seq);
   if (job === null) throw new GearmeshError('LEASE_LOST');

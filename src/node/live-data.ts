@@ -1,7 +1,9 @@
 import { ByteReader, ByteWriter } from '../base/bytes.js';
 import type { Clock } from '../base/clock.js';
 
-/** Bytes of data kept per lease, so that a watcher that comes late or anew gets what was said before. */
+/** What a chunk costs beside its bytes, so that empty ones cost something as well. */
+const CHUNK_COST_BYTES = 64;
+/** Bytes of data, and cost of its chunks, kept per lease, so that a watcher that comes late or anew gets what was said before. */
 const REPLAY_BYTES_MAX = 256 * 1024;
 /** How long they are kept after the job ended. */
 export const REPLAY_AFTER_END_MS = 2_000;
@@ -75,11 +77,11 @@ export class LiveData {
     for (const chunk of fresh) {
       // A copy: the chunk may be a small view that would hold a whole frame.
       stream.chunks.push(Buffer.from(chunk));
-      stream.bytes += chunk.length;
+      stream.bytes += chunk.length + CHUNK_COST_BYTES;
     }
     stream.next = from + fresh.length;
     while (stream.bytes > REPLAY_BYTES_MAX && stream.chunks.length > 0) {
-      stream.bytes -= stream.chunks.shift()!.length;
+      stream.bytes -= stream.chunks.shift()!.length + CHUNK_COST_BYTES;
       stream.first += 1;
     }
     if (this.#watched.has(seq)) this.#sink?.data(seq, token, from, fresh);

@@ -1,8 +1,9 @@
 import { GearmeshError } from '../core/errors.js';
-import type { Hello, PeerFrame } from '../peer/types.js';
+import { FEATURE_LEVEL } from '../core/index.js';
+import { type Hello, type PeerFrame, PROTOCOL } from '../peer/types.js';
 import { type DataDirectory, openDataDirectory } from '../storage/index.js';
-import { Asking } from './asking.js';
-import { type Booted, boot, DamagedDiskError, FORMATION_NOTE } from './boot.js';
+import { type Asked, Asking } from './asking.js';
+import { type Booted, boot, FORMATION_NOTE } from './boot.js';
 import { NodeCalls, type Running } from './calls.js';
 import { Engine } from './engine.js';
 import { FormationDesk, judgeHello, type Promised } from './formation.js';
@@ -10,6 +11,7 @@ import type { NodeApi } from './interface.js';
 import { type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
+import { DamagedDiskError } from './restoring.js';
 import { Returning } from './returning.js';
 import { Stopping } from './stopping.js';
 
@@ -37,8 +39,8 @@ export class GearmeshNode extends NodeCalls {
   constructor(options: NodeOptions, directory: DataDirectory) {
     super(options);
     this.#directory = directory;
-    this.asking = new Asking(options.transport, options.clock, (from, topic, body) =>
-      this.#answer(from, topic, body),
+    this.asking = new Asking(options.transport, options.clock, (from, topic, body, asked) =>
+      this.#answer(from, topic, body, asked),
     );
     this.#ready = new Promise((resolve) => {
       this.#markReady = resolve;
@@ -288,8 +290,8 @@ export class GearmeshNode extends NodeCalls {
   #sayHello(): void {
     const { options, directory } = { options: this.options, directory: this.#directory };
     const hello: Hello = {
-      protocol: 1,
-      featureLevel: 1,
+      protocol: PROTOCOL,
+      featureLevel: FEATURE_LEVEL,
       name: options.name,
       diskId: directory.identity.diskId,
       clusterId: directory.identity.cluster?.id ?? null,
@@ -305,6 +307,7 @@ export class GearmeshNode extends NodeCalls {
   #judge(theirs: Hello): string | null {
     return judgeHello(
       {
+        name: this.name,
         clusterName: this.clusterName,
         clusterId: this.#directory.identity.cluster?.id ?? null,
         members: this.running?.engine.members ?? null,
@@ -324,12 +327,20 @@ export class GearmeshNode extends NodeCalls {
   }
 
   #frame(from: string, frame: PeerFrame): void {
-    if (frame.type === 'ask' || frame.type === 'answer' || frame.type === 'refuse')
-      this.asking.frame(from, frame);
-    else this.running?.engine.frame(from, frame);
+    switch (frame.type) {
+      case 'ask':
+      case 'answer':
+      case 'refuse':
+      case 'told':
+      case 'unask':
+        this.asking.frame(from, frame);
+        return;
+      default:
+        this.running?.engine.frame(from, frame);
+    }
   }
 
-  async #answer(from: string, topic: string, body: unknown): Promise<unknown> {
+  async #answer(from: string, topic: string, body: unknown, asked: Asked): Promise<unknown> {
     switch (topic) {
       case 'status':
         this.running?.engine.heardStatus(from, body);
@@ -344,10 +355,9 @@ export class GearmeshNode extends NodeCalls {
         if (this.#formation === null) throw new Error('this node already belongs to a cluster');
         return this.#formation.answer(topic, body);
       case 'transfer':
-        return this.transferLeadership(field(body, 'to'), {});
+        return this.transferLeadership(field(body, 'to'), { signal: asked.signal });
       case 'replace':
-        await this.replaceNode(field(body, 'name'), {}, () => {});
-        return null;
+        return this.replaceNode(field(body, 'name'), { signal: asked.signal }, asked.tell);
       default:
         throw new Error(`unknown topic ${topic}`);
     }

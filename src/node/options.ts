@@ -19,10 +19,11 @@ export interface NodeObserver {
   /** A batch of this node, from its first send until it was applied here, in milliseconds. */
   proposed(milliseconds: number, answers: number): void;
   applied(entries: number): void;
+  /** '': none is known any more. */
   leaderChanged(leader: string, term: number): void;
-  /** Jobs that began on workers of this node: from submission (or becoming due) to the assignment, in microseconds. */
+  /** A job began on a worker of this node: from its coming into the queue to the assignment, in microseconds. */
   started(microseconds: number): void;
-  /** Jobs that workers of this node completed: from submission to the end, in microseconds. */
+  /** A worker of this node ended a job, however: from submission to the end, in microseconds. */
   ended(microseconds: number): void;
   snapshotTaken(milliseconds: number, bytes: number): void;
   /** A snapshot, of this node or on its way to it, was given up because the disk is full. */

@@ -2,11 +2,12 @@ import type { Clock } from '../base/clock.js';
 import { invariant } from '../base/invariant.js';
 import { GearmeshError } from '../core/errors.js';
 import type { BatchBuilder, Core } from '../core/interface.js';
+import { limitReached } from '../core/limits.js';
 import type { CommandResult, Disposition, Refusal } from '../core/types.js';
 import type { Log, NodeObserver } from './options.js';
 
 /** A batch is closed at this size: it must fit one log entry of at most 1 MiB. */
-const BATCH_BYTES = 768 * 1024;
+export const BATCH_BYTES = 768 * 1024;
 /** Batches of this node under way at once. */
 const WINDOW_BATCHES = 64;
 /** A batch that was sent this long ago and is not applied is sent again: the leader drops what it already has. */
@@ -127,11 +128,12 @@ export class Origin {
     }
     if (proposal.owed !== true && this.pendingBytes + proposal.bytes > this.#parts.pendingBytesMax) {
       proposal.failed(
-        new GearmeshError('LIMIT_REACHED', {
-          message: `this node has ${this.pendingBytes} bytes of proposals under way`,
-          metadata: { limit: 'pending-bytes-max', value: String(this.#parts.pendingBytesMax) },
-          retryAfterMs: 100,
-        }),
+        limitReached(
+          'pendingBytesMax',
+          this.#parts.pendingBytesMax,
+          `this node has ${this.pendingBytes} bytes of proposals under way`,
+          100,
+        ),
       );
       return () => false;
     }
@@ -354,4 +356,16 @@ export class Origin {
       this.#unsent += 1;
     }
   }
+}
+
+/** A small command that nobody waits for, and that whoever gave it gives again if it is still needed. */
+export function order(origin: Origin, encode: Parameters<Origin['propose']>[0]['encode']): void {
+  origin.propose({
+    bytes: 32,
+    repeatable: false,
+    awaited: false,
+    encode,
+    done: () => {},
+    failed: () => {},
+  });
 }

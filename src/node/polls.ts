@@ -49,6 +49,10 @@ export class Polls {
         }),
       call,
       true,
+      // Nobody waits for its jobs: it must not take one that comes later.
+      (unheard) => {
+        if (!this.#waiting.has(unheard)) void this.#stop(unheard);
+      },
     );
     const session = opened.value;
     const held = this.#assignments(session);
@@ -68,13 +72,15 @@ export class Polls {
       });
     }
     const jobs = this.#assignments(session);
+    let stopped = true;
     if (jobs.length === 0 && !this.#waiting.has(session)) {
       // A job may be assigned before the stop takes effect: what the state holds after it is the answer.
-      await this.#stop(session);
+      stopped = await this.#stop(session);
       if (core.session(session) !== null) jobs.push(...this.#assignments(session));
     }
-    if (call.signal?.aborted) throw new GearmeshError('CANCELLED');
-    return jobs;
+    // A lease that was given is never called not applied, however late it is.
+    if (jobs.length > 0 || call.signal?.aborted !== true) return jobs;
+    throw new GearmeshError('CANCELLED', { outcome: stopped ? 'NOT_APPLIED' : 'UNKNOWN' });
   }
 
   assigned(session: number): void {
@@ -135,14 +141,15 @@ export class Polls {
     return jobs;
   }
 
-  #stop(session: number): Promise<void> {
+  /** True once the session surely takes no more jobs. */
+  #stop(session: number): Promise<boolean> {
     return new Promise((resolve) => {
       this.#parts.origin.propose({
         bytes: 32,
         repeatable: true,
         encode: (builder) => builder.leaseStop(session),
-        done: () => resolve(),
-        failed: () => resolve(),
+        done: () => resolve(true),
+        failed: () => resolve(false),
       });
     });
   }

@@ -42,7 +42,7 @@ export class Post {
     const leader = this.#parts.leaderName();
     if (leader === '') return false;
     if (leader !== ownName) return transport.send(leader, 'data', { type: 'batch', incarnation, seq, bytes });
-    return desk.isOpen && desk.accept(incarnation, seq, bytes) === null;
+    return desk.isOpen && desk.accept(ownName, incarnation, seq, bytes) === null;
   }
 
   /** The leader is in office: what was sent to it too early is to be sent again. */
@@ -57,11 +57,12 @@ export class Post {
     }
   }
 
+  /** Throws MalformedBytesError. */
   batch(from: string, frame: Extract<PeerFrame, { type: 'batch' }>): void {
     const { desk, transport } = this.#parts;
     // Not (yet) in office: the origin sends again when it learns of the leader, or when the leader says it is ready.
     if (!desk.isOpen) return;
-    const resendFrom = desk.accept(frame.incarnation, frame.seq, frame.bytes);
+    const resendFrom = desk.accept(from, frame.incarnation, frame.seq, frame.bytes);
     if (resendFrom === null || resendFrom === 0) return;
     transport.send(from, 'control', {
       type: 'batch-refused',

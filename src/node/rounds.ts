@@ -35,6 +35,9 @@ export interface RoundsParts {
   readonly astray: (index: number) => void;
 }
 
+/** What the log says of it; a run under test in which any node says so has failed, even if it was mended since. */
+export const HASHES_DIFFER = 'state hashes differ at one index';
+
 /** What a node does a few times per second besides its work: tells the others how it stands, and looks after itself. */
 export class Rounds {
   readonly #parts: RoundsParts;
@@ -148,7 +151,7 @@ export class Rounds {
     counts.delete(found.own);
     this.#parts.options.log.error(
       { index: found.index, own: found.own, others: Object.fromEntries(found.others) },
-      'state hashes differ at one index',
+      HASHES_DIFFER,
     );
     if (Math.max(...counts.values()) * 2 <= this.#parts.members()) return;
     this.#parts.astray(found.index);

@@ -82,7 +82,9 @@ export function attachSession(
           reject(refused(result));
           return;
         }
-        const held = core.heldTokens(o.session);
+        // What it did not claim may be held still: much of that is released little by little.
+        const claimed = new Set(o.heldTokens);
+        const held = core.heldTokens(o.session).filter((token) => claimed.has(token));
         const kept = new Set(held);
         resolve(
           engine.sessions.add({

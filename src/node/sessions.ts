@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
-import type { FunctionSpec, LeaseLostReason, Outcome, Refusal } from '../core/types.js';
-import { refusalError } from './answers.js';
+import type { FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
+import { leaseError, refusalError } from './answers.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
@@ -28,6 +28,13 @@ interface Unsettled {
 
 /** Results of one proposal: together with what else may share its batch below the bound of a log entry. */
 const SETTLE_BYTES_MAX = 512 * 1024;
+
+/** Whether this outcome, which was accepted, was the job's last: a failed attempt may be followed by another. */
+export function hasEnded(core: Core, outcome: Outcome): boolean {
+  if (outcome.kind === 'complete') return true;
+  const state = core.stateOf(outcome.seq);
+  return state === null || state === 'failed' || state === 'cancelled';
+}
 
 /** In their order; one that is larger alone stands alone. */
 function inParts(outcomes: readonly OutcomeBySession[]): OutcomeBySession[][] {
@@ -129,10 +136,17 @@ class LocalSession implements WorkerSession {
           builder.outcomes(this.id, this.epoch, credit, placed);
         },
         outcome: (position, token, refusal, revision) => {
-          results[position] = { token, revision, error: refusal === null ? null : leaseError(refusal) };
-          this.#settled(token, refusal === null && placed[position]!.kind === 'complete');
+          const error = refusal === null ? null : leaseError(refusal, this.#parts.core.settings);
+          results[position] = { token, revision, error };
         },
-        done: () => resolve(results),
+        done: () => {
+          // Only now do the jobs have the states that the outcomes gave them.
+          for (let i = 0; i < results.length; i++) {
+            const { token, error } = results[i]!;
+            this.#settled(token, error === null && hasEnded(core, placed[i]!));
+          }
+          resolve(results);
+        },
         failed: reject,
       });
     });
@@ -227,7 +241,7 @@ class LocalSession implements WorkerSession {
       jobs.push({ token, attempt: job.attempt, deadlineWall: deadlineOf(job), job });
       tokens.push(token);
       this.#created.set(token, job.createdUs);
-      observer.started(Math.max(0, core.elapsedUs - job.createdUs));
+      observer.started(core.waitedUs(token));
     }
     this.fresh.length = 0;
     if (jobs.length === 0) return;
@@ -255,12 +269,12 @@ class LocalSession implements WorkerSession {
     }
   }
 
-  #settled(token: number, completed: boolean): void {
+  #settled(token: number, ended: boolean): void {
     const created = this.#created.get(token);
     if (created === undefined) return;
     this.#created.delete(token);
     const { core, observer } = this.#parts;
-    if (completed) observer.ended(Math.max(0, core.elapsedUs - created));
+    if (ended) observer.ended(Math.max(0, core.elapsedUs - created));
   }
 
   #end(): void {
@@ -427,10 +441,6 @@ function nothing(): void {}
 
 export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): number {
   return job.runTimeoutMs > 0 ? job.startedWall + job.runTimeoutMs : 0;
-}
-
-export function leaseError(refusal: Refusal): GearmeshError {
-  return new GearmeshError(refusal === 'NOT_FOUND' ? 'LEASE_LOST' : refusal);
 }
 
 export function outcomeBytes(outcome: OutcomeBySession | Outcome): number {

@@ -53,6 +53,7 @@ export class Watching implements LiveSink {
   add(job: JobView, watcher: JobWatcher): Watch {
     watcher.state('accepted', job);
     const ended = isEnded(job);
+    for (const failed of failures(job, ended)) watcher.state('attempt-failed', failed);
     const recent = this.#parts.core.wall - job.finishedWall < REPLAY_AFTER_END_MS;
     if (ended && (job.dataCount === 0 || !recent || this.#watched.has(job.seq))) {
       // Chunks of the past are gone: say so before the end, so that nobody waits for them.
@@ -219,6 +220,20 @@ export class Watching implements LiveSink {
     this.#watched.delete(seq);
     this.#parts.liveData.unwatch(seq);
   }
+}
+
+/** The job as it stood after each attempt that failed and was followed by another, as far as its record remembers. */
+function failures(job: JobView, ended: boolean): JobView[] {
+  const views: JobView[] = [];
+  job.attempts.forEach(({ number, error }, i) => {
+    if (error === null) return;
+    const isLast = number === job.attempt;
+    if (isLast && ended) return; // told by the end
+    // When an attempt of the past was tried again is not remembered.
+    const past = isLast ? {} : { attempt: number, state: 'queued' as const };
+    views.push({ ...job, ...past, attempts: job.attempts.slice(0, i + 1), error });
+  });
+  return views;
 }
 
 function isEnded(job: JobView): boolean {

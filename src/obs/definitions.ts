@@ -152,7 +152,7 @@ const jobs: readonly Pulled[] = [
   perFunction(
     'gauge',
     'gearmesh_queue_oldest_age_seconds',
-    'Age of the oldest job that waits for a worker; 0 when none waits.',
+    'How long the job has been in its queue that waits longest for a worker; 0 when none waits.',
     (q, { source }) =>
       q.oldestWaitingWall === 0 ? 0 : Math.max(0, source.wallMs() - q.oldestWaitingWall) / 1_000,
   ),
@@ -335,12 +335,12 @@ const LONG_SECONDS = [
 export const HISTOGRAMS = {
   start: {
     name: 'gearmesh_job_start_wait_seconds',
-    help: 'From a job’s submission (or its becoming due) to its assignment to a worker at this node.',
+    help: 'From a job’s coming into its queue (submitted, due, tried again, given back) to its assignment to a worker at this node.',
     bounds: LONG_SECONDS,
   },
   end: {
     name: 'gearmesh_job_total_seconds',
-    help: 'From a job’s submission to its end, for jobs whose worker was at this node.',
+    help: 'From a job’s submission to its end by a worker at this node, completed or failed for good.',
     bounds: LONG_SECONDS,
   },
   proposal: {

@@ -2,7 +2,7 @@ import { Packr } from 'msgpackr';
 import { messageFromWire, messageToWire } from '../consensus/index.js';
 import type { RaftMessage } from '../consensus/types.js';
 import { checkMsgpack } from './msgpack-check.js';
-import { CHANNELS, type Channel, type Hello, type PeerFrame } from './types.js';
+import { CHANNELS, type Channel, type Hello, type PeerFrame, PROTOCOL } from './types.js';
 
 /**
  * What travels between nodes: one MessagePack list per websocket message, its first element the kind. Kinds below
@@ -44,6 +44,8 @@ const KIND = {
   refuse: 22,
   piece: 23,
   'piece-taken': 24,
+  told: 30,
+  unask: 31,
 } as const satisfies Record<WireFrame['type'], number>;
 
 const TEXT_MAX = 1_024;
@@ -97,9 +99,12 @@ function toList(frame: WireFrame): unknown[] {
     case 'ask':
       return [kind, frame.id, frame.topic, frame.body];
     case 'answer':
+    case 'told':
       return [kind, frame.id, frame.body];
     case 'refuse':
-      return [kind, frame.id, frame.reason.slice(0, TEXT_MAX)];
+      return [kind, frame.id, frame.reason.slice(0, TEXT_MAX), frame.body];
+    case 'unask':
+      return [kind, frame.id];
     case 'piece':
       return [kind, frame.transfer, frame.seq, frame.last, frame.body];
     case 'piece-taken':
@@ -132,9 +137,17 @@ export function decodeFrame(bytes: Uint8Array, limits: DecodeLimits): WireFrame 
 function fromList(f: Fields): WireFrame {
   const kind = f.whole('kind');
   switch (kind) {
-    case KIND.hello:
+    case KIND.hello: {
+      // Up to the version a hello has one form for good; what follows may differ in another one.
+      const channel = f.channel();
+      const token = f.text('token');
+      const protocol = f.whole('protocol');
+      if (protocol !== PROTOCOL) {
+        throw new MalformedFrameError(`peer protocol ${protocol} is not ${PROTOCOL}, which this node speaks`);
+      }
       f.count(13);
-      return { type: 'hello', channel: f.channel(), token: f.text('token'), hello: helloFrom(f) };
+      return { type: 'hello', channel, token, hello: helloFrom(f, protocol) };
+    }
     case KIND.join:
       f.count(3);
       return { type: 'join', channel: f.channel(), token: f.text('token') };
@@ -176,8 +189,14 @@ function fromList(f: Fields): WireFrame {
       f.count(3);
       return { type: 'answer', id: f.whole('id'), body: f.any() };
     case KIND.refuse:
+      f.count(4);
+      return { type: 'refuse', id: f.whole('id'), reason: f.text('reason'), body: f.any() };
+    case KIND.told:
       f.count(3);
-      return { type: 'refuse', id: f.whole('id'), reason: f.text('reason') };
+      return { type: 'told', id: f.whole('id'), body: f.any() };
+    case KIND.unask:
+      f.count(2);
+      return { type: 'unask', id: f.whole('id') };
     case KIND.piece:
       f.count(5);
       return {
@@ -200,9 +219,9 @@ function fromList(f: Fields): WireFrame {
   }
 }
 
-function helloFrom(f: Fields): Hello {
+function helloFrom(f: Fields, protocol: number): Hello {
   return {
-    protocol: f.whole('protocol'),
+    protocol,
     featureLevel: f.whole('featureLevel'),
     name: f.text('name'),
     diskId: f.text('diskId'),

@@ -1,3 +1,4 @@
+import { MalformedBytesError } from '../base/bytes.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { invariant } from '../base/invariant.js';
 import { type Random, systemRandom } from '../base/random.js';
@@ -226,7 +227,7 @@ export class PeerTransport implements NetworkTransport {
       this.#tallies.set(hello.name, tallies);
     }
     const link = new Link(context, hello, sockets, tallies, {
-      frame: (from, frame) => context.handler.frame(from.name, frame),
+      frame: (from, frame) => this.#frame(context, from, frame),
       down: (ended, reason, text) => this.#down(context, ended, reason, text),
     });
     this.#links.set(link.name, link);
@@ -235,6 +236,18 @@ export class PeerTransport implements NetworkTransport {
     this.#log.debug({ peer: link.name, address: hello.peer, version: hello.version }, 'connected to a peer');
     context.handler.connected(link.name, hello);
     if (peer !== undefined) answerProbes(peer, link.up);
+  }
+
+  /** What a frame carries is opaque here; a peer that sends what its reader cannot read is let go, and may come again. */
+  #frame(context: PeerContext, link: Link, frame: PeerFrame): void {
+    try {
+      context.handler.frame(link.name, frame);
+    } catch (error) {
+      if (!(error instanceof MalformedBytesError)) throw error;
+      const text = `a malformed ${frame.type}: ${error.message}`;
+      this.#noteDrop(link.name, text);
+      link.end(CLOSE.malformed, 'closed', text);
+    }
   }
 
   #down(context: PeerContext, link: Link, reason: LostReason, text: string): void {

@@ -7,9 +7,16 @@ export interface PeerAddress {
   readonly port: number;
 }
 
-/** First frame of each side. A node of another cluster, or one whose disk is not the expected one, is refused. */
+/** Version of the frames and of the handshake. Two nodes talk in the same one or not at all. */
+export const PROTOCOL = 1;
+
+/**
+ * First frame of each side. A node of another cluster, or one whose disk is not the expected one, is refused. The
+ * incarnation is not in it: the log gives it, which takes connections, and each batch names it.
+ */
 export interface Hello {
   readonly protocol: number;
+  /** Of the commands and snapshots that the node writes: one that knows less cannot apply them, and refuses. */
   readonly featureLevel: number;
   readonly name: string;
   readonly diskId: string;
@@ -29,7 +36,8 @@ export type Channel = (typeof CHANNELS)[number];
 
 /**
  * What travels between nodes. Entries and batches are opaque bytes, encoded once by their origin.
- * `raft` carries consensus messages; `ask`/`answer`/`refuse` are one request and its reply by number.
+ * `raft` carries consensus messages; `ask`/`answer`/`refuse` are one request and its reply by number, `told` what is
+ * said of it meanwhile, and `unask` that the asker waits no longer.
  */
 export type PeerFrame =
   | { readonly type: 'raft'; readonly messages: readonly RaftMessage[] }
@@ -43,7 +51,9 @@ export type PeerFrame =
   | { readonly type: 'events'; readonly bytes: Uint8Array }
   | { readonly type: 'ask'; readonly id: number; readonly topic: string; readonly body: unknown }
   | { readonly type: 'answer'; readonly id: number; readonly body: unknown }
-  | { readonly type: 'refuse'; readonly id: number; readonly reason: string }
+  | { readonly type: 'refuse'; readonly id: number; readonly reason: string; readonly body: unknown }
+  | { readonly type: 'told'; readonly id: number; readonly body: unknown }
+  | { readonly type: 'unask'; readonly id: number }
   /** All pieces up to `seq` are written; or, with a `refusal`, the transfer was given up. */
   | {
       readonly type: 'piece-taken';
@@ -69,6 +79,7 @@ export interface PeerHandler {
   connected(name: string, hello: Hello): void;
   /** The control connection is gone, or an attempt to make it failed (`refused`: nobody listens there). */
   lost(name: string, reason: LostReason): void;
+  /** Throws MalformedBytesError where what the frame carries cannot be read; that ends the connection. */
   frame(from: string, frame: PeerFrame): void;
 }
 

@@ -1,5 +1,6 @@
 import type { Settings } from '../core/types.js';
 import { DEFAULT_TIMINGS, type GearmeshNode, type Log, type NodeObserver, startNode } from '../node/index.js';
+import { HASHES_DIFFER } from '../node/rounds.js';
 import type { PeerAddress } from '../peer/types.js';
 import { type Disk, type DiskFile, MemoryDisk } from '../storage/index.js';
 import { SimNetwork } from './network.js';
@@ -8,6 +9,8 @@ import type { SimClock, World } from './world.js';
 
 const SEGMENT_BYTES = 256 * 1024;
 const DIRECTORY = '/data';
+/** States are compared at indexes that are multiples of this: nodes apply several entries at once, so not all show. */
+const COMPARE_INDEXES = 4;
 
 export interface SimClusterOptions {
   readonly nodes: number;
@@ -19,6 +22,8 @@ export interface SimClusterOptions {
   readonly maxSyncMs?: number;
   /** Longest wait of an orderly stop for what is under way; default 1,000. */
   readonly drainMs?: number;
+  /** Hears what nodes tell their metrics, by name. */
+  readonly observer?: (name: string) => Partial<NodeObserver>;
   /** Free bytes below which a disk counts as nearly full; default 0, never. */
   readonly diskReserveBytes?: number;
 }
@@ -70,7 +75,11 @@ export class SimNode {
         world.note(`${this.name} ${message} ${JSON.stringify(fields)}`);
       },
       warn: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
-      error: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
+      error: (fields, message) => {
+        const line = `${this.name} ${message} ${JSON.stringify(fields)}`;
+        if (message === HASHES_DIFFER) this.#cluster.diverged.push(line);
+        world.note(line);
+      },
     };
     const address = { grpc: `${this.name}:7730`, http: `${this.name}:7732`, peer: `${this.name}:7731` };
     const node = await startNode({
@@ -93,7 +102,7 @@ export class SimNode {
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
       log,
-      observer: silent,
+      observer: { ...silent, ...options.observer?.(this.name), applied: () => this.#cluster.compare(this) },
       onFatal: (error) => {
         if (this.starts === life) this.die(error);
       },
@@ -169,6 +178,9 @@ export class SimCluster {
   readonly peers: PeerAddress[] = [];
   /** Snapshots of one node that took the place of another's state. */
   installs = 0;
+  /** What nodes said about states that differ; one that did is mended by itself, so nothing else may be left of it. */
+  readonly diverged: string[] = [];
+  readonly #hashes = new Map<number, { readonly node: string; readonly hash: string }>();
   /** Bytes written and not yet synced that power losses took. */
   unsyncedLost = 0;
 
@@ -181,6 +193,20 @@ export class SimCluster {
       this.peers.push({ name: `n${i}`, host: `n${i}`, port: 7731 });
     }
     for (const peer of this.peers) this.nodes.push(new SimNode(this, peer.name));
+  }
+
+  /** Every state that a node ever had is to be that of all others at the same index, also of those that died since. */
+  compare(node: SimNode): void {
+    const core = node.node?.parts?.core;
+    if (core === undefined || core.appliedIndex % COMPARE_INDEXES !== 0) return;
+    const hash = core.stateHash();
+    const seen = this.#hashes.get(core.appliedIndex);
+    if (seen === undefined) this.#hashes.set(core.appliedIndex, { node: node.name, hash });
+    else if (seen.hash !== hash) {
+      this.diverged.push(
+        `at index ${core.appliedIndex} ${node.name} has state ${hash}, ${seen.node} had ${seen.hash}`,
+      );
+    }
   }
 
   get running(): SimNode[] {

@@ -1,3 +1,4 @@
+import { MalformedBytesError } from '../base/bytes.js';
 import { decodeFrame, encodeFrame } from '../peer/codec.js';
 import { DEFAULT_PEER_LIMITS } from '../peer/index.js';
 import type {
@@ -148,7 +149,12 @@ export class SimTransport implements Transport {
       try {
         there.#handler?.frame(this.name, received);
       } catch (error) {
-        this.#network.uncaught(to, error as Error);
+        if (error instanceof MalformedBytesError) {
+          there.drop(this.name, 'closed');
+          this.drop(to, 'closed');
+        } else {
+          this.#network.uncaught(to, error as Error);
+        }
       }
     });
     return true;

@@ -17,6 +17,8 @@ export interface RunOptions extends Partial<SimClusterOptions> {
   readonly clients?: number;
   readonly workers?: number;
   readonly lines?: (line: string) => void;
+  /** Called once all nodes are ready and before the faults: to break something on purpose. */
+  readonly plan?: (cluster: SimCluster) => void;
 }
 
 export interface RunReport {
@@ -67,6 +69,7 @@ export async function runSeed(options: RunOptions): Promise<RunReport> {
   for (const one of [...clients, ...workers]) {
     void one.run().catch((error: unknown) => violations.push(`the workload broke: ${String(error)}`));
   }
+  options.plan?.(cluster);
   const chaos = new Chaos(cluster);
   const chaosEnd = world.now + (options.chaosMs ?? 10_000);
   chaos.start();
@@ -278,6 +281,7 @@ function judge(cluster: SimCluster, history: History, violations: string[]): voi
       violations.push(`the watch of ${watch.id} at ${watch.node} never ended`);
     }
   }
+  violations.push(...cluster.diverged);
   if (hashes.size > 1) violations.push(`state hashes differ: ${[...hashes].join(' ')}`);
   for (const [id, tokens] of history.leases) {
     if (new Set(tokens).size !== tokens.length) violations.push(`${id} was delivered twice under one lease`);

@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Worker } from '../../src/worker/index.js';
 import { RawGearman } from '../support/gearman.js';
-import { type GearmanClient, gearmanClients, gearmanTools, REQUIRED } from '../support/gearman-clients.js';
+import { type GearmanClient, gearmanClients, gearmanTools } from '../support/gearman-clients.js';
 import { RealCluster, until } from '../support/real-cluster.js';
+import { REQUIRED } from '../support/required.js';
 
 /**
  * Goal: clients and workers that were written for gearmand, by others, work by changing host and port, at any node, with

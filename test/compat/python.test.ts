@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RealCluster } from '../support/real-cluster.js';
+import { REQUIRED } from '../support/required.js';
 import { ROOT } from '../support/root.js';
 
 /**
@@ -63,6 +64,10 @@ interface Step {
   readonly step: string;
   readonly [key: string]: unknown;
 }
+
+it.runIf(REQUIRED)('where Python and its packages can be installed, they are there', () => {
+  expect(missing).toBeNull();
+});
 
 describe.skipIf(missing !== null)(
   `Python with grpcio${missing === null ? '' : ` (skipped: ${missing})`}`,

@@ -109,6 +109,7 @@ const OF_COMMANDS: Readonly<Record<string, Expected>> = {
     /^Hello Ada, attempt 1\n$/,
   ),
   'gearmesh status': { stdout: /leader n\d[\s\S]*reverse/ },
+  'gearmesh status --eventual': { stdout: /leader n\d[\s\S]*reverse/ },
   'gearmesh status --json': { stdout: /^\{.*"leader":"n\d".*"queues":\[\{/ },
   'gearmesh jobs list --function reverse --state failed': { stdout: /^id +function/ },
   [`gearmesh jobs get ${SHOWN_ID}`]: { before: endedJob, stdout: /succeeded/ },

@@ -1,11 +1,12 @@
 import { renameSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Client } from '../../src/client/index.js';
+import type { Client, JobOptions, SubmitResult } from '../../src/client/index.js';
 import { Worker } from '../../src/worker/index.js';
+import { Gate } from '../support/gate.js';
 import { expectAllDone, startWorker } from '../support/jobs.js';
 import { Load } from '../support/load.js';
 import { refusal } from '../support/raw.js';
-import { RealCluster } from '../support/real-cluster.js';
+import { RealCluster, until } from '../support/real-cluster.js';
 
 /**
  * Goal: a node that was away, or that lost its disk, comes back as a full replica (docs/guarantees.md, promises 1 and
@@ -20,6 +21,10 @@ const SESSIONS = 20;
 const ENDED = 200;
 const REPLACE_MS = 90_000;
 const HOUR_MS = 3_600_000;
+/** Jobs whose time comes, and leases that end, only once the node that was away leads: long enough for it to get there. */
+const SOON = 20;
+const SOON_MS = 45_000;
+const HELD = 10;
 
 /** Submits so many jobs; returns their ids. */
 async function submitMany(client: Client, fn: string, count: number, delayMs: number): Promise<string[]> {
@@ -61,7 +66,31 @@ describe('a node that was away', () => {
       worker.handle('ended', () => 'done');
       return worker.handle(`idle-${i}`, () => 'never called');
     });
-    for (const worker of workers) await worker.start();
+    const holder = new Worker({ endpoints: others.map((node) => node.grpc), concurrency: HELD * 2 });
+    const gate = new Gate();
+    const [heldRuns, timedRuns] = [new Gate(), new Gate()];
+    const running = { held: 0, timed: 0 };
+    holder.handle('held', async (job) => {
+      if (++running.held === HELD) heldRuns.open();
+      await gate.passed;
+      return [...job.text()].reverse().join('');
+    });
+    // It goes on past its time, whatever it is told: only the timer of the cluster ends its lease.
+    const over = new Gate();
+    holder.handle('timed', async () => {
+      if (++running.timed === HELD) timedRuns.open();
+      await over.passed;
+    });
+    for (const worker of [...workers, holder]) await worker.start();
+    const kept = { resultRetentionMs: HOUR_MS };
+    const submitAll = (fn: string, count: number, options: JobOptions): Promise<SubmitResult[]> =>
+      Promise.all(
+        Array.from({ length: count }, (_, i) => client.submit(fn, `${fn} ${i}`, { ...kept, ...options })),
+      );
+    const held = await submitAll('held', HELD, {});
+    const timed = await submitAll('timed', HELD, { runTimeoutMs: SOON_MS, retry: { maxAttempts: 1 } });
+    const soon = await submitAll('soon', SOON, { delayMs: SOON_MS });
+    await Promise.all([heldRuns.passed, timedRuns.passed]);
     // Ended and forgotten: only the dedupe table still knows these.
     const ended = await Promise.all(
       Array.from({ length: ENDED }, () => client.run('ended', '', { resultRetentionMs: 0 }).result),
@@ -87,14 +116,32 @@ describe('a node that was away', () => {
     }
     // The dedupe table came along: once this node leads, an old submission finds its job.
     await there.cluster.transferLeadership(lagging.name);
-    for (const { jobId } of ended.slice(0, 5)) {
+    await until(SOON_MS, async () => (await cluster.leader()) === lagging);
+    // So do leases and timers, none of which were over when it came to office.
+    const states = async (jobs: readonly SubmitResult[]): Promise<string[]> =>
+      Promise.all(jobs.map(async ({ jobId }) => (await there.get(jobId)).state));
+    expect(new Set(await states(soon))).toEqual(new Set(['scheduled']));
+    expect(new Set(await states([...held, ...timed]))).toEqual(new Set(['running']));
+    gate.open();
+    const worker = await startWorker(cluster, 'soon');
+    await until(SOON_MS * 2, async () => {
+      const open = new Set(await states([...held, ...timed, ...soon]));
+      return !open.has('running') && !open.has('scheduled') && !open.has('queued');
+    });
+    await worker.stop();
+    expect(new Set(await states([...held, ...soon]))).toEqual(new Set(['succeeded']));
+    for (const { jobId } of timed) {
+      expect(await there.get(jobId)).toMatchObject({ state: 'failed', error: { code: 'TIMEOUT' } });
+    }
+    over.open();
+    for (const { jobId } of ended) {
       const again = await there.submit('ended', '', { id: jobId, resultRetentionMs: 0 });
       expect(again).toMatchObject({ jobId, disposition: 'same-id', state: 'succeeded' });
     }
     const last = delayed.length - 1;
     const again = await there.submit('delayed', `payload ${last}`, { id: delayed[last]!, delayMs: HOUR_MS });
     expect(again).toMatchObject({ disposition: 'same-id', state: 'scheduled' });
-    for (const worker of workers) await worker.stop();
+    for (const one of [...workers, holder]) await one.stop();
     await there.close();
     await client.close();
     await cluster.agreedHash();

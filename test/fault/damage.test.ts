@@ -5,7 +5,7 @@ import { expectAllDone, startWorker } from '../support/jobs.js';
 import { Load } from '../support/load.js';
 import { refusal } from '../support/raw.js';
 import { RealCluster, type RealNode } from '../support/real-cluster.js';
-import { flipBit, removeMiddleSegment, tearTail, walSegments } from '../support/wal.js';
+import { flipBit, flipSnapshotBit, removeMiddleSegment, tearTail, walSegments } from '../support/wal.js';
 
 /**
  * Goal: "An acknowledged submission … survives any minority of nodes lost for good" (docs/guarantees.md, promise 1),
@@ -81,7 +81,7 @@ async function expectSetAsideAndReplaced(
   const worker = await startWorker(cluster, 'reverse');
   await expectAllDone(cluster, ids);
   await worker.stop();
-  await cluster.agreedHash();
+  await cluster.agreedHash({ damaged: broken });
 }
 
 describe('the log of a node comes back other than it was written', () => {
@@ -119,6 +119,14 @@ describe('the log of a node comes back other than it was written', () => {
     cluster = stopped.cluster;
     const file = flipBit(stopped.broken.directory);
     const said = [`the log is damaged at ${file}`, 'a record that was synced cannot be read'];
+    await expectSetAsideAndReplaced(cluster, stopped.broken, stopped.ids, said);
+  });
+
+  it('sets itself aside when a bit of its snapshot is flipped', async () => {
+    const stopped = await withStoppedNode();
+    cluster = stopped.cluster;
+    const file = flipSnapshotBit(stopped.broken.directory);
+    const said = ['a page of the newest snapshot is damaged at', file];
     await expectSetAsideAndReplaced(cluster, stopped.broken, stopped.ids, said);
   });
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RealCluster } from '../support/real-cluster.js';
-import { readTrace, straceTo, type Traced, whyNoStrace } from '../support/strace.js';
+import { REQUIRED } from '../support/required.js';
+import { NO_STRACE, readTrace, straceTo, type Traced, whyNoStrace } from '../support/strace.js';
 
 /**
  * Goal: "An acknowledged submission is on disk (fdatasync returned) on a majority" (docs/guarantees.md, promise 1).
@@ -27,6 +28,11 @@ function durableMs(trace: readonly Traced[], marker: string): number {
   );
   return sync?.doneMs ?? Number.POSITIVE_INFINITY;
 }
+
+it.runIf(REQUIRED)('where strace can be installed, it is there', () => {
+  // A system that forbids to trace is another matter, which the title of the skipped test names.
+  expect(reason).not.toBe(NO_STRACE);
+});
 
 describe.skipIf(reason !== null)(`syncing${reason === null ? '' : ` (skipped: ${reason})`}`, () => {
   let cluster: RealCluster;

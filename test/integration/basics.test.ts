@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { LeaseJobsRequest, WorkerServiceService } from '../../proto/gen/gearmesh/v1/worker.js';
 import type { Client, JobInfo, RunEvent } from '../../src/client/index.js';
 import { type Handler, JobAbortedError, NonRetryableError, Worker } from '../../src/worker/index.js';
 import { Gate } from '../support/gate.js';
-import { refusal } from '../support/raw.js';
+import { completeJob, rawCall, refusal } from '../support/raw.js';
 import { RealCluster, until } from '../support/real-cluster.js';
 
 /**
@@ -65,6 +66,19 @@ async function eventsOf(run: AsyncIterable<RunEvent>): Promise<RunEvent[]> {
 const reverse: Handler = (job) => [...job.text()].reverse().join('');
 
 describe('submitting', () => {
+  it('logs no line per job', async () => {
+    await work('quiet', reverse, { concurrency: 16 });
+    const lines = () => cluster.nodes.map((node) => node.log().split('\n').length);
+    const before = lines();
+    for (let round = 0; round < 5; round++) {
+      const jobs = Array.from({ length: JOBS_PER_FUNCTION }, (_, i) => n1.run('quiet', `${i}`, KEPT).result);
+      await Promise.all(jobs);
+    }
+    const more = lines().map((count, i) => count - before[i]!);
+    // Five hundred jobs; now and then a node has something of its own to say, e.g. about a snapshot.
+    for (const count of more) expect(count).toBeLessThan(10);
+  });
+
   it('runs a job at another node and keeps its result', async () => {
     await work('reverse', reverse);
     const result = await n1.run('reverse', 'Hello World!', { ...KEPT, metadata: { shop: 'a' } }).result;
@@ -444,6 +458,23 @@ describe('reading', () => {
       const { jobId, revision } = await writer.submit('revised', `${i}`, KEPT);
       const job = await reader.get(jobId, { consistency: 'eventual', minRevision: revision });
       expect(job.id).toBe(jobId);
+    }
+  });
+
+  it('leases at one node and takes what is said of the lease at the others', async () => {
+    const [at1, at2, at3] = cluster.endpoints as [string, string, string];
+    const request = LeaseJobsRequest.create({ workerName: 'w', functions: ['polled'] });
+    for (let i = 0; i < 50; i++) {
+      const { jobId } = await n1.submit('polled', `${i}`, KEPT);
+      const [leased] = await rawCall(at1, WorkerServiceService.leaseJobs, request, WAIT_MS);
+      const { leaseToken } = leased!.assignments[0]!;
+      const progress = { leaseToken, progress: { numerator: 1, denominator: 2, message: '' } };
+      await rawCall(at2, WorkerServiceService.reportProgress, progress, WAIT_MS);
+      const data = { leaseToken, first: 0, chunks: [Buffer.from('d')] };
+      await rawCall(at3, WorkerServiceService.sendData, data, WAIT_MS);
+      const outcome = { jobId, leaseToken, result: 'r' };
+      const revision = await completeJob(at2, outcome);
+      expect(await completeJob(at3, outcome)).toBe(revision);
     }
   });
 

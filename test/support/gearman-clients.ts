@@ -19,10 +19,6 @@ export interface GearmanClient {
   readonly missing: string;
 }
 
-/** Where the packages of Debian can be installed, they must be there. */
-export const REQUIRED =
-  process.env.CI === 'true' && process.getuid?.() === 0 && existsSync('/etc/debian_version');
-
 function works(program: string, ...args: string[]): boolean {
   return spawnSync(program, args, { encoding: 'utf8' }).status === 0;
 }

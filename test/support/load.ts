@@ -1,4 +1,6 @@
-import type { Client, JobOptions } from '../../src/client/index.js';
+import { type Client, GearmeshError, type JobOptions } from '../../src/client/index.js';
+import { IdSource } from '../../src/client/ulid.js';
+import type { RealCluster } from './real-cluster.js';
 
 const RETENTION_MS = 3_600_000;
 
@@ -10,6 +12,9 @@ export class Load {
   /** Milliseconds from each submission to its acknowledgement. */
   readonly waits: number[] = [];
   readonly failures: Error[] = [];
+  /** Why each job was not acknowledged, by its id; also those that ended after the stop. */
+  readonly refused = new Map<string, Error>();
+  readonly #ids = new IdSource();
   readonly #loops: Promise<void>[] = [];
   readonly #options: JobOptions;
   #watchers: (() => void)[] = [];
@@ -26,8 +31,10 @@ export class Load {
   async #loop(client: Client, fn: string): Promise<void> {
     while (!this.#stopped) {
       const begin = performance.now();
+      const id = this.#ids.next();
       try {
-        const { jobId } = await client.submit(fn, `job ${this.acknowledged.length}`, this.#options);
+        const options = { ...this.#options, id };
+        const { jobId } = await client.submit(fn, `job ${this.acknowledged.length}`, options);
         const now = performance.now();
         this.acknowledged.push(jobId);
         this.times.push(now);
@@ -37,6 +44,7 @@ export class Load {
         for (const watcher of watchers) watcher();
       } catch (error) {
         if (!this.#stopped) this.failures.push(error as Error);
+        this.refused.set(id, error as Error);
       }
     }
   }
@@ -82,5 +90,31 @@ export class Load {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#loops);
+  }
+}
+
+/** What a submission may fail with while nodes die: anything else, an INTERNAL above all, is a defect. */
+const OUTAGE = new Set([
+  'NO_LEADER',
+  'SHUTTING_DOWN',
+  'OUTCOME_UNKNOWN',
+  'CONNECTION_FAILED',
+  'CONNECTION_LOST',
+  'TIMED_OUT',
+]);
+
+/** Every failure is one that an outage explains, and of what is said not to have been applied there is no job. */
+export async function expectHonestFailures(cluster: RealCluster, load: Load): Promise<void> {
+  const client = cluster.client();
+  try {
+    for (const [jobId, error] of load.refused) {
+      if (!(error instanceof GearmeshError) || !OUTAGE.has(error.reason)) throw error;
+      if (error.outcome !== 'NOT_APPLIED') continue;
+      const found = await client.get(jobId).catch((refused: GearmeshError) => refused.reason);
+      if (found !== 'NOT_FOUND')
+        throw new Error(`${jobId} was said not to be applied, and is there`, { cause: error });
+    }
+  } finally {
+    await client.close();
   }
 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { whyNotFree } from '../../src/cli/dev-ports.js';
 import { Client, type ClusterInfo } from '../../src/client/index.js';
+import { HASHES_DIFFER } from '../../src/node/rounds.js';
 import { ENTRY } from './root.js';
 
 const READY_MS = 30_000;
@@ -269,8 +270,12 @@ export class RealCluster {
     return this.node(name);
   }
 
-  /** Resolves with the common hash once all running nodes show the same one at the same index. */
-  async agreedHash(): Promise<string> {
+  /**
+   * Resolves with the common hash once all running nodes show the same one at the same index. Rejects when any node
+   * ever had another state than the rest or set its data aside, which mends it: only `damaged`, whose disk the test
+   * broke, may have done the latter.
+   */
+  async agreedHash(options: { damaged?: RealNode } = {}): Promise<string> {
     let hash = '';
     await until(READY_MS, async () => {
       const seen = new Set<string>();
@@ -283,6 +288,10 @@ export class RealCluster {
       hash = [...seen][0] ?? '';
       return seen.size === 1;
     });
+    for (const node of this.nodes) {
+      const wrong = whyAstray(node, node === options.damaged);
+      if (wrong !== null) throw new Error(`${wrong}\n${node.log().slice(-3_000)}`);
+    }
     return hash;
   }
 
@@ -301,6 +310,16 @@ export class RealCluster {
     }
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** What shows that the node's state or disk was once not what it should be; null: nothing does. */
+export function whyAstray(
+  node: Pick<RealNode, 'name' | 'directory' | 'log'>,
+  isDamaged = false,
+): string | null {
+  if (node.log().includes(HASHES_DIFFER)) return `${node.name} had another state than the others`;
+  const aside = readdirSync(node.directory).find((name) => name.startsWith('damaged-'));
+  return aside === undefined || isDamaged ? null : `${node.name} set its data aside: ${aside}`;
 }
 
 /** Asks again and again, a moment apart, until the answer is yes; rejects after `ms`. */

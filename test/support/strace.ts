@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
+export const NO_STRACE = 'strace is not installed';
+
 /** Why no node can be traced here; null when it can. */
 export function whyNoStrace(): string | null {
   const probe = spawnSync('strace', ['-f', '-e', 'trace=fdatasync', 'true'], { encoding: 'utf8' });
-  if (probe.error !== undefined) return 'strace is not installed';
+  if (probe.error !== undefined) return NO_STRACE;
   if (probe.status !== 0) return `tracing is not permitted: ${probe.stderr.trim().split('\n').at(-1)}`;
   return null;
 }

@@ -69,6 +69,20 @@ export function flipBit(dataDirectory: string): string {
   return segment.path;
 }
 
+/** Turns one bit of the newest snapshot's pages. Returns the file. */
+export function flipSnapshotBit(dataDirectory: string): string {
+  const snapshots = join(dataDirectory, 'snapshots');
+  const pack = readdirSync(snapshots)
+    .filter((name) => name.startsWith('pack-'))
+    .sort()
+    .at(-1)!;
+  const path = join(snapshots, pack);
+  const bytes = readFileSync(path);
+  const at = bytes.length >> 1;
+  writeAt(path, at, Buffer.of(bytes[at]! ^ 0x10));
+  return path;
+}
+
 /** Removes a segment that is neither the first nor the last. Returns the file. */
 export function removeMiddleSegment(dataDirectory: string): string {
   const segments = walSegments(dataDirectory);

@@ -72,10 +72,10 @@ function transferCommand(context: CliContext): CliCommand {
     .example('gearmesh cluster transfer n2', 'To n2')
     .action((node: string | undefined, flags: AskFlags) =>
       withClient(context, flags, async (client) => {
-        const { leader, term } = await client.cluster.transferLeadership(node ?? '', {
+        const { leader, term, revision } = await client.cluster.transferLeadership(node ?? '', {
           signal: context.signal,
         });
-        if (flags.json) sayJson(context, { leader, term });
+        if (flags.json) sayJson(context, { leader, term, revision });
         else say(context, `leader ${leader}, term ${term}`);
       }),
     );
@@ -89,17 +89,19 @@ function replaceCommand(context: CliContext): CliCommand {
     '<node>',
     'Its name.',
   );
-  return asks(replace, { namespace: false })
+  const timeout =
+    'Give up after this long, e.g. 10min; said again, it goes on. By default it takes as long as it takes.';
+  return asks(replace, { namespace: false, timeout })
     .note(REPLACE_NOTES)
     .example('gearmesh cluster replace n3', 'After n3 was started with an empty data directory')
     .action((node: string, flags: AskFlags) =>
       withClient(context, flags, async (client) => {
-        await client.cluster.replace(node, {
+        const { revision } = await client.cluster.replace(node, {
           signal: context.signal,
           timeoutMs: flags.timeout,
           onProgress: (line) => tell(context, line),
         });
-        if (flags.json) sayJson(context, { node, replaced: true });
+        if (flags.json) sayJson(context, { node, replaced: true, revision });
         else say(context, `${node} is back`);
       }),
     );

@@ -21,16 +21,31 @@ interface Entry {
   /** The words before, e.g. `jobs list`; '' at the top. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly summary: string }[];
-  readonly flags: readonly { readonly name: string; readonly summary: string }[];
+  readonly flags: readonly Flag[];
+}
+
+interface Flag {
+  readonly name: string;
+  readonly summary: string;
+  readonly value: 'none' | 'word' | 'path';
+  readonly choices: readonly string[];
+}
+
+function flagOf(option: Option): Flag {
+  const value = /<(FILE|DIR|PATH)>/.test(option.flags) ? 'path' : 'word';
+  return {
+    name: option.long ?? option.short ?? '',
+    summary: firstSentence(option.description),
+    value: option.required || option.optional ? value : 'none',
+    choices: option.argChoices ?? [],
+  };
 }
 
 function entries(each: CliCommand, path: string): Entry[] {
   const children = each.commands as readonly CliCommand[];
   const options: readonly Option[] = each.options;
-  const flags = [
-    ...options.map((o) => ({ name: o.long ?? o.short ?? '', summary: firstSentence(o.description) })),
-  ];
-  flags.push({ name: '--help', summary: 'Show this help.' });
+  const help: Flag = { name: '--help', summary: 'Show this help.', value: 'none', choices: [] };
+  const flags = [...options.map(flagOf), help];
   const own: Entry = {
     path,
     commands: children.map((c) => ({ name: c.name(), summary: firstSentence(c.description()) })),
@@ -77,6 +92,9 @@ complete -o default -F _gearmesh gearmesh
 `;
 }
 
+/** -r: a value must follow; -f: no file is meant, -F: one is, though files are off for all the rest. */
+const TAKES = { none: '', word: ' -r -f', path: ' -r -F' } as const;
+
 function fish(all: readonly Entry[]): string {
   const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
   const lines = ['# gearmesh completion', 'complete -c gearmesh -f'];
@@ -89,8 +107,11 @@ function fish(all: readonly Entry[]): string {
     for (const { name, summary } of entry.commands) {
       lines.push(`complete -c gearmesh${when} -a ${name} -d ${quote(summary)}`);
     }
-    for (const { name, summary } of entry.flags.filter((f) => f.name.startsWith('--'))) {
-      lines.push(`complete -c gearmesh${when} -l ${name.slice(2)} -d ${quote(summary)}`);
+    for (const { name, summary, value, choices } of entry.flags.filter((f) => f.name.startsWith('--'))) {
+      const words = choices.length === 0 ? '' : ` -a ${quote(choices.join(' '))}`;
+      lines.push(
+        `complete -c gearmesh${when} -l ${name.slice(2)}${TAKES[value]}${words} -d ${quote(summary)}`,
+      );
     }
   }
   return `${lines.join('\n')}\n`;

@@ -112,14 +112,14 @@ function jobText(job: JobInfo): string {
 }
 
 interface CancelFlags extends AskFlags {
-  readonly reason: string;
+  readonly reason?: string;
   readonly grace?: number;
 }
 
 function cancelCommand(context: CliContext): CliCommand {
   const cancel = command('cancel', 'Cancel a job: at once if it waits; if it runs, its worker is told.')
     .argument('<id>', 'Id of the job.')
-    .option('--reason <TEXT>', 'Why; the worker sees it.', '')
+    .option('--reason <TEXT>', 'Why; the worker sees it.')
     .option('--grace <TIME>', 'How long the worker may go on before its lease is revoked.', time);
   return asks(cancel)
     .example('gearmesh jobs cancel 01JZ0000000000000000000000 --reason "no longer needed"', 'With a reason')

@@ -1,11 +1,11 @@
-import type { JobOptions, RunEvent } from '../../client/index.js';
+import type { JobEndedError, JobOptions, RunEvent } from '../../client/index.js';
 import { type AskFlags, asks, withClient } from '../ask.js';
 import type { CliCommand } from '../command.js';
 import { command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { say, sayJson, tell } from '../context.js';
 import { CliError } from '../exit-codes.js';
-import { contentJson } from '../json-shapes.js';
+import { contentJson, errorJson } from '../json-shapes.js';
 import { readPayload } from '../read-payload.js';
 import { metadataEntry, moment, oneOf, time, wholeNumber } from '../values.js';
 
@@ -28,7 +28,8 @@ interface SubmitFlags extends AskFlags {
 
 const NOTES = `The payload is the argument, or --file, or standard input ("-", or when neither is given and standard input
 is no terminal). Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
-With --wait the job's data and its result go to standard output as they are; Ctrl-C and --timeout stop waiting, not
+With --wait the job's data and its result go to standard output as they are, with --json as one line of JSON, of a job
+that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting, not
 the job.
 Submitting again with the same --id finds the same job instead of making a second one.`;
 
@@ -102,7 +103,11 @@ async function submitJob(
         throw new CliError('UNAVAILABLE', 'no node accepted the job in time', 'are they running?');
       throw new CliError('TIMEOUT', `job ${run.jobId} has not ended in time`, 'waiting stops, not the job');
     }
-    const result = await run.result;
+    const result = await run.result.catch(async (error: unknown) => {
+      const { JobEndedError } = await import('../../client/index.js');
+      if (flags.json && error instanceof JobEndedError) sayJson(context, endedJson(error, chunks));
+      throw error;
+    });
     if (!flags.json) {
       context.stdout.write(result.bytes);
       if (endsOpen(context, result.bytes)) context.stdout.write('\n');
@@ -114,9 +119,25 @@ async function submitJob(
       attempt: result.attempt,
       content_type: result.contentType,
       ...contentJson('result', result.bytes),
-      ...(chunks.length === 0 ? {} : contentJson('data', Buffer.concat(chunks))),
+      ...dataJson(chunks),
     });
   });
+}
+
+function dataJson(chunks: readonly Uint8Array[]): object {
+  return chunks.length === 0 ? {} : contentJson('data', Buffer.concat(chunks));
+}
+
+/** Of a job that did not succeed, what the exit code and the message say for people. */
+function endedJson(end: JobEndedError, chunks: readonly Uint8Array[]): object {
+  const error = { code: end.errorCode, message: end.errorMessage, details: end.details };
+  return {
+    job_id: end.jobId,
+    state: end.reason.replace('JOB_', '').toLowerCase(),
+    attempt: end.attempt,
+    error: errorJson(error, true),
+    ...dataJson(chunks),
+  };
 }
 
 function jobOptions(flags: SubmitFlags): JobOptions {

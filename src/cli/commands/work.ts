@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { Option } from 'commander';
 import type { Job, JobContext } from '../../worker/index.js';
 import { type AskFlags, asks, endpointsOf, namespaceOf } from '../ask.js';
 import type { CliCommand } from '../command.js';
@@ -45,9 +46,16 @@ export function workCommand(context: CliContext): CliCommand {
     .option('-c, --concurrency <N>', 'How many jobs at once.', wholeNumber(1, 10_000), 1)
     .option('--name <NAME>', 'Name of this worker. By default the name of the machine.')
     .option('--content-type <TYPE>', 'Media type of the results.', 'application/octet-stream')
-    .option('--kill-grace <TIME>', 'From SIGTERM to SIGKILL, when a job must end.', time, 5_000)
+    .addOption(
+      new Option('--kill-grace <TIME>', 'From SIGTERM to SIGKILL, when a job must end.')
+        .argParser(time)
+        .default(5_000, '5s'),
+    )
     .option('-q, --quiet', 'Do not tell of each job on standard error.');
-  return asks(work, { json: false })
+  return asks(work, {
+    json: false,
+    timeout: 'Give up when no node takes this worker within this time, e.g. 10s.',
+  })
     .note(NOTES)
     .example('gearmesh work reverse -- rev', 'Reverse what is sent')
     .example('gearmesh work checksum --concurrency 4 -- sha256sum', 'Four at once')
@@ -97,13 +105,19 @@ async function serve(
   process.once('exit', killCommands);
   tell(context, `working on ${fn}: ${words.join(' ')} (Ctrl-C stops)`);
   try {
-    await worker.start();
+    await Promise.race([worker.start(), aborted(context.signal), tooLate(flags.timeout)]);
     await aborted(context.signal);
     tell(context, 'finishing what runs');
   } finally {
     await worker.stop();
     process.removeListener('exit', killCommands);
   }
+}
+
+/** Rejects after this time, milliseconds; without one never. */
+async function tooLate(timeoutMs: number | undefined): Promise<void> {
+  await aborted(timeoutMs === undefined ? new AbortController().signal : AbortSignal.timeout(timeoutMs));
+  throw new CliError('TIMEOUT', 'no node took this worker in time', 'are they running?');
 }
 
 function runFor(

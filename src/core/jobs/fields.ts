@@ -35,7 +35,8 @@ export const F_RUN_TIMEOUT = 11; // ms
 export const F_RETENTION = 12; // ms, -1 the default
 export const F_LAST_TOKEN = 13; // of the last outcome that a worker said
 export const F_LAST_REVISION = 14; // and where it took effect
-export const F_FIELDS = 15;
+export const F_QUEUED_WALL = 15; // when it last came into its queue
+export const F_FIELDS = 16;
 
 /** Node-local numbers: derived on restore, never hashed. Columns 0 and 1 are handles of blobs. */
 export const L_PAYLOAD = 0; // handle

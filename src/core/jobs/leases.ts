@@ -123,6 +123,12 @@ export function unassign(state: State, fn: FunctionState, page: JobPage, row: nu
   return session;
 }
 
+/** Id of the session that runs the job, 0 when none does. */
+export function holderOf(state: State, seq: number): number {
+  const page = state.jobs.pageOf(seq);
+  return page.f[page.row(seq) * F_FIELDS + F_SESSION]!;
+}
+
 /** Counts what a session runs by function anew, after it joined another class. */
 export function recountRunning(state: State, session: Session): void {
   const { running } = session.cls;

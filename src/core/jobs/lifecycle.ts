@@ -14,6 +14,7 @@ import {
   F_LAST_REVISION,
   F_LAST_TOKEN,
   F_ORDER,
+  F_QUEUED_WALL,
   F_RETENTION,
   F_REVISION,
   F_STARTED_WALL,
@@ -152,6 +153,7 @@ export function schedule(state: State, fn: FunctionState, seq: number, page: Job
 export function queue(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
   enter(state, fn, page, row, QUEUED);
   page.f[row * F_FIELDS + F_ORDER] = ++state.lastOrder;
+  page.f[row * F_FIELDS + F_QUEUED_WALL] = state.wall;
   if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;
   const priority = priorityOf(page, row);
   const first = fn.waiting[priority].size === 0;

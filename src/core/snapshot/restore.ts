@@ -4,6 +4,7 @@ import { readBlobs } from '../jobs/blob-pages.js';
 import { JOBS_PER_PAGE, L_FIELDS } from '../jobs/fields.js';
 import { readJobPage } from '../jobs/page.js';
 import type { State } from '../state.js';
+import { checkBlobs } from './blob-check.js';
 import { rebuild } from './rebuild.js';
 
 interface LargeBlob {
@@ -96,6 +97,7 @@ class StateRestorer implements Restorer {
       page.local[row * L_FIELDS + column] = handle;
     }
     rebuild(state);
+    checkBlobs(state);
     this.#done();
   }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Status } from '../../../proto/gen/google/rpc/status.js';
 import { GRPC_STATUS, toCallStatus, toStatus } from '../../../src/api/errors.js';
 import { ERRORS, type ErrorCode, GearmeshError } from '../../../src/core/errors.js';
+import { limitReached } from '../../../src/core/limits.js';
 import { toldBy } from './harness.js';
 
 const CODES = Object.keys(ERRORS) as ErrorCode[];
@@ -32,14 +33,21 @@ describe('our errors as google.rpc.Status', () => {
   });
 
   test('a limit is named and says when to come back', () => {
-    const error = new GearmeshError('LIMIT_REACHED', {
-      metadata: { limit: 'jobs_max', value: '7' },
-      retryAfterMs: 2_500,
-    });
-    const told = toldBy(toStatus(error));
-    expect(told.metadata).toMatchObject({ limit: 'jobs_max', value: '7' });
+    const told = toldBy(toStatus(limitReached('jobsMax', 7, '', 2_500)));
+    expect(told.metadata).toMatchObject({ limit: 'limits.jobs-max', value: '7' });
     expect(told.retryMs).toBe(2_500);
   });
+
+  test.each(['functionsPerSessionMax', 'allOrNothingBytesMax'] as const)(
+    'a call that is larger than %s by itself is not told to come back',
+    (limit) => {
+      const error = limitReached(limit, 7);
+      expect(error.retryable).toBe(false);
+      const told = toldBy(toStatus(error));
+      expect(told).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reason: 'LIMIT_REACHED' });
+      expect(told.retryMs).toBeNull();
+    },
+  );
 
   test('what is no error of the table is a defect with an unknown outcome', () => {
     const told = toldBy(toStatus(new TypeError('x is not a function')));

@@ -266,8 +266,8 @@ export class FakeNode implements NodeApi {
       },
     };
   }
-  async listQueues(namespace: string | null) {
-    this.note('listQueues', namespace);
+  async listQueues(namespace: string | null, read: { consistency: string; minRevision: number }) {
+    this.note('listQueues', namespace, read.consistency, read.minRevision);
     return this.queues;
   }
   async getQueue(namespace: string, fn: string) {
@@ -310,38 +310,47 @@ export class FakeNode implements NodeApi {
     this.note();
     return session;
   }
-  async leaseJobs(o: Parameters<NodeApi['leaseJobs']>[0]) {
+  leasing: ((signal: AbortSignal | undefined) => Promise<void>) | null = null;
+  async leaseJobs(o: Parameters<NodeApi['leaseJobs']>[0], call: Parameters<NodeApi['leaseJobs']>[1]) {
     this.note('leaseJobs', o);
+    await this.leasing?.(call.signal);
+    if (this.leasing !== null) this.note('leased');
     return [assignment(11)];
   }
   async extendLeases(tokens: readonly number[], durationMs: number) {
     this.note('extendLeases', [...tokens], durationMs);
-    return tokens.map((token) => (token === 1 ? 1_700_000_009_000 : new GearmeshError('LEASE_LOST')));
+    const ends = tokens.map((token) => (token === 1 ? 1_700_000_009_000 : new GearmeshError('LEASE_LOST')));
+    return { ends, revision: 110 };
   }
   settleAnswer: OutcomeResult = { token: 11, revision: 106, error: null };
   async settle(namespace: string, jobId: string, outcome: Parameters<NodeApi['settle']>[2]) {
     this.note('settle', namespace, jobId, outcome);
     return this.settleAnswer;
   }
-  async reportProgress(...what: [number, number, number, string]) {
-    this.note('reportProgress', ...what);
+  async reportProgress(token: number, numerator: number, denominator: number, message: string) {
+    this.note('reportProgress', token, numerator, denominator, message);
   }
   async sendData(token: number, first: number, chunks: readonly Uint8Array[]) {
     this.note('sendData', token, first, chunks.map(String));
   }
-  async cluster() {
+  async cluster(_read: Parameters<NodeApi['cluster']>[0]) {
     return this.clusterNow;
   }
   async transferLeadership(to: string) {
     this.note('transferLeadership', to);
-    return { leader: 'n2', term: 4 };
+    return { leader: 'n2', term: 4, revision: 108 };
   }
-  async replaceNode(name: string, _call: object, progress: (line: string) => void) {
+  async replaceNode(name: string, _call: { signal?: AbortSignal }, progress: (line: string) => void) {
     progress(`removed ${name}`);
     progress(`added ${name}`);
+    return { revision: 109 };
   }
   async changeSettings(changes: object) {
     this.note('changeSettings', changes);
     return { revision: 107, value: 0 };
+  }
+  async readSettings(read: { consistency: string; minRevision: number }) {
+    this.note('readSettings', read.consistency, read.minRevision);
+    return this.settingsNow;
   }
 }

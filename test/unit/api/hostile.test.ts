@@ -76,7 +76,7 @@ test('a payload over the limit is refused, naming the limit', async () => {
   const error = await refusal(submit({ function: 'f', payload: Buffer.alloc(262_145) }));
   expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reason: 'PAYLOAD_TOO_LARGE' });
   expect(error.metadata).toMatchObject({
-    limit: 'payload_bytes_max',
+    limit: 'limits.payload-bytes-max',
     value: '262144',
     outcome: 'NOT_APPLIED',
   });
@@ -87,10 +87,12 @@ test('a payload over the limit is refused, naming the limit', async () => {
 test('a message over the limit is refused by its length, on calls and on streams', async () => {
   const error = await refusal(submit({ function: 'f', payload: Buffer.alloc(5 << 20) }));
   expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reason: 'PAYLOAD_TOO_LARGE' });
+  const metadata = { limit: 'message-bytes-max', value: String(4 << 20), outcome: 'NOT_APPLIED' };
+  expect(error.metadata).toEqual(metadata);
   const stream = b.job.submitStream();
   const answers = new Answers(stream);
   stream.write(SubmitFrame.create({ jobs: [{ function: 'f', payload: Buffer.alloc(5 << 20) }] }));
-  expect(told(await answers.end).reason).toBe('PAYLOAD_TOO_LARGE');
+  expect(told(await answers.end)).toMatchObject({ reason: 'PAYLOAD_TOO_LARGE', metadata });
   expect(b.node.submitted).toEqual([]);
   await submit({ function: 'f' });
 });

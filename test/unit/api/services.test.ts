@@ -261,12 +261,21 @@ test('the unary twins of a worker', async () => {
     functions: [{ name: 'f' }, { name: 'g' }],
   });
 
-  const { extensions } = await unary(b.worker, WorkerServiceService.extendLeases, {
+  expect(leased.revision).toBe(toRevision(100));
+
+  const { extensions, revision } = await unary(b.worker, WorkerServiceService.extendLeases, {
     leaseTokens: [1, 2],
     leaseDuration: seconds(5),
   });
+  expect(revision).toBe(toRevision(110));
   expect(extensions[0]).toMatchObject({ leaseToken: 1, deadline: seconds(1_700_000_009) });
   expect(toldBy(extensions[1]!.error!).reason).toBe('LEASE_LOST');
+
+  const none = await unary(b.worker, WorkerServiceService.extendLeases, {
+    leaseTokens: [2],
+    leaseDuration: undefined,
+  });
+  expect(none.revision).toBe('');
 
   const lease = { namespace: '', jobId: JOB_ID, leaseToken: 11 };
   const completed = await unary(
@@ -300,6 +309,27 @@ test('the unary twins of a worker', async () => {
   expect(b.node.calls.at(-1)).toEqual(['sendData', 11, 4, ['c']]);
 });
 
+test('leases of a caller that went away are given back where nobody can ask for them again', async () => {
+  b.node.leasing = (signal) => new Promise((given) => signal?.addEventListener('abort', () => given()));
+  const before = b.node.calls.length;
+  for (const requestId of ['r', '']) {
+    const asked = b.node.calls.length;
+    const call = b.worker.leaseJobs(
+      LeaseJobsRequest.create({ workerName: 'w', functions: ['f'], requestId }),
+      () => {},
+    );
+    await b.node.until(() => b.node.calls.length > asked);
+    call.cancel();
+    const last = requestId === '' ? 'settle' : 'leased';
+    await b.node.until(() => b.node.calls.at(-1)?.[0] === last);
+  }
+  const settled = b.node.calls.slice(before).filter(([call]) => call === 'settle');
+  expect(settled.map((call) => call.slice(1))).toEqual([
+    ['default', JOB_ID, { kind: 'release', seq: 0, token: 11, reason: 'the caller went away' }],
+  ]);
+  b.node.leasing = null;
+});
+
 test('a stale lease is FAILED_PRECONDITION, LEASE_LOST', async () => {
   b.node.settleAnswer = { token: 11, revision: 0, error: new GearmeshError('LEASE_LOST') };
   const request = CompleteJobRequest.create({ jobId: JOB_ID, leaseToken: 11 });
@@ -311,7 +341,7 @@ test('queues: list in pages, get, pause, resume, purge', async () => {
   b.node.queues = ['a', 'b', 'c'].map((name) => queueView(name));
   const request = ListQueuesRequest.create({ allNamespaces: true, pageSize: 2 });
   const page = await unary(b.queue, QueueServiceService.listQueues, request);
-  expect(b.node.calls.at(-1)).toEqual(['listQueues', null]);
+  expect(b.node.calls.at(-1)).toEqual(['listQueues', null, 'linearizable', 0]);
   expect(page.queues.map((queue) => queue.function)).toEqual(['a', 'b']);
   expect(page.queues[0]).toMatchObject({ waitingHigh: 1, waitingLow: 3, workers: 10, credits: 11 });
   const rest = await unary(b.queue, QueueServiceService.listQueues, {
@@ -360,13 +390,21 @@ test('the cluster: get, transfer, replace, settings', async () => {
     grpcAddress: 'h:1',
   });
   const moved = await unary(b.cluster, ClusterServiceService.transferLeadership, { node: 'n2' });
-  expect(moved).toEqual({ leader: 'n2', term: 4 });
+  expect(moved).toEqual({ leader: 'n2', term: 4, revision: toRevision(108) });
 
   const lines = new Answers(b.cluster.replaceNode({ node: 'n3' }));
   expect(await lines.end).toBeNull();
-  expect(lines.all.map(({ line }) => line)).toEqual(['removed n3', 'added n3']);
+  expect(lines.all).toEqual([
+    { line: 'removed n3', revision: '' },
+    { line: 'added n3', revision: '' },
+    { line: '', revision: toRevision(109) },
+  ]);
 
-  const { settings } = await unary(b.cluster, ClusterServiceService.getSettings, {});
+  const { settings } = await unary(b.cluster, ClusterServiceService.getSettings, {
+    consistency: Consistency.EVENTUAL,
+    minRevision: toRevision(107),
+  });
+  expect(b.node.calls.at(-1)).toEqual(['readSettings', 'eventual', 107]);
   expect(Object.values(settings!)).not.toContain(undefined);
   expect(settings).toMatchObject({ multiplier: 2, jitter: 0.2, ackTimeout: seconds(5), jobsMax: 20_000_000 });
   const changes = Settings.create({ jitter: 0, sessionGrace: seconds(2), jobsMax: 9 });

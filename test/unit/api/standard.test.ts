@@ -1,12 +1,17 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import { status } from '@grpc/grpc-js';
+import { getChannelzServiceDefinition, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   HealthService,
   HealthCheckResponse_ServingStatus as Serving,
 } from '../../../proto/gen/grpc/health/v1/health.js';
 import type { ServerReflectionRequest } from '../../../proto/gen/grpc/reflection/v1/reflection.js';
+import { DEFAULT_API_LIMITS } from '../../../src/api/limits.js';
+import { errorOfCall } from '../../../src/client/status.js';
+import { ROOT } from '../../support/root.js';
 import { HandClock } from './hand-clock.js';
 import { Answers, type Bundle, refusal, startBundle, unary } from './harness.js';
 
@@ -72,13 +77,14 @@ async function ask(...requests: NonNullable<ServerReflectionRequest['messageRequ
 }
 
 test('reflection lists the services and gives whole files', async () => {
-  const [list, symbol, method, file, unknown, noExtension] = await ask(
+  const [list, symbol, method, file, unknown, noExtension, channelz] = await ask(
     { $case: 'listServices', value: '' },
     { $case: 'fileContainingSymbol', value: 'gearmesh.v1.JobService' },
     { $case: 'fileContainingSymbol', value: 'gearmesh.v1.WorkerService.Work' },
     { $case: 'fileByFilename', value: 'google/rpc/status.proto' },
     { $case: 'fileContainingSymbol', value: 'nobody.Knows' },
     { $case: 'allExtensionNumbersOfType', value: 'gearmesh.v1.Job' },
+    { $case: 'fileContainingSymbol', value: 'grpc.channelz.v1.Channelz' },
   );
   const services = list!.$case === 'listServicesResponse' ? list!.value.service.map(({ name }) => name) : [];
   expect(services).toEqual([
@@ -86,6 +92,7 @@ test('reflection lists the services and gives whole files', async () => {
     'gearmesh.v1.JobService',
     'gearmesh.v1.QueueService',
     'gearmesh.v1.WorkerService',
+    'grpc.channelz.v1.Channelz',
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
     'grpc.reflection.v1alpha.ServerReflection',
@@ -103,6 +110,33 @@ test('reflection lists the services and gives whole files', async () => {
   );
   expect(files(method)[0]).toBe('gearmesh/v1/worker.proto');
   expect(files(file)[0]).toBe('google/rpc/status.proto');
+  expect(files(channelz)[0]).toBe('grpc/channelz/v1/channelz.proto');
   expect(unknown).toMatchObject({ $case: 'errorResponse', value: { errorCode: status.NOT_FOUND } });
   expect(noExtension).toMatchObject({ $case: 'allExtensionNumbersResponse', value: { extensionNumber: [] } });
+});
+
+test('channelz shows the server and its calls', async () => {
+  await check('');
+  const { server } = await unary(b.health, getChannelzServiceDefinition().GetServers, {});
+  expect(server).toContainEqual(
+    expect.objectContaining({
+      data: expect.objectContaining({ calls_succeeded: expect.stringMatching(/^[1-9]/) }),
+    }),
+  );
+});
+
+test('a method that the server does not have is refused by the library alone', async () => {
+  const unknown = { ...HealthService.check, path: '/gearmesh.v1.JobService/Nothing' };
+  const error = await unary(b.health, unknown, { service: '' }).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ code: status.UNIMPLEMENTED });
+  // docs/errors.md says that it comes without: once it does not, the page is to say so.
+  expect((error as ServiceError).metadata.get('grpc-status-details-bin')).toEqual([]);
+  const seen = errorOfCall(error as ServiceError);
+  expect(seen).toMatchObject({ code: 'UNIMPLEMENTED', outcome: 'NOT_APPLIED' });
+});
+
+test('docs/operations.md says after which time without a leader health turns', () => {
+  const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+  const [, seconds] = /`NOT_SERVING`\s+after (\d+) s/.exec(page)!;
+  expect(Number(seconds) * 1_000).toBe(DEFAULT_API_LIMITS.leaderlessMs);
 });

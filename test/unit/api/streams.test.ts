@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { JobState } from '../../../proto/gen/gearmesh/v1/common.js';
+import { Consistency, JobState } from '../../../proto/gen/gearmesh/v1/common.js';
 import {
   Disposition,
   JobEventKind,
@@ -10,6 +10,7 @@ import {
   WatchJobRequest,
 } from '../../../proto/gen/gearmesh/v1/job.js';
 import { WatchQueuesRequest } from '../../../proto/gen/gearmesh/v1/queue.js';
+import { toRevision } from '../../../src/api/revision.js';
 import { GearmeshError } from '../../../src/core/errors.js';
 import type { JobSpec as CoreSpec } from '../../../src/core/types.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
@@ -242,6 +243,21 @@ describe('WatchQueues', () => {
     });
     stream.cancel();
     await b.node.until(() => b.node.calls.at(-1)![0] === 'queues unwatched');
+  });
+
+  test('begins as new as the caller asks, and goes on with what the node has', async () => {
+    const asked = b.node.calls.length;
+    const request = { consistency: Consistency.EVENTUAL, minRevision: toRevision(77) };
+    const stream = b.queue.watchQueues(WatchQueuesRequest.create(request));
+    const updates = new Answers(stream);
+    await updates.count(1);
+    b.node.queues = [queueView('d')];
+    b.node.queuesChanged();
+    await updates.count(2);
+    const reads = b.node.calls.slice(asked).filter(([call]) => call === 'listQueues');
+    expect(reads[0]).toEqual(['listQueues', 'default', 'eventual', 77]);
+    expect(reads[1]).toEqual(['listQueues', 'default', 'eventual', 0]);
+    stream.cancel();
   });
 
   test('a large snapshot comes in several messages', async () => {

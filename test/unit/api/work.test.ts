@@ -242,7 +242,7 @@ describe('credit', () => {
     const answers = new Answers<ServeFrame>(stream);
     expect(told(await answers.end)).toMatchObject({
       reason: 'LIMIT_REACHED',
-      metadata: { limit: 'slow_reader_ms' },
+      metadata: { limit: 'slow-reader-ms' },
     });
     expect(said(session, 'detach')).toHaveLength(1);
   });

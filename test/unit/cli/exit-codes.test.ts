@@ -11,7 +11,7 @@ const NOBODY = ['--endpoint', '127.0.0.1:1', '--timeout', '200ms'];
 test('numbers are unique, and what they are', () => {
   const codes = Object.values(EXIT_CODES).map((e) => e.code);
   expect(new Set(codes).size).toBe(codes.length);
-  expect(codes).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 70, 130]);
+  expect(codes).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 70, 130, 143]);
 });
 
 test('every reason of the table of errors has an exit code', () => {
@@ -37,9 +37,9 @@ test('fields and limits are named', () => {
   });
   expect(cliError(fields).hint).toBe('job.function: is empty');
   const limit = new GearmeshError('RESOURCE_EXHAUSTED', 'LIMIT_REACHED', 'text', {
-    metadata: { limit: 'jobs-max', value: '5' },
+    metadata: { limit: 'limits.jobs-max', value: '5' },
   });
-  expect(cliError(limit).hint).toBe('limit jobs-max = 5');
+  expect(cliError(limit).hint).toBe('limit limits.jobs-max = 5');
 });
 
 describe('command lines', () => {

@@ -112,3 +112,26 @@ test.each(['bash', 'zsh', 'fish'])('completion for %s knows the commands and the
   expect(code).toBe(0);
   for (const word of ['transfer', 'purge', 'snapshot-log-bytes', 'unique']) expect(out).toContain(word);
 });
+
+test('defaults are shown as people write them, and none that is empty', () => {
+  const page = cliPage();
+  expect(page).toContain(
+    '| `--kill-grace <TIME>` | From SIGTERM to SIGKILL, when a job must end. Default: `5s`. |',
+  );
+  expect(page).not.toContain('Default: ``');
+});
+
+test('completion for fish asks for values, and for files where a file is meant', async () => {
+  const { out } = await gearmesh(['completion', 'fish']);
+  const flag = (name: string): string => out.split('\n').find((line) => line.includes(` -l ${name} `)) ?? '';
+  expect(flag('file')).toContain(' -l file -r -F -d ');
+  expect(flag('data-dir')).toContain(' -l data-dir -r -F -d ');
+  expect(flag('unique')).toContain(' -l unique -r -f -d ');
+  expect(flag('wait')).toContain(' -l wait -d ');
+});
+
+test('help of "dev" names every port of a node', async () => {
+  expect((await gearmesh(['dev', '--help'])).out).toMatch(
+    /\+ 10·i \(gRPC\), \+ 1 \(peers\),\s+\+ 2 \(HTTP\) and \+ 3 \(Gearman\)/,
+  );
+});

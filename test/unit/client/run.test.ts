@@ -125,7 +125,7 @@ describe('one stream', () => {
     const run = client.run('f');
     const events = all(run);
     const { fail } = await a.runs.next();
-    fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', { metadata: { limit: 'jobs_max' } }));
+    fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', { metadata: { limit: 'limits.jobs-max' } }));
     await expect(run.result).rejects.toMatchObject({ reason: 'LIMIT_REACHED', outcome: 'NOT_APPLIED' });
     await expect(events).rejects.toBeInstanceOf(GearmeshError);
   });
@@ -150,6 +150,24 @@ describe('one stream', () => {
       'ended succeeded',
     ]);
   });
+});
+
+test('the failures of a job that is older than its watch come before the attempt that runs', async () => {
+  const events = all(client.watch('j'));
+  const { send } = await a.watches.next();
+  const [error, state] = [{ code: 'E', message: '', details: bytes('') }, JobState.QUEUED];
+  send({ kind: Kind.ACCEPTED, jobId: 'j', state: JobState.RUNNING, attempt: 3, worker: 'w3' });
+  send({ kind: Kind.ATTEMPT_FAILED, jobId: 'j', attempt: 1, worker: 'w1', error, state });
+  send({ kind: Kind.ATTEMPT_FAILED, jobId: 'j', attempt: 2, worker: 'w2', error, state });
+  send({ kind: Kind.STARTED, jobId: 'j', attempt: 3, worker: 'w3' });
+  send({ ...ended, jobId: 'j', attempt: 3 });
+  expect((await events).map(({ type }) => type)).toEqual([
+    'accepted',
+    'attempt-failed',
+    'attempt-failed',
+    'started',
+    'ended',
+  ]);
 });
 
 describe('through another node', () => {

@@ -212,7 +212,7 @@ describe('errors', () => {
       fields: { 'jobs[1].function': 'is empty' },
     });
     const limit = refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', {
-      metadata: { limit: 'jobs_max', value: '10' },
+      metadata: { limit: 'limits.jobs-max', value: '10' },
       retryAfterMs: 250,
     });
     stream.send(
@@ -227,7 +227,7 @@ describe('errors', () => {
     const fullError = await refused(full);
     expect(fullError.reason).toBe('LIMIT_REACHED');
     expect(fullError.outcome).toBe('NOT_APPLIED');
-    expect(fullError.metadata).toEqual({ limit: 'jobs_max', value: '10' });
+    expect(fullError.metadata).toEqual({ limit: 'limits.jobs-max', value: '10' });
     expect(fullError.retryAfterMs).toBe(250);
   });
 

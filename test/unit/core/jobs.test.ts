@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Bed, complete, fail } from './bed.js';
+import { Bed, complete, fail, release } from './bed.js';
 
 const NOWHERE = '7ZZZZZZZZZZZZZZZZZZZZZZZZZ';
 
@@ -246,5 +246,36 @@ describe('settings', () => {
     expect(change({ retentionMs: 1.5 })).toBe('INVALID_FIELD');
     expect(change({ dedupeWindowMinMs: 10 ** 9 })).toBe('INVALID_FIELD');
     expect(bed.core.settings.retentionMs).toBe(5);
+  });
+});
+
+describe('how long a job has been in its queue', () => {
+  it('counts from its being due, not from its submission', () => {
+    const bed = new Bed();
+    const seq = bed.submit({ delayMs: 86_400_000 });
+    bed.pass(86_400_000);
+    expect(bed.state(seq)).toBe('queued');
+    const due = bed.wall;
+    expect(bed.core.queue('default', 'f')!.oldestWaitingWall).toBe(due);
+    bed.pass(2_500);
+    expect(bed.core.queue('default', 'f')!.oldestWaitingWall).toBe(due);
+    bed.open(1);
+    expect(bed.core.waitedUs(bed.token(seq))).toBe(2_500_000);
+  });
+
+  it('counts in microseconds for one that waited since its submission, and anew after each attempt', () => {
+    const bed = new Bed();
+    const seq = bed.submit();
+    bed.elapsedUs += 1_234;
+    const session = bed.open(1);
+    expect(bed.core.waitedUs(bed.token(seq))).toBe(1_234);
+    bed.pass(60_000);
+    bed.outcome(session, release(seq, bed.token(seq)));
+    expect(bed.state(seq)).toBe('queued');
+    expect(bed.core.queue('default', 'f')!.oldestWaitingWall).toBe(bed.wall);
+    bed.pass(70);
+    bed.do((b) => b.credit(session, 1, 2));
+    expect(bed.core.waitedUs(bed.token(seq))).toBe(70_000);
+    expect(bed.core.waitedUs(4_711)).toBe(0);
   });
 });

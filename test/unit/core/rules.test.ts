@@ -183,6 +183,56 @@ describe('an apply is bounded', () => {
     expect(bed.core.counts()).toMatchObject({ sessions: 0, running: 0, waiting: 150 });
   });
 
+  it('rule: bounded apply - what an attach does not claim is released through the following entries, and nothing else', () => {
+    const bed = new Bed({ sweepSteps: STEPS });
+    const session = bed.open(100);
+    for (let i = 0; i < 105; i++) bed.submit();
+    const held = bed.core.heldTokens(session);
+    expect(held).toHaveLength(100);
+    const claimed = held.filter((token) => token % 3 === 0);
+    // Said in any order, and twice; one is not its own.
+    const said = [...claimed].reverse().concat(claimed[0]!, 4_711);
+    bed.do((b) => b.sessionAttach(session, SECRET, said));
+    const left = bed.core.heldTokens(session).length;
+    expect(left).toBeGreaterThanOrEqual(100 - STEPS);
+    expect(left).toBeLessThan(100);
+    expect(bed.core.nextDue().sweeping).toBe(true);
+    // New leases of the new epoch are not in question, and one of those that stay ends on the way.
+    bed.do((b) => b.credit(session, 2, 3));
+    const first = claimed.at(-1)!;
+    bed.outcome(session, complete(bed.core.seqOfToken(first), first), 3);
+    const copy = new Bed();
+    const restorer = copy.core.beginRestore();
+    const cursor = bed.core.beginSnapshot();
+    for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+      restorer.page(page.key, page.bytes!);
+    }
+    restorer.finish();
+    expect(copy.core.stateHash()).toBe(bed.core.stateHash());
+    expect(drain(bed)).toBeGreaterThanOrEqual(2);
+    const now = bed.core.heldTokens(session);
+    expect(now.filter((token) => token <= held.at(-1)!)).toEqual(claimed.filter((token) => token !== first));
+    expect(now.filter((token) => token > held.at(-1)!)).toHaveLength(3);
+    // The copy of the state in the middle of it comes to the same end.
+    copy.wall = bed.wall;
+    copy.elapsedUs = bed.elapsedUs;
+    drain(copy);
+    expect(copy.core.heldTokens(session)).toEqual(now);
+  });
+
+  it('rule: bounded apply - a later attach has its own list of claims', () => {
+    const bed = new Bed({ sweepSteps: STEPS });
+    const session = bed.open(100);
+    for (let i = 0; i < 100; i++) bed.submit();
+    const held = bed.core.heldTokens(session);
+    bed.do((b) => b.sessionAttach(session, SECRET, []));
+    const left = bed.core.heldTokens(session);
+    expect(left.length).toBeGreaterThan(10);
+    bed.do((b) => b.sessionAttach(session, SECRET, left.slice(-10)));
+    drain(bed);
+    expect(bed.core.heldTokens(session)).toEqual(held.slice(-10));
+  });
+
   it('rule: bounded apply - credit for more jobs than one entry may assign goes on through the following entries', () => {
     const bed = new Bed({ sweepSteps: STEPS });
     for (let i = 0; i < 500; i++) bed.submit();

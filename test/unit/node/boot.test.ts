@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { raftIdFromDiskId } from '../../../src/consensus/index.js';
 import { boot, FORMATION_NOTE } from '../../../src/node/boot.js';
 import { DEFAULT_TIMINGS, type NodeOptions } from '../../../src/node/options.js';
+import { DamagedDiskError } from '../../../src/node/restoring.js';
 import { SeededRandom } from '../../../src/sim/random.js';
 import { MemoryDisk, openDataDirectory } from '../../../src/storage/index.js';
 import { silent } from './parts.js';
@@ -57,6 +58,23 @@ describe('recovery', () => {
     const { consensus, core } = await lifeWithSnapshot(1);
     expect(core.appliedIndex).toBe(3);
     expect(consensus.status()).toMatchObject({ term: 1, lastIndex: 5, commit: 3 });
+  });
+
+  it('names a snapshot whose pages are sound and make no state', async () => {
+    const { options, directory } = await formed();
+    const first = await boot(options, directory);
+    const writer = await first.store.begin({ index: 3, term: 1, membership: first.membership });
+    const cursor = first.core.beginSnapshot();
+    for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+      if (page.key === 'nodes') continue;
+      await writer.write({ key: page.key, version: page.version, bytes: page.bytes! });
+    }
+    await writer.finish();
+    await first.wal.close();
+    await first.store.close();
+    const failed = await boot(options, directory).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(DamagedDiskError);
+    expect((failed as Error).message).toBe('the newest snapshot makes no state: page nodes is missing');
   });
 
   it('drops a log that disagrees with the snapshot that arrived before the end', async () => {

@@ -72,6 +72,27 @@ describe('a log that comes back other than it was written', () => {
     expect(broken.node!.phase).toBe('forming');
   });
 
+  it('rule: damage - a snapshot page with a flipped bit sets the disk aside, and the node goes on as a new one', async () => {
+    const { bed, broken, ids, old } = await stopped();
+    const pack = broken.disk.paths().find((path) => path.includes('/snapshots/pack-'))!;
+    const { length } = broken.disk.contentOf(pack);
+    broken.disk.flipBit(pack, length >> 1);
+    const heard = listen(bed);
+    void broken.start();
+    await bed.until(() => broken.node?.phase === 'forming');
+    expect(broken.fatal).toBeNull();
+    expect(bed.lines.join('\n')).toContain('a page of the newest snapshot is damaged');
+    expect(broken.disk.paths().some((path) => path.includes('/damaged-'))).toBe(true);
+    await bed.pass(2_000);
+    expect(heard).not.toContain(old);
+    await bed.settled(
+      bed.leader.node!.replaceNode(broken.name, {}, () => {}),
+      30_000,
+    );
+    await bed.until(() => bed.agree());
+    for (const id of ids) expect(bed.core(broken).findJob('default', id)).not.toBeNull();
+  });
+
   it('rule: damage - the node is replaced through a learner', async () => {
     const { bed, broken, ids, old, log } = await stopped();
     broken.disk.flipBit(log, 3 * BLOCK + 60);

@@ -228,16 +228,27 @@ describe('an empty disk', () => {
 
 describe('a hello', () => {
   const members = [{ name: 'n2', diskId: diskOf('n2'), raftId: 2, peer: 'n2:7731' }];
-  const own = { clusterName: 'c', clusterId: 'id', members };
+  const own = { name: 'n1', clusterName: 'c', clusterId: 'id', members };
 
   it('stays for members and for empty disks', () => {
     expect(judgeHello(own, hello('n2', 'id'))).toBeNull();
     expect(judgeHello(own, hello('n2', null, diskOf('n2', 1)))).toBeNull();
   });
 
+  it('is refused by a node that knows less than the other one writes', () => {
+    expect(judgeHello(own, { ...hello('n2', 'id'), featureLevel: 2 })).toBe(
+      'feature level 2 is above 1, the highest that n1 knows: update it',
+    );
+    expect(judgeHello(own, { ...hello('n2', 'id'), featureLevel: 0 })).toBeNull();
+  });
+
   it('is refused for another cluster, another name of it, and a disk that was replaced', () => {
     expect(judgeHello(own, { ...hello('n2', null), clusterName: 'x' })).toContain('cluster name');
     expect(judgeHello(own, hello('n2', 'other'))).toContain('cluster id');
+    for (const cluster of [null, 'id']) {
+      expect(judgeHello(own, hello('n9', cluster))).toBe('the cluster has no node n9');
+    }
+    expect(judgeHello({ ...own, members: null }, hello('n9', null))).toBeNull();
     expect(judgeHello(own, hello('n2', 'id', diskOf('n2', 1)))).toContain('replaced');
   });
 });

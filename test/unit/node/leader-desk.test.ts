@@ -1,5 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { MalformedBytesError } from '../../../src/base/bytes.js';
 import type { Proposed } from '../../../src/consensus/types.js';
+import { BATCH_HEAD_BYTES } from '../../../src/core/codec.js';
+import { encodeNodeUp } from '../../../src/core/index.js';
 import { LeaderDesk } from '../../../src/node/leader-desk.js';
 import type { World } from '../../../src/sim/world.js';
 import { Machine, newWorld, pass } from './parts.js';
@@ -39,10 +42,10 @@ describe('the leader takes batches', () => {
   }
 
   it('once each and in order', () => {
-    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
-    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
-    expect(desk.accept(incarnation, 3, batch(3))).toBe(2);
-    expect(desk.accept(incarnation, 2, batch(2))).toBeNull();
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept('n2', incarnation, 3, batch(3))).toBe(2);
+    expect(desk.accept('n2', incarnation, 2, batch(2))).toBeNull();
     desk.flush();
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);
@@ -50,33 +53,67 @@ describe('the leader takes batches', () => {
   });
 
   it('of no incarnation that it does not know', () => {
-    expect(desk.accept(incarnation + 7, 1, batch(1))).toBe(0);
+    incarnation += 7;
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBe(0);
+  });
+
+  it('whose head is what the frame says, and logs no others: an entry that cannot be read stops every replica', () => {
+    const good = batch(1);
+    const changed = (at: number, byte: number) => {
+      const bytes = Buffer.from(good);
+      bytes[at] = byte;
+      return bytes;
+    };
+    const up = encodeNodeUp({ name: 'n2', nonce: 1, grpc: '', http: '', version: '0' });
+    const bad: [string, number, number, Uint8Array][] = [
+      ['a batch of version 9', incarnation, 1, changed(0, 9)],
+      ['a batch of kind 1 under', incarnation, 1, changed(1, 1)],
+      ['a batch of kind 7 under', incarnation, 1, changed(1, 7)],
+      ['in the frame of batch 1', incarnation, 1, batch(2)],
+      ['in the frame of batch 1', incarnation + 1, 1, good],
+      ['a batch of 0 commands', incarnation, 1, changed(BATCH_HEAD_BYTES - 4, 0)],
+      ['commands in', incarnation, 1, changed(BATCH_HEAD_BYTES - 1, 200)],
+      ['more bytes were promised', incarnation, 1, good.subarray(0, 10)],
+      ['a batch of kind 2 under incarnation 0', 0, 0, good],
+      ['a NodeUp of n2', 0, 0, up],
+      ['more bytes were promised', 0, 0, up.subarray(0, up.length - 2)],
+      ['a NodeUp of another form', 0, 0, Buffer.concat([up, Buffer.alloc(1)])],
+    ];
+    for (const [why, of, seq, bytes] of bad) {
+      const accept = () => desk.accept('n3', of, seq, bytes);
+      expect(accept, why).toThrow(MalformedBytesError);
+      expect(accept).toThrow(why);
+    }
+    desk.flush();
+    expect(proposed).toEqual([]);
+    expect(desk.accept('n2', 0, 0, up)).toBeNull();
+    expect(desk.accept('n2', incarnation, 1, good)).toBeNull();
   });
 
   it('and goes on behind what the log holds when it comes to office', () => {
     machine.entry([batch(1)]);
     desk.close();
     desk.open(3);
-    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
     desk.flush();
     expect(proposed).toEqual([]);
-    expect(desk.accept(incarnation, 3, batch(3))).toBe(2);
+    expect(desk.accept('n2', incarnation, 3, batch(3))).toBe(2);
   });
 
   it('anew after an office in which they were proposed and lost', () => {
-    desk.accept(incarnation, 1, batch(1));
+    desk.accept('n2', incarnation, 1, batch(1));
     desk.flush();
     desk.close();
     desk.open(3);
     proposed = [];
-    expect(desk.accept(incarnation, 1, batch(1))).toBeNull();
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
     desk.flush();
     expect(proposed).toHaveLength(1);
   });
 
   it('and keeps them while the log takes nothing', () => {
     answer = 'dropped';
-    desk.accept(incarnation, 1, batch(1));
+    desk.accept('n2', incarnation, 1, batch(1));
     desk.flush();
     expect(desk.isOpen).toBe(true);
     answer = 'accepted';
@@ -88,22 +125,24 @@ describe('the leader takes batches', () => {
 
   it('and is closed when it turns out to be out of office', () => {
     answer = 'not-leader';
-    desk.accept(incarnation, 1, batch(1));
+    desk.accept('n2', incarnation, 1, batch(1));
     desk.flush();
     expect(desk.isOpen).toBe(false);
   });
 
   it('without holding more than its limit', () => {
     let seq = 1;
-    while (desk.accept(incarnation, seq, batch(seq)) === null) seq += 1;
+    while (desk.accept('n2', incarnation, seq, batch(seq)) === null) seq += 1;
     expect(seq).toBe(1_025);
-    for (let i = 0; i < 10; i++) expect(desk.accept(0, 0, new Uint8Array(4))).toBeNull();
-    expect(desk.accept(incarnation, seq, batch(seq))).toBe(seq);
+    const up = encodeNodeUp({ name: 'n3', nonce: 1, grpc: '', http: '', version: '0' });
+    for (let i = 0; i < 10; i++) expect(desk.accept('n3', 0, 0, up)).toBeNull();
+    expect(desk.accept('n2', incarnation, seq, batch(seq))).toBe(seq);
   });
 
   it('rule: bounded apply - in entries of at most 1 MiB', () => {
-    const large = new Uint8Array(200 * 1024);
-    for (let seq = 1; seq <= 4; seq++) desk.accept(incarnation, seq, large);
+    const large = (seq: number) =>
+      Buffer.concat([batch(seq).subarray(0, BATCH_HEAD_BYTES), new Uint8Array(200 * 1024)]);
+    for (let seq = 1; seq <= 4; seq++) desk.accept('n2', incarnation, seq, large(seq));
     desk.flush();
     expect(proposed).toHaveLength(2);
     for (const entry of proposed) expect(entry.length).toBeLessThanOrEqual(1024 * 1024);
@@ -146,6 +185,13 @@ describe('the leader takes batches', () => {
     desk.flush();
     expect(proposed).toEqual([]);
     await pass(world, 200);
+    // One that is not taken now is proposed again, although nothing is applied meanwhile.
+    answer = 'dropped';
+    desk.flush();
+    expect(proposed).toEqual([]);
+    answer = 'accepted';
+    desk.flush();
+    expect(proposed).toHaveLength(1);
     desk.flush();
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);

@@ -42,6 +42,63 @@ class Side {
   }
 }
 
+describe('a job that is older than its watch', () => {
+  const failed = (number: number) => ({
+    number,
+    worker: `w${number}`,
+    node: 'n1',
+    startedWall: 1,
+    endedWall: 2,
+    error: { code: `E${number}`, message: '', details: new Uint8Array(0) },
+  });
+  const now = { ...failed(3), endedWall: 0, error: null };
+
+  function told(view: JobView): string[] {
+    const lines: string[] = [];
+    const side: Side = new Side(newWorld(), () => side);
+    side.jobs.set(SEQ, view);
+    side.watching.add(view, {
+      state: (kind, seen) => {
+        const last = seen.attempts.at(-1);
+        const why =
+          kind === 'attempt-failed' ? ` ${last?.worker} ${last?.error?.code} ${seen.error?.code}` : '';
+        lines.push(`${kind} ${seen.attempt} ${seen.state}${why}`);
+      },
+      progress: () => {},
+      data: () => {},
+      dataGap: () => {},
+      failed: () => {},
+    });
+    return lines;
+  }
+
+  it('tells of the attempts that failed before it ran', () => {
+    const attempts = [failed(1), failed(2), now];
+    expect(told(job({ seq: SEQ, state: 'running', token: 9, attempt: 3, attempts }))).toEqual([
+      'accepted 3 running',
+      'attempt-failed 1 queued w1 E1 E1',
+      'attempt-failed 2 queued w2 E2 E2',
+      'started 3 running',
+    ]);
+  });
+
+  it('tells of the attempt after which it waits, with its time', () => {
+    expect(told(job({ seq: SEQ, state: 'scheduled', attempt: 1, attempts: [failed(1)] }))).toEqual([
+      'accepted 1 scheduled',
+      'attempt-failed 1 scheduled w1 E1 E1',
+    ]);
+  });
+
+  it('leaves the last attempt of a failed one to its end', () => {
+    const attempts = [failed(1), failed(2)];
+    expect(told(job({ seq: SEQ, state: 'failed', attempt: 2, attempts }))).toEqual([
+      'accepted 2 failed',
+      'attempt-failed 1 queued w1 E1 E1',
+      'ended 2 failed',
+    ]);
+  });
+});
+
 describe('data of a running job', () => {
   let world: World;
   let worker: Side;
@@ -107,6 +164,17 @@ describe('data of a running job', () => {
     expect(replayed).toBeLessThan(257 * 1024);
     expect(told.slice(0, 3)).toEqual(['accepted', 'started', 'gap 0-5']);
     expect(told[3]).toMatch(/^data 1 6 x/);
+    expect(told).toHaveLength(4);
+  });
+
+  it('rule: data chunks - those that are empty count as well', () => {
+    both(running(1), 'started');
+    for (let first = 0; first < 100_000; first += 1_000) {
+      say(1, first, ...Array.from({ length: 1_000 }, () => ''));
+    }
+    client.watching.add(running(1), watcher);
+    const gap = Number(/^gap 0-(\d+)$/.exec(told[2]!)![1]);
+    expect(100_000 - 1 - gap).toBeLessThanOrEqual(4_096);
     expect(told).toHaveLength(4);
   });
 

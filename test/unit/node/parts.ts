@@ -58,6 +58,7 @@ export function job(fields: Partial<JobView> & { seq: number }): JobView {
     state: 'queued',
     token: 0,
     attempt: 0,
+    attempts: [],
     dataCount: 0,
     payload: none,
     result: none,

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { GearmeshError } from '../../../src/core/errors.js';
 import type { BatchBuilder } from '../../../src/core/interface.js';
 import type { CommandResult } from '../../../src/core/types.js';
 import type { LeaseRequest } from '../../../src/node/interface.js';
@@ -13,6 +14,7 @@ describe('a lease by a unary call', () => {
   let world: World;
   let held: number[];
   let stops: number;
+  let failing: boolean;
   let polls: Polls;
   let told: string[];
 
@@ -20,6 +22,7 @@ describe('a lease by a unary call', () => {
     world = newWorld();
     held = [];
     stops = 0;
+    failing = false;
     told = [];
     const core = {
       heldTokens: () => held,
@@ -39,6 +42,10 @@ describe('a lease by a unary call', () => {
             stops += 1;
           },
         };
+        if (failing) {
+          proposal.failed(new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' }));
+          return () => false;
+        }
         proposal.encode(builder as unknown as BatchBuilder);
         proposal.done(1);
         return () => false;
@@ -59,7 +66,7 @@ describe('a lease by a unary call', () => {
     };
     polls.lease(request, signal === undefined ? {} : { signal }).then(
       (jobs) => told.push(`${name} ${jobs.map((one) => one.token).join()}`),
-      (error: { code: string }) => told.push(`${name} ${error.code}`),
+      (error: GearmeshError) => told.push(`${name} ${error.code} ${error.outcome}`),
     );
   }
 
@@ -109,11 +116,31 @@ describe('a lease by a unary call', () => {
     await pass(world, 1);
     call.abort();
     await pass(world, 1);
-    expect(told).toEqual(['first CANCELLED']);
+    expect(told).toEqual(['first CANCELLED NOT_APPLIED']);
     expect(stops).toBe(0);
     assign(7);
     await pass(world, 1);
-    expect(told).toEqual(['first CANCELLED', 'again 7']);
+    expect(told).toEqual(['first CANCELLED NOT_APPLIED', 'again 7']);
+  });
+
+  it('that gave up as a job was assigned gets the job', async () => {
+    const call = new AbortController();
+    lease('a', 1_000, call.signal);
+    await pass(world, 1);
+    held.push(7);
+    call.abort();
+    await pass(world, 1);
+    expect(told).toEqual(['a 7']);
+  });
+
+  it('that gave up is unknown when the end of its session is', async () => {
+    const call = new AbortController();
+    lease('a', 1_000, call.signal);
+    await pass(world, 1);
+    failing = true;
+    call.abort();
+    await pass(world, 1);
+    expect(told).toEqual(['a CANCELLED UNKNOWN']);
   });
 
   it('rule: skipped log - a waiting poll finds jobs whose assignment was missed', async () => {

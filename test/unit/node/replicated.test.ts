@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { encodeEntry } from '../../../src/core/index.js';
+import type { ReadOptions } from '../../../src/node/index.js';
 import { SimBed } from './sim-bed.js';
 
 /** Goal: replicas apply the same to the same, whatever each was started with (section 11 of the design, rule 8). */
@@ -15,6 +16,27 @@ describe('what apply reads', () => {
     await bed.until(() => bed.cluster.allReady());
     await bed.until(() => bed.agree());
     expect(bed.core(follower).settings).toMatchObject({ maxAttempts: 7, sessionGraceMs: 4_321 });
+  });
+
+  it('says of a purge that nobody has used the function by 0 jobs', async () => {
+    const bed = await SimBed.started(3);
+    const purged = await bed.settled(bed.follower.node!.purgeQueue('default', 'nobody', ['queued'], {}));
+    expect(purged.value).toBe(0);
+    expect(purged.revision).toBeGreaterThan(0);
+  });
+
+  it('is shown by any node as it was changed', async () => {
+    const bed = await SimBed.started(3);
+    const { leader, follower } = bed;
+    for (let i = 1; i <= 20; i++) {
+      const { revision } = await bed.settled(leader.node!.changeSettings({ jobsMax: i }, {}));
+      const read = {
+        consistency: i % 2 === 0 ? 'linearizable' : 'eventual',
+        minRevision: i % 2 === 0 ? 0 : revision,
+      };
+      const settings = await bed.settled(follower.node!.readSettings(read as ReadOptions));
+      expect(settings.jobsMax).toBe(i);
+    }
   });
 
   it('rule: replicated inputs - a node that meets an unknown command stops, and does not skip it', async () => {

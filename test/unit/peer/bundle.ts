@@ -68,6 +68,7 @@ export class TestNode {
   readonly seen = new Diary<Seen>();
   readonly log = new Diary<LogLine>();
   judge: (hello: Hello) => string | null = () => null;
+  onFrame: (frame: PeerFrame) => void = () => {};
 
   constructor(name: string, port = 0, limits: Partial<PeerLimits> = {}, hello: Partial<Hello> = {}) {
     this.name = name;
@@ -88,7 +89,10 @@ export class TestNode {
       hello: (theirs) => this.judge(theirs),
       connected: (name, hello) => this.seen.add({ kind: 'connected', name, hello }),
       lost: (name, reason) => this.seen.add({ kind: 'lost', name, reason }),
-      frame: (from, frame) => this.seen.add({ kind: 'frame', from, frame }),
+      frame: (from, frame) => {
+        this.seen.add({ kind: 'frame', from, frame });
+        this.onFrame(frame);
+      },
     });
     return this;
   }

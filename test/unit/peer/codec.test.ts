@@ -57,7 +57,9 @@ describe('frames round trip', () => {
       body: { a: [1, -2.5, 2 ** 50, null, 'text', true], b: { c: {} } },
     },
     { type: 'answer', id: 1, body: undefined },
-    { type: 'refuse', id: 1, reason: 'unknown topic' },
+    { type: 'refuse', id: 1, reason: 'unknown topic', body: null },
+    { type: 'told', id: 1, body: 'half of it' },
+    { type: 'unask', id: 1 },
     { type: 'piece-taken', transfer: 3, seq: 7, refusal: 'the disk is full' },
     { type: 'piece', transfer: 3, seq: 0, last: true, body: { bytes: Buffer.from('page') } },
   ];
@@ -89,6 +91,13 @@ describe('frames round trip', () => {
         },
       ),
     );
+  });
+});
+
+describe('a hello of another protocol version', () => {
+  it('is named as such, whatever follows the version in it', () => {
+    const later = packr.pack([0, 0, 'token', 2, { some: 'later' }, 'form']);
+    expect(() => decodeFrame(later, LIMITS)).toThrow('peer protocol 2 is not 1, which this node speaks');
   });
 });
 

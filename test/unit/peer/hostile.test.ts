@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
+import { MalformedBytesError } from '../../../src/base/bytes.js';
 import { encodeFrame } from '../../../src/peer/codec.js';
 import { Bundle, closed, helloOf, numbered, type TestNode } from './bundle.js';
 
@@ -34,6 +35,24 @@ async function undisturbed(a: TestNode, b: TestNode): Promise<void> {
   await b.frame((f) => f.type === 'batch' && f.seq === 4_711, from);
   expect(a.seen.all.concat(b.seen.all).filter((s) => s.kind === 'lost')).toEqual([]);
 }
+
+describe('a peer whose frames are sound and carry what cannot be read', () => {
+  it('is let go with a line that says so, and comes again', async () => {
+    const [a, b] = await bundle.pair();
+    b.onFrame = (frame) => {
+      if (frame.type === 'events') throw new MalformedBytesError('nothing that I know');
+    };
+    a.transport.send('b', 'data', { type: 'events', bytes: Buffer.from('x') });
+    await Promise.all([a.lost('b', 'closed'), b.lost('a', 'closed')]);
+    const line = await b.log.next((l) => l.message === 'dropped a connection at the peer port');
+    expect(line.fields.why).toBe('a malformed events: nothing that I know');
+    const told = await a.log.next((l) => l.message === 'lost a peer');
+    expect(told.fields.text).toContain('nothing that I know');
+    await Promise.all([a.connected('b', a.seen.all.length - 1), b.connected('a', b.seen.all.length - 1)]);
+    a.transport.send('b', 'data', numbered(1));
+    await b.frame((f) => f.type === 'batch' && f.seq === 1);
+  });
+});
 
 const SHORT = { handshakeTimeoutMs: 150 };
 

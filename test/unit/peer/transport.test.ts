@@ -27,6 +27,21 @@ describe('connecting', () => {
     await a.frame((f) => f.type === 'events');
   });
 
+  it('nodes of different protocol versions say so and do not connect, whichever of them dials', async () => {
+    for (const [name, dialler, listener] of [
+      ['old', 1, 2],
+      ['new', 2, 1],
+    ] as const) {
+      const a = await bundle.node(`a-${name}`, { hello: { protocol: dialler } });
+      const b = await bundle.node(`b-${name}`, { hello: { protocol: listener } });
+      a.transport.setPeers([b.address]);
+      const line = await a.log.next((l) => l.message.startsWith('cannot connect to a peer'));
+      expect(line.fields.text).toContain('peer protocol 2 is not 1, which this node speaks');
+      expect(a.transport.isConnected(b.name)).toBe(false);
+      expect(b.transport.isConnected(a.name)).toBe(false);
+    }
+  });
+
   it('a refused dialler tries again until it is taken', async () => {
     const [a, b] = [await bundle.node('a'), await bundle.node('b')];
     b.judge = () => 'not yet';

@@ -21,6 +21,7 @@ const ROOMS: Readonly<Record<string, readonly string[] | 'everything'>> = {
     'obs',
     'proto',
     'core/errors',
+    'core/limits',
     'core/types',
     'type core/interface',
     'type node/interface',

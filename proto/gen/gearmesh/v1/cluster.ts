@@ -122,6 +122,8 @@ export interface TransferLeadershipResponse {
   leader: string;
   /** Its term. */
   term: number;
+  /** Log position with which a node knows of it, opaque. */
+  revision: string;
 }
 
 /** Brings a node back. */
@@ -132,8 +134,10 @@ export interface ReplaceNodeRequest {
 
 /** How far that is. */
 export interface ReplaceNodeProgress {
-  /** A line for people. */
+  /** A line for people. Empty in the last message. */
   line: string;
+  /** Log position with which a node knows of the new member, opaque. Only in the last message. */
+  revision: string;
 }
 
 /** What an operator may set, the same on every node. In a change, only the fields that are set are changed. */
@@ -228,6 +232,10 @@ export interface Settings {
 
 /** Reads the settings. */
 export interface GetSettingsRequest {
+  /** Default: linearizable. */
+  consistency: Consistency;
+  /** Revision that the answer must have reached. Empty: any. */
+  minRevision: string;
 }
 
 /** Answer to GetSettings. */
@@ -740,7 +748,7 @@ export const TransferLeadershipRequest: MessageFns<TransferLeadershipRequest> = 
 };
 
 function createBaseTransferLeadershipResponse(): TransferLeadershipResponse {
-  return { leader: "", term: 0 };
+  return { leader: "", term: 0, revision: "" };
 }
 
 export const TransferLeadershipResponse: MessageFns<TransferLeadershipResponse> = {
@@ -750,6 +758,9 @@ export const TransferLeadershipResponse: MessageFns<TransferLeadershipResponse> 
     }
     if (message.term !== 0) {
       writer.uint32(16).uint64(message.term);
+    }
+    if (message.revision !== "") {
+      writer.uint32(26).string(message.revision);
     }
     return writer;
   },
@@ -783,6 +794,14 @@ export const TransferLeadershipResponse: MessageFns<TransferLeadershipResponse> 
             message.term = longToNumber(reader.uint64());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -802,6 +821,7 @@ export const TransferLeadershipResponse: MessageFns<TransferLeadershipResponse> 
     const message = createBaseTransferLeadershipResponse();
     message.leader = object.leader ?? "";
     message.term = object.term ?? 0;
+    message.revision = object.revision ?? "";
     return message;
   },
 };
@@ -862,13 +882,16 @@ export const ReplaceNodeRequest: MessageFns<ReplaceNodeRequest> = {
 };
 
 function createBaseReplaceNodeProgress(): ReplaceNodeProgress {
-  return { line: "" };
+  return { line: "", revision: "" };
 }
 
 export const ReplaceNodeProgress: MessageFns<ReplaceNodeProgress> = {
   encode(message: ReplaceNodeProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.line !== "") {
       writer.uint32(10).string(message.line);
+    }
+    if (message.revision !== "") {
+      writer.uint32(18).string(message.revision);
     }
     return writer;
   },
@@ -894,6 +917,14 @@ export const ReplaceNodeProgress: MessageFns<ReplaceNodeProgress> = {
             message.line = reader.string(true);
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -912,6 +943,7 @@ export const ReplaceNodeProgress: MessageFns<ReplaceNodeProgress> = {
   fromPartial(object: DeepPartial<ReplaceNodeProgress>): ReplaceNodeProgress {
     const message = createBaseReplaceNodeProgress();
     message.line = object.line ?? "";
+    message.revision = object.revision ?? "";
     return message;
   },
 };
@@ -1265,11 +1297,17 @@ export const Settings: MessageFns<Settings> = {
 };
 
 function createBaseGetSettingsRequest(): GetSettingsRequest {
-  return {};
+  return { consistency: 0, minRevision: "" };
 }
 
 export const GetSettingsRequest: MessageFns<GetSettingsRequest> = {
-  encode(_: GetSettingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: GetSettingsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.consistency !== 0) {
+      writer.uint32(8).int32(message.consistency);
+    }
+    if (message.minRevision !== "") {
+      writer.uint32(18).string(message.minRevision);
+    }
     return writer;
   },
 
@@ -1286,6 +1324,22 @@ export const GetSettingsRequest: MessageFns<GetSettingsRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.consistency = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.minRevision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1301,8 +1355,10 @@ export const GetSettingsRequest: MessageFns<GetSettingsRequest> = {
   create(base?: DeepPartial<GetSettingsRequest>): GetSettingsRequest {
     return GetSettingsRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<GetSettingsRequest>): GetSettingsRequest {
+  fromPartial(object: DeepPartial<GetSettingsRequest>): GetSettingsRequest {
     const message = createBaseGetSettingsRequest();
+    message.consistency = object.consistency ?? 0;
+    message.minRevision = object.minRevision ?? "";
     return message;
   },
 };
@@ -1518,7 +1574,7 @@ export const ClusterServiceService = {
     responseSerialize: (value: ReplaceNodeProgress): Buffer => toBuffer(ReplaceNodeProgress, value),
     responseDeserialize: (value: Buffer): ReplaceNodeProgress => ReplaceNodeProgress.decode(value),
   },
-  /** The settings in force, as this node knows them. */
+  /** The settings in force. Errors: INVALID_FIELD, NO_LEADER. */
   getSettings: {
     path: "/gearmesh.v1.ClusterService/GetSettings" as const,
     requestStream: false as const,
@@ -1559,7 +1615,7 @@ export interface ClusterServiceServer extends UntypedServiceImplementation {
    * NO_LEADER, OUTCOME_UNKNOWN.
    */
   replaceNode: handleServerStreamingCall<ReplaceNodeRequest, ReplaceNodeProgress>;
-  /** The settings in force, as this node knows them. */
+  /** The settings in force. Errors: INVALID_FIELD, NO_LEADER. */
   getSettings: handleUnaryCall<GetSettingsRequest, GetSettingsResponse>;
   /**
    * Changes settings for the whole cluster; they take effect with the returned revision. Errors: INVALID_FIELD,
@@ -1615,7 +1671,7 @@ export interface ClusterServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ReplaceNodeProgress>;
-  /** The settings in force, as this node knows them. */
+  /** The settings in force. Errors: INVALID_FIELD, NO_LEADER. */
   getSettings(
     request: GetSettingsRequest,
     callback: (error: ServiceError | null, response: GetSettingsResponse) => void,

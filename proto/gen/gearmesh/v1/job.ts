@@ -63,7 +63,10 @@ export enum JobEventKind {
   DATA = 5,
   /** DATA_GAP - Data chunks that this watch will never get. */
   DATA_GAP = 6,
-  /** ATTEMPT_FAILED - An attempt failed and there will be another. */
+  /**
+   * ATTEMPT_FAILED - An attempt failed and there will be another. Of a job that is older than its watch, after ACCEPTED, for each that its
+   * record remembers.
+   */
   ATTEMPT_FAILED = 7,
   /** CANCELLING - Somebody asked to cancel it; the worker has been told. */
   CANCELLING = 8,
@@ -171,8 +174,8 @@ export interface SubmitJobsRequest {
   /** Where. Empty: `default`. */
   namespace: string;
   /**
-   * 1 to 10,000 jobs. All payloads together must fit one message, and with `all_or_nothing` one entry of the log (1
-   * MiB).
+   * 1 to 10,000 jobs. All together must fit one message (4 MiB), and with `all_or_nothing` one entry of the log: 768
+   * KiB, counting payloads, texts, and 160 bytes for each job and 8 for each pair of metadata.
    */
   jobs: JobSpec[];
   /**

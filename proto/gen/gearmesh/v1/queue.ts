@@ -55,7 +55,7 @@ export interface Queue {
   cancelled: number;
   /** Ended jobs that are still kept: expired. */
   expired: number;
-  /** When the oldest waiting job was accepted; absent when none waits. */
+  /** When the job that waits longest came into its queue; absent when none waits. */
   oldestWaitingSince:
     | Timestamp
     | undefined;
@@ -186,6 +186,10 @@ export interface WatchQueuesRequest {
   allNamespaces: boolean;
   /** Only of these functions. Empty: of all. Up to 1,000. */
   functions: string[];
+  /** How the first update is read. Default: linearizable. */
+  consistency: Consistency;
+  /** Revision that the first update must have reached. Empty: any. */
+  minRevision: string;
 }
 
 /** What changed. */
@@ -1316,7 +1320,7 @@ export const PurgeQueueResponse: MessageFns<PurgeQueueResponse> = {
 };
 
 function createBaseWatchQueuesRequest(): WatchQueuesRequest {
-  return { namespace: "", allNamespaces: false, functions: [] };
+  return { namespace: "", allNamespaces: false, functions: [], consistency: 0, minRevision: "" };
 }
 
 export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
@@ -1329,6 +1333,12 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
     }
     for (const v of message.functions) {
       writer.uint32(26).string(v!);
+    }
+    if (message.consistency !== 0) {
+      writer.uint32(32).int32(message.consistency);
+    }
+    if (message.minRevision !== "") {
+      writer.uint32(42).string(message.minRevision);
     }
     return writer;
   },
@@ -1370,6 +1380,22 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
             message.functions.push(reader.string(true));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.consistency = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.minRevision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1390,6 +1416,8 @@ export const WatchQueuesRequest: MessageFns<WatchQueuesRequest> = {
     message.namespace = object.namespace ?? "";
     message.allNamespaces = object.allNamespaces ?? false;
     message.functions = object.functions?.map((e) => e) || [];
+    message.consistency = object.consistency ?? 0;
+    message.minRevision = object.minRevision ?? "";
     return message;
   },
 };
@@ -1599,8 +1627,8 @@ export const QueueServiceService = {
     responseDeserialize: (value: Buffer): ResumeQueueResponse => ResumeQueueResponse.decode(value),
   },
   /**
-   * Removes jobs in the named states. A large queue empties little by little after the answer. Errors: INVALID_FIELD,
-   * NOT_FOUND, NO_LEADER, OUTCOME_UNKNOWN.
+   * Removes jobs in the named states; of a function that nobody has used, none. A large queue empties little by little
+   * after the answer. Errors: INVALID_FIELD, NO_LEADER, OUTCOME_UNKNOWN.
    */
   purgeQueue: {
     path: "/gearmesh.v1.QueueService/PurgeQueue" as const,
@@ -1639,8 +1667,8 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
   /** Starts jobs again. Errors: as for PauseQueue. */
   resumeQueue: handleUnaryCall<ResumeQueueRequest, ResumeQueueResponse>;
   /**
-   * Removes jobs in the named states. A large queue empties little by little after the answer. Errors: INVALID_FIELD,
-   * NOT_FOUND, NO_LEADER, OUTCOME_UNKNOWN.
+   * Removes jobs in the named states; of a function that nobody has used, none. A large queue empties little by little
+   * after the answer. Errors: INVALID_FIELD, NO_LEADER, OUTCOME_UNKNOWN.
    */
   purgeQueue: handleUnaryCall<PurgeQueueRequest, PurgeQueueResponse>;
   /**
@@ -1716,8 +1744,8 @@ export interface QueueServiceClient extends Client {
     callback: (error: ServiceError | null, response: ResumeQueueResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Removes jobs in the named states. A large queue empties little by little after the answer. Errors: INVALID_FIELD,
-   * NOT_FOUND, NO_LEADER, OUTCOME_UNKNOWN.
+   * Removes jobs in the named states; of a function that nobody has used, none. A large queue empties little by little
+   * after the answer. Errors: INVALID_FIELD, NO_LEADER, OUTCOME_UNKNOWN.
    */
   purgeQueue(
     request: PurgeQueueRequest,

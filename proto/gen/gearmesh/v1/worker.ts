@@ -371,7 +371,7 @@ export interface LeaseJobsRequest {
     | undefined;
   /**
    * Chosen by the caller, e.g. a UUID. The same id answers with the same leases, so that repeating is safe. Up to 255
-   * bytes; empty: repeating takes other jobs.
+   * bytes; empty: repeating takes other jobs, and those of a caller that went away before the answer are given back.
    */
   requestId: string;
 }
@@ -381,7 +381,11 @@ export interface LeaseJobsResponse {
   /** At least one, or none after the wait. `deadline` says when each lease ends. */
   assignments: Assignment[];
   /** The node's time. */
-  serverTime: Timestamp | undefined;
+  serverTime:
+    | Timestamp
+    | undefined;
+  /** Log position of the last of these leases, opaque. Empty without any. */
+  revision: string;
 }
 
 /** Makes leases live longer. */
@@ -396,6 +400,8 @@ export interface ExtendLeasesRequest {
 export interface ExtendLeasesResponse {
   /** By position in the request. */
   extensions: LeaseExtension[];
+  /** Log position of the change, opaque. Empty where no lease was extended. */
+  revision: string;
 }
 
 /** What became of one lease. */
@@ -2617,7 +2623,7 @@ export const LeaseJobsRequest: MessageFns<LeaseJobsRequest> = {
 };
 
 function createBaseLeaseJobsResponse(): LeaseJobsResponse {
-  return { assignments: [], serverTime: undefined };
+  return { assignments: [], serverTime: undefined, revision: "" };
 }
 
 export const LeaseJobsResponse: MessageFns<LeaseJobsResponse> = {
@@ -2627,6 +2633,9 @@ export const LeaseJobsResponse: MessageFns<LeaseJobsResponse> = {
     }
     if (message.serverTime !== undefined) {
       Timestamp.encode(message.serverTime, writer.uint32(18).fork()).join();
+    }
+    if (message.revision !== "") {
+      writer.uint32(26).string(message.revision);
     }
     return writer;
   },
@@ -2660,6 +2669,14 @@ export const LeaseJobsResponse: MessageFns<LeaseJobsResponse> = {
             message.serverTime = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2681,6 +2698,7 @@ export const LeaseJobsResponse: MessageFns<LeaseJobsResponse> = {
     message.serverTime = (object.serverTime !== undefined && object.serverTime !== null)
       ? Timestamp.fromPartial(object.serverTime)
       : undefined;
+    message.revision = object.revision ?? "";
     return message;
   },
 };
@@ -2769,13 +2787,16 @@ export const ExtendLeasesRequest: MessageFns<ExtendLeasesRequest> = {
 };
 
 function createBaseExtendLeasesResponse(): ExtendLeasesResponse {
-  return { extensions: [] };
+  return { extensions: [], revision: "" };
 }
 
 export const ExtendLeasesResponse: MessageFns<ExtendLeasesResponse> = {
   encode(message: ExtendLeasesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.extensions) {
       LeaseExtension.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== "") {
+      writer.uint32(18).string(message.revision);
     }
     return writer;
   },
@@ -2801,6 +2822,14 @@ export const ExtendLeasesResponse: MessageFns<ExtendLeasesResponse> = {
             message.extensions.push(LeaseExtension.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revision = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2819,6 +2848,7 @@ export const ExtendLeasesResponse: MessageFns<ExtendLeasesResponse> = {
   fromPartial(object: DeepPartial<ExtendLeasesResponse>): ExtendLeasesResponse {
     const message = createBaseExtendLeasesResponse();
     message.extensions = object.extensions?.map((e) => LeaseExtension.fromPartial(e)) || [];
+    message.revision = object.revision ?? "";
     return message;
   },
 };
