@@ -46,15 +46,18 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     random: options.random,
     log,
   });
-  const damage = recovery.damage ?? store.damage;
-  if (damage !== null) {
+  /** Nothing of this disk may still be written when it is set aside. */
+  const close = async (): Promise<void> => {
     await wal.close();
     await store.close();
+  };
+  const damage = recovery.damage ?? store.damage;
+  if (damage !== null) {
+    await close();
     throw new DamagedDiskError(damage.message);
   }
   if (store.newest !== null && recovery.hardState === null && note === null) {
-    await wal.close();
-    await store.close();
+    await close();
     throw new DamagedDiskError(
       'the log is gone while its snapshot is there: what this node voted for is not known',
     );
@@ -77,13 +80,14 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     try {
       await restoreNewest(core, store);
     } catch (error) {
-      await wal.close();
-      await store.close();
+      await close();
       throw error;
     }
   } else if (note?.adopted !== true) {
-    if (formation === null)
+    if (formation === null) {
+      await close();
       throw new DamagedDiskError('the note of the cluster formation is missing or damaged');
+    }
     mark = await beginCluster(core, store, formation);
     hardState = { term: FIRST.term, vote: 0, commit: FIRST.index };
     await wal.reset(mark, hardState);
@@ -94,6 +98,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const isVoid = atMark !== undefined && atMark.term !== mark.term;
   const entries = isVoid ? [] : recovery.entries.filter((entry) => entry.index > mark.index);
   if (entries.length > 0 && entries[0]!.index !== mark.index + 1) {
+    await close();
     throw new DamagedDiskError(
       `the log begins at index ${entries[0]!.index}, the snapshot ends at ${mark.index}: entries between them are missing`,
     );

@@ -149,6 +149,21 @@ describe('a first start', () => {
       message: expect.stringContaining('cluster replace'),
     });
   });
+
+  it('that finds its note missing has ended all work on the disk when it says so', async () => {
+    const disk = new MemoryDisk();
+    const random = seeded(1);
+    await killedBefore(
+      disk,
+      ({ path }) => path.startsWith('/data/snapshots'),
+      () => startNode(disk, random),
+    );
+    disk.lose('/data/notes/formation');
+    await expect(startNode(disk, random)).rejects.toMatchObject({ name: 'DamagedDiskError' });
+    const { changes } = disk;
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(disk.changes).toBe(changes);
+  });
 });
 
 describe('a damaged directory', () => {
