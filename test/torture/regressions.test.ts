@@ -159,8 +159,12 @@ describe('a first start', () => {
       () => startNode(disk, random),
     );
     disk.lose('/data/notes/formation');
-    await expect(startNode(disk, random)).rejects.toMatchObject({ name: 'DamagedDiskError' });
-    const { changes } = disk;
+    let changes = 0;
+    const failing = startNode(disk, random).catch((error) => {
+      changes = disk.changes;
+      throw error;
+    });
+    await expect(failing).rejects.toMatchObject({ name: 'DamagedDiskError' });
     for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
     expect(disk.changes).toBe(changes);
   });
