@@ -1,5 +1,6 @@
 /** Setting a damaged directory aside, interrupted before each of its operations, and interrupted again. */
 import { MemoryDisk, openDataDirectory } from '../../src/storage/index.js';
+import { BLOCK } from '../../src/storage/wal-format.js';
 import { type Bounds, crashVariants } from '../support/crash-variants.js';
 import { seeded } from '../unit/storage/support.js';
 import { settingOf } from './crashes.js';
@@ -14,7 +15,7 @@ export interface SetAsideFigures {
   subsets: number;
 }
 
-/** A directory with everything in it, and what its files held. */
+/** A directory with everything in it and a damaged log, and what its files hold. */
 async function born(seed: number, setting: Setting): Promise<{ disk: MemoryDisk; contents: Buffer[] }> {
   const disk = new MemoryDisk();
   const life = new Life(() => disk.mount(), seeded(seed), setting);
@@ -32,6 +33,8 @@ async function born(seed: number, setting: Setting): Promise<{ disk: MemoryDisk;
     'append',
   ]);
   await life.stop();
+  // In the header of a batch that others follow.
+  disk.flipBit(disk.paths().find((path) => path.endsWith('.wal'))!, BLOCK + 40);
   const kept = disk
     .paths()
     .filter((path) => /\/(wal|snapshots|notes)\//.test(path) && !path.includes('spare-'));
