@@ -28,6 +28,7 @@ export default defineConfig({
     projects: [
       project('unit', 0, { testTimeout: 60_000, hookTimeout: 60_000 }),
       project('simulation', 0, { testTimeout: 240_000 }),
+      project('torture', 0, { testTimeout: 240_000 }),
       processes('integration', 1, 120_000),
       processes('examples', 2, 120_000),
       processes('compat', 3, 300_000),

@@ -47,10 +47,7 @@ export interface Booted {
 
 /** Restores state and log of a node that belongs to a cluster. Throws DamagedDiskError. */
 export async function boot(options: NodeOptions, directory: DataDirectory): Promise<Booted> {
-  const note = (await directory.readNote(FORMATION_NOTE)) as {
-    adopted?: boolean;
-    formation?: unknown;
-  } | null;
+  const note = await readFormationNote(directory);
   const formation = readFormation(note?.formation);
   const log = (level: 'info' | 'warn' | 'error', message: string): void => options.log[level]({}, message);
   const store = await openSnapshots(options.disk, directory.snapshotsPath, { log });
@@ -59,15 +56,18 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     random: options.random,
     log,
   });
-  const damage = recovery.damage ?? store.damage;
-  if (damage !== null) {
+  /** Nothing of this disk may still be written when it is set aside. */
+  const close = async (): Promise<void> => {
     await wal.close();
     await store.close();
+  };
+  const damage = recovery.damage ?? store.damage;
+  if (damage !== null) {
+    await close();
     throw new DamagedDiskError(damage.message);
   }
   if (store.newest !== null && recovery.hardState === null && note === null) {
-    await wal.close();
-    await store.close();
+    await close();
     throw new DamagedDiskError(
       'the log is gone while its snapshot is there: what this node voted for is not known',
     );
@@ -90,25 +90,25 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     try {
       await restoreNewest(core, store);
     } catch (error) {
-      await wal.close();
-      await store.close();
+      await close();
       throw error;
     }
   } else if (note?.adopted !== true) {
-    if (formation === null)
+    if (formation === null) {
+      await close();
       throw new DamagedDiskError('the note of the cluster formation is missing or damaged');
+    }
     mark = await beginCluster(core, store, formation);
     hardState = { term: FIRST.term, vote: 0, commit: FIRST.index };
     await wal.reset(mark, hardState);
   }
-  // Used up: a directory that lost its log must never begin again from the note and vote as its old self.
-  if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
   // Died between a snapshot's arrival and the log's reset: a log that disagrees with the snapshot is void (Raft paper,
   // figure 13, step 7).
   const atMark = recovery.entries.find((entry) => entry.index === mark.index);
   const isVoid = atMark !== undefined && atMark.term !== mark.term;
   const entries = isVoid ? [] : recovery.entries.filter((entry) => entry.index > mark.index);
   if (entries.length > 0 && entries[0]!.index !== mark.index + 1) {
+    await close();
     throw new DamagedDiskError(
       `the log begins at index ${entries[0]!.index}, the snapshot ends at ${mark.index}: entries between them are missing`,
     );
@@ -119,6 +119,9 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     if (hardState.term < mark.term) hardState = { ...hardState, term: mark.term, vote: 0 };
     await wal.reset(mark, hardState);
   }
+  // Used up: a directory that lost its log must never begin again from the note and vote as its old self. Not earlier:
+  // interrupted before the log is there, it would be a snapshot without log and note, as a disk that lost its log is.
+  if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
   // The commit index in the hard state may lag behind the snapshot, never exceed the log.
   const commit = Math.min(Math.max(hardState.commit, mark.index), lastIndex);
   const initial: InitialState = { hardState: { ...hardState, commit }, mark, entries };
@@ -150,6 +153,17 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     members,
     appliedTerm: mark.term,
   };
+}
+
+async function readFormationNote(
+  directory: DataDirectory,
+): Promise<{ adopted?: boolean; formation?: unknown } | null> {
+  try {
+    return (await directory.readNote(FORMATION_NOTE)) as { adopted?: boolean; formation?: unknown } | null;
+  } catch (error) {
+    if (!(error instanceof StorageError && error.code === 'DAMAGED')) throw error;
+    throw new DamagedDiskError(error.message);
+  }
 }
 
 /** The state that every member begins with, written as its first snapshot: the log starts behind it. */

@@ -195,13 +195,8 @@ export class Engine {
       fatal: (error) => this.#fatal(error),
     });
     const { liveData, snapshotting, blobs } = this;
-    this.#receivers = {
-      step: (messages) => this.step(messages),
-      post: this.#post,
-      liveData,
-      snapshotting,
-      blobs,
-    };
+    const step = this.step.bind(this);
+    this.#receivers = { step, post: this.#post, liveData, snapshotting, blobs };
     this.#supervisor = new Supervisor({
       core,
       clock,

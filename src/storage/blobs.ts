@@ -334,6 +334,8 @@ export async function openBlobs(disk: Disk, directory: string): Promise<BlobStor
       if (blob !== null) sizes.set(blob.id, blob.size);
       else if (name.endsWith(TEMPORARY)) await disk.remove(`${directory}/${name}`);
     }
+    // Names that a process which was killed gave last may not be durable yet: they count as sealed from here on.
+    await disk.syncDirectory(directory);
     return new BlobFiles(disk, directory, sizes);
   } catch (error) {
     throw diskError(`opening the blobs in ${directory}`, error);

@@ -8,6 +8,7 @@ import type { Identity } from './types.js';
 const FORMAT_VERSION = 1;
 const IDENTITY = 'identity';
 const NOTES = 'notes';
+const DAMAGED_NOTE = 'what this node had promised is not known';
 const NOTE_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** A node's directory, held by its lock until `close`. */
@@ -86,6 +87,8 @@ class OpenDirectory implements DataDirectory {
     try {
       return await readJson(this.#disk, this.#notePath(name));
     } catch (error) {
+      if (error instanceof StorageError && error.code === 'DAMAGED')
+        throw damaged(this.#notePath(name), DAMAGED_NOTE);
       throw diskError(`reading the note ${name}`, error);
     }
   }
@@ -113,9 +116,10 @@ class OpenDirectory implements DataDirectory {
     try {
       await disk.makeDirectory(aside);
       // Notes first: what they allow must not be repeated by a directory that has lost its log.
-      for (const name of [NOTES, 'wal', 'snapshots']) {
-        if (await disk.exists(`${this.path}/${name}`))
-          await disk.rename(`${this.path}/${name}`, `${aside}/${name}`);
+      for (const name of [NOTES, 'wal', 'snapshots', 'blobs']) {
+        if (await disk.exists(`${this.path}/${name}`)) {
+          await disk.rename(`${this.path}/${name}`, await freePath(disk, `${aside}/${name}`));
+        }
         await disk.syncDirectory(aside);
         await disk.syncDirectory(this.path);
       }
@@ -140,6 +144,13 @@ class OpenDirectory implements DataDirectory {
   #open(): void {
     if (this.#closed) throw new StorageError('CLOSED', `${this.path} was closed`);
   }
+}
+
+/** `path`, or with a number behind it: a start between two interruptions makes folders anew, and nothing is thrown away. */
+async function freePath(disk: Disk, path: string): Promise<string> {
+  let free = path;
+  for (let number = 2; await disk.exists(free); number++) free = `${path}-${number}`;
+  return free;
 }
 
 /**
@@ -208,6 +219,8 @@ async function finishNotes(disk: Disk, path: string): Promise<void> {
   await disk.makeDirectory(folder);
   await disk.syncDirectory(path);
   await removeTemporary(disk, folder);
+  // A note that a killed process left there is read and acted upon from now on.
+  await disk.syncDirectory(folder);
 }
 
 async function removeTemporary(disk: Disk, folder: string): Promise<void> {
@@ -259,10 +272,14 @@ async function readIdentity(disk: Disk, path: string): Promise<Identity | null> 
   return { formatVersion, diskId, nodeName, cluster: { id, name } };
 }
 
-function damagedIdentity(path: string): StorageError {
+function damaged(path: string, why: string): StorageError {
   return new StorageError(
     'DAMAGED',
-    `${path}/${IDENTITY} is damaged, and a node never guesses who it is: move the directory away, start with an ` +
-      'empty one, and bring the node back with: gearmesh cluster replace NODE',
+    `${path} is damaged, and ${why}: move the directory away, start with an empty one, and bring the node back with: ` +
+      'gearmesh cluster replace NODE',
   );
+}
+
+function damagedIdentity(path: string): StorageError {
+  return damaged(`${path}/${IDENTITY}`, 'a node never guesses who it is');
 }

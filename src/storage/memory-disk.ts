@@ -1,7 +1,7 @@
 import type { Random } from '../base/random.js';
 import type { Disk, DiskFile, DiskLock } from './disk.js';
 import { StorageError } from './errors.js';
-import { MemoryFile } from './memory-file.js';
+import { MemoryFile, type Pieces, type UnsyncedWrite } from './memory-file.js';
 
 /** What is about to happen, for `MemoryDisk.before`. */
 export interface DiskOperation {
@@ -41,6 +41,31 @@ interface NameChange {
 /** Changes of names that one operation made, not yet durable by `syncDirectory`: all of them survive a crash, or none. */
 type NameChanges = readonly NameChange[];
 
+/** What a power loss would find undecided, for `crashKeeping`. */
+export interface UnsyncedChanges {
+  /** One description per change of names that may survive or not, e.g. `/d: -f.tmp +f`. */
+  readonly names: readonly string[];
+  readonly files: readonly { readonly path: string; readonly writes: readonly UnsyncedWrite[] }[];
+}
+
+/** What of it survives, in the same order. */
+export interface Survivors {
+  readonly names: readonly boolean[];
+  readonly files: readonly (readonly Pieces[])[];
+}
+
+/** `open` as well: it may make the file. */
+const CHANGING: ReadonlySet<DiskOperation['kind']> = new Set([
+  'open',
+  'makeDirectory',
+  'rename',
+  'remove',
+  'syncDirectory',
+  'write',
+  'sync',
+  'truncate',
+]);
+
 /** An error as the system gives it. */
 function systemError(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
@@ -60,6 +85,9 @@ export class MemoryDisk implements Disk {
   /** Awaited before each operation takes effect: a simulator delays it here, or crashes the disk. */
   before: ((operation: DiskOperation) => Promise<void> | void) | null = null;
 
+  /** Counts the operations that changed content, durability or names. */
+  changes = 0;
+
   readonly #names = new Map<string, MemoryFile>();
   readonly #durableNames = new Map<string, MemoryFile>();
   readonly #folders = new Set<string>(['/']);
@@ -77,17 +105,55 @@ export class MemoryDisk implements Disk {
     for (const changes of this.#pending.values()) {
       for (const change of changes) if (random.below(2) === 0) applyChanges(this.#durableNames, change);
     }
-    this.#pending.clear();
     const files = new Set([...this.#durableNames.values()]);
     let lost = 0;
     for (const file of files) lost += file.crash(random, options.tear === true && file === this.#lastWritten);
-    this.#lastWritten = null;
-    this.#names.clear();
-    for (const [path, file] of this.#durableNames) {
-      this.#names.set(path, file);
-      this.#makeFolders(folderOf(path));
-    }
+    this.#fallBack();
     return lost;
+  }
+
+  /** All that a crash at this moment may keep or lose, in an order that only this moment gives. */
+  unsynced(): UnsyncedChanges {
+    const names = [...this.#pending].flatMap(([folder, list]) =>
+      list.map((changes) => `${folder}: ${changes.map(described).join(', ')}`),
+    );
+    const files = this.#unsyncedFiles().map(([file, path]) => ({ path, writes: file.unsynced }));
+    return { names, files };
+  }
+
+  /** As `crash`, but `survivors` decides, not chance. */
+  crashKeeping(survivors: Survivors): void {
+    this.stop();
+    this.#unsyncedFiles().forEach(([file], at) => {
+      file.crashKeeping(survivors.files[at] ?? []);
+    });
+    const changes = [...this.#pending.values()].flat();
+    changes.forEach((change, at) => {
+      if (survivors.names[at] === true) applyChanges(this.#durableNames, change);
+    });
+    this.#fallBack();
+  }
+
+  /** A disk that is as this one is now, without hook, faults and holders, and goes its own way. */
+  copy(): MemoryDisk {
+    const copy = new MemoryDisk();
+    const files = new Map<MemoryFile, MemoryFile>();
+    const copyOf = (file: MemoryFile): MemoryFile => {
+      const known = files.get(file) ?? file.copy();
+      files.set(file, known);
+      return known;
+    };
+    for (const [path, file] of this.#names) copy.#names.set(path, copyOf(file));
+    for (const [path, file] of this.#durableNames) copy.#durableNames.set(path, copyOf(file));
+    for (const folder of this.#folders) copy.#folders.add(folder);
+    for (const [folder, list] of this.#pending) {
+      const copied = list.map((changes) =>
+        changes.map((change) => ({ ...change, file: copyOf(change.file) })),
+      );
+      copy.#pending.set(folder, copied);
+    }
+    copy.#room = this.#room;
+    return copy;
   }
 
   /** The process dies, the machine goes on: nothing written is lost, nothing becomes durable. */
@@ -96,7 +162,7 @@ export class MemoryDisk implements Disk {
     this.#locks.clear();
   }
 
-  /** From now on `sync` of the matching files rejects; null ends that. */
+  /** From now on `sync` of the matching files rejects, and what it should have covered stays in doubt; null ends that. */
   failSync(matches: ((path: string) => boolean) | null): void {
     this.#failing = matches;
   }
@@ -203,6 +269,26 @@ export class MemoryDisk implements Disk {
     return this.mount().freeBytes(path);
   }
 
+  /** Only what is durable is there, the names at last. */
+  #fallBack(): void {
+    this.#pending.clear();
+    this.#lastWritten = null;
+    this.#names.clear();
+    for (const [path, file] of this.#durableNames) {
+      this.#names.set(path, file);
+      this.#makeFolders(folderOf(path));
+    }
+  }
+
+  /** Files that hold something unsynced, by a name that they have or had; those without any are lost anyway. */
+  #unsyncedFiles(): [MemoryFile, string][] {
+    const files = new Map<MemoryFile, string>();
+    const pending = [...this.#pending.values()].flat(2);
+    for (const { file, added, removed } of pending) files.set(file, added ?? removed ?? '');
+    for (const [path, file] of [...this.#durableNames, ...this.#names]) files.set(file, path);
+    return [...files].filter(([file]) => file.hasUnsynced);
+  }
+
   #openFile(path: string, create: boolean): MemoryFile {
     let file = this.#names.get(path);
     if (file === undefined) {
@@ -225,6 +311,7 @@ export class MemoryDisk implements Disk {
       return;
     }
     const inside = `${from}/`;
+    if (this.#folders.has(to) && this.#list(to).length > 0) throw systemError('ENOTEMPTY', to);
     for (const folder of [...this.#folders]) {
       if (folder !== from && !folder.startsWith(inside)) continue;
       this.#syncNames(folder);
@@ -277,7 +364,10 @@ export class MemoryDisk implements Disk {
       read: (position, length) => perform('read', length, () => file.read(position, length)),
       sync: () =>
         perform('sync', 0, () => {
-          if (this.#failing?.(path) === true) throw systemError('EIO', path);
+          if (this.#failing?.(path) === true) {
+            file.failSync();
+            throw systemError('EIO', path);
+          }
           file.sync();
         }),
       truncate: (length) =>
@@ -314,6 +404,7 @@ export class MemoryDisk implements Disk {
     if (life !== this.#life) throw systemError('ESHUTDOWN', path);
     if (this.before !== null) await this.before({ kind, path, bytes });
     if (life !== this.#life) throw systemError('ESHUTDOWN', path);
+    if (CHANGING.has(kind)) this.changes++;
     return effect();
   }
 
@@ -337,6 +428,13 @@ export class MemoryDisk implements Disk {
     if (file === undefined) throw systemError('ENOENT', path);
     return file;
   }
+}
+
+function described({ removed, added }: NameChange): string {
+  const name = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
+  return [removed === null ? '' : `-${name(removed)}`, added === null ? '' : `+${name(added)}`]
+    .join(' ')
+    .trim();
 }
 
 function applyChanges(names: Map<string, MemoryFile>, changes: NameChanges): void {

@@ -3,10 +3,13 @@ import type { Random } from '../base/random.js';
 const SECTOR_BYTES = 512;
 
 /** A write, or with `bytes` null a truncation to `position`, that no sync has covered. */
-interface Unsynced {
+export interface UnsyncedWrite {
   readonly position: number;
   readonly bytes: Buffer | null;
 }
+
+/** Pieces of an unsynced write that reached the platter, from and to (exclusive) within it. */
+export type Pieces = readonly (readonly [from: number, to: number])[];
 
 /** Bytes that grow: the array may be longer than the content, and is zero behind it. */
 class Content {
@@ -28,7 +31,7 @@ class Content {
     this.size = size;
   }
 
-  apply(change: Unsynced): void {
+  apply(change: UnsyncedWrite): void {
     if (change.bytes === null) this.resize(change.position);
     else this.write(change.bytes, change.position);
   }
@@ -38,14 +41,21 @@ class Content {
 export class MemoryFile {
   readonly #seen = new Content();
   readonly #durable = new Content();
-  #unsynced: Unsynced[] = [];
+  #unsynced: UnsyncedWrite[] = [];
+  /** What a failed sync left: a later one that succeeds says nothing about it, until it is written again. */
+  #doubtful: UnsyncedWrite[] = [];
 
   get size(): number {
     return this.#seen.size;
   }
 
   get hasUnsynced(): boolean {
-    return this.#unsynced.length > 0;
+    return this.#unsynced.length > 0 || this.#doubtful.length > 0;
+  }
+
+  /** In the order in which they were made. */
+  get unsynced(): readonly UnsyncedWrite[] {
+    return [...this.#doubtful, ...this.#unsynced];
   }
 
   /** Keeps `bytes`: the caller must not change them. */
@@ -67,8 +77,37 @@ export class MemoryFile {
   }
 
   sync(): void {
-    for (const change of this.#unsynced) this.#durable.apply(change);
+    for (const change of this.#unsynced) {
+      this.#durable.apply(change);
+      if (this.#doubtful.length > 0) this.#doubtful = this.#doubtful.flatMap((old) => remainder(old, change));
+    }
     this.#unsynced = [];
+  }
+
+  /** The kernel calls these pages clean from now on, though they may never have reached the platter. */
+  failSync(): void {
+    this.#doubtful.push(...this.#unsynced);
+    this.#unsynced = [];
+  }
+
+  copy(): MemoryFile {
+    const copy = new MemoryFile();
+    copy.#seen.write(this.content(), 0);
+    copy.#durable.write(this.#durable.bytes.subarray(0, this.#durable.size), 0);
+    copy.#unsynced = [...this.#unsynced];
+    copy.#doubtful = [...this.#doubtful];
+    return copy;
+  }
+
+  /** Power loss: of each of `unsynced`, in that order, `pieces` says what survives; a truncation does by any piece. */
+  crashKeeping(pieces: readonly Pieces[]): void {
+    this.unsynced.forEach(({ position, bytes }, at) => {
+      for (const [from, to] of pieces[at] ?? []) {
+        if (bytes === null) this.#durable.resize(position);
+        else this.#durable.write(bytes.subarray(from, to), position + from);
+      }
+    });
+    this.#fallBack();
   }
 
   flipBit(offset: number, bit: number): void {
@@ -82,9 +121,10 @@ export class MemoryFile {
    * Returns the bytes that did not.
    */
   crash(random: Random, tear: boolean): number {
-    const last = this.#unsynced.length - 1;
+    const unsynced = this.unsynced;
+    const last = unsynced.length - 1;
     let lost = 0;
-    this.#unsynced.forEach((change, at) => {
+    unsynced.forEach((change, at) => {
       const { bytes, position } = change;
       if (bytes === null) {
         if (random.below(2) === 0) this.#durable.apply(change);
@@ -100,14 +140,35 @@ export class MemoryFile {
         from = to;
       }
     });
-    this.#unsynced = [];
-    this.#seen.resize(0);
-    this.#seen.write(this.#durable.bytes.subarray(0, this.#durable.size), 0);
+    this.#fallBack();
     return lost;
   }
 
-  #apply(change: Unsynced): void {
+  /** What the platter holds is what there is. */
+  #fallBack(): void {
+    this.#unsynced = [];
+    this.#doubtful = [];
+    this.#seen.resize(0);
+    this.#seen.write(this.#durable.bytes.subarray(0, this.#durable.size), 0);
+  }
+
+  #apply(change: UnsyncedWrite): void {
     this.#seen.apply(change);
     this.#unsynced.push(change);
   }
+}
+
+/** What of `old` a later change, durable by now, has not replaced. */
+function remainder(old: UnsyncedWrite, later: UnsyncedWrite): UnsyncedWrite[] {
+  if (old.bytes === null) return later.bytes === null ? [] : [old];
+  const end = old.position + old.bytes.length;
+  const from = later.position;
+  const to = later.bytes === null ? Number.POSITIVE_INFINITY : from + later.bytes.length;
+  if (to <= old.position || from >= end) return [old];
+  const left: UnsyncedWrite[] = [];
+  if (from > old.position) {
+    left.push({ position: old.position, bytes: old.bytes.subarray(0, from - old.position) });
+  }
+  if (to < end) left.push({ position: to, bytes: old.bytes.subarray(to - old.position) });
+  return left;
 }

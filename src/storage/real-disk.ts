@@ -102,6 +102,44 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * A new directory that is lost with the power would take all synced files with it. One that is there may come from a
+ * process that was killed before the sync, so its name is made durable as well. Level by level: where one is there, those
+ * above it are durable.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const above = dirname(path);
+  try {
+    await fs.mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT' && above !== path) {
+      await makeDirectory(above);
+      return makeDirectory(path);
+    }
+    if (!(await isDirectory(path))) throw error;
+    // Above a mount point there may be what this user must not open, or what nobody can write to: not ours to sync.
+    return syncDirectory(above).catch((refused) => {
+      if (!FOREIGN.has(codeOf(refused))) throw refused;
+    });
+  }
+  await syncDirectory(above);
+}
+
+const FOREIGN: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL']);
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await fs.stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
 /** The machine's disk, through Node's file API. */
 export function realDisk(): Disk {
   return {
@@ -114,23 +152,14 @@ export function realDisk(): Disk {
         await fs.stat(path);
         return true;
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+        if (codeOf(error) === 'ENOENT') return false;
         throw error;
       }
     },
     async list(path) {
       return (await fs.readdir(path)).sort();
     },
-    async makeDirectory(path) {
-      const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
-      if (first === undefined) return;
-      // A new directory that is lost with the power would take all synced files with it.
-      const top = dirname(resolve(first));
-      for (let at = dirname(resolve(path)); ; at = dirname(at)) {
-        await syncDirectory(at);
-        if (at === top) return;
-      }
-    },
+    makeDirectory: (path) => makeDirectory(resolve(path)),
     rename: (from, to) => fs.rename(from, to),
     remove: (path) => fs.unlink(path),
     syncDirectory,

@@ -251,6 +251,8 @@ export async function openSnapshots(
       if (name.endsWith(TEMPORARY)) await disk.remove(`${directory}/${name}`);
     }
     const found = await findSnapshots(disk, directory);
+    // The name of the newest may be what a killed process left, with no sync behind it: durable before others go.
+    await disk.syncDirectory(directory);
     if (found.damage !== null) options.log('error', found.damage.message);
     else await removeOthers(disk, directory, found.newest);
     return new PackedSnapshots(disk, directory, options, found);

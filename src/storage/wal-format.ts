@@ -140,10 +140,26 @@ export function encodeBatchHeader(out: Buffer, segment: SegmentHeader, batch: Ba
 }
 
 /** True for bytes that begin as a batch of this segment does, be the rest whole or not. */
-export function isOwnBatch(bytes: Buffer, nonce: Buffer): boolean {
+function isOwnBatch(bytes: Buffer, nonce: Buffer): boolean {
   return (
     bytes.length >= 16 && bytes.readUInt32LE(0) === BATCH_MAGIC && bytes.compare(nonce, 0, 8, 8, 16) === 0
   );
+}
+
+/**
+ * True for bytes that were meant as a batch of this segment at `position`: they begin as one, or rot has taken no more
+ * than one of the four things by which it is known. What an earlier life of the file left has neither nonce nor number.
+ */
+export function wasOwnBatch(bytes: Buffer, segment: SegmentHeader, position: number): boolean {
+  if (bytes.length < BATCH_HEADER) return false;
+  if (isOwnBatch(bytes, segment.nonce)) return true;
+  const signs = [
+    bytes.readUInt32LE(0) === BATCH_MAGIC,
+    bytes.compare(segment.nonce, 0, 8, 8, 16) === 0,
+    bytes.readDoubleLE(16) === segment.number,
+    bytes.readDoubleLE(24) === position,
+  ];
+  return signs.filter((fits) => fits).length >= 3;
 }
 
 /** Null unless `bytes` begin with the header of a batch of this segment that belongs at `position`. */

@@ -10,11 +10,11 @@ import {
   decodeBatchHeader,
   decodeBody,
   decodeSegmentHeader,
-  isOwnBatch,
   type Mark,
   NO_MARK,
   segmentName,
   segmentNumber,
+  wasOwnBatch,
 } from './wal-format.js';
 import { isSpareName, type Segment } from './wal-segments.js';
 import { WindowReader } from './window-reader.js';
@@ -191,6 +191,13 @@ function missing(directory: string, number: number): LogDamage {
   return new LogDamage(`${directory}/${segmentName(number)}`, 0, 'this segment is missing');
 }
 
+/** A segment that was begun, since a later one was, and whose beginning is not what was synced there. */
+function unreadable(directory: string, { number, readable }: Found): LogDamage {
+  const path = `${directory}/${segmentName(number)}`;
+  if (!readable) return new LogDamage(path, 0, "the segment's header does not fit its checksum");
+  return new LogDamage(path, BLOCK, 'a record that was synced cannot be read');
+}
+
 /** Returns the bytes of the torn tail. */
 async function replayChain(directory: string, current: readonly Found[], replay: Replay): Promise<number> {
   let tornBytes = 0;
@@ -198,12 +205,10 @@ async function replayChain(directory: string, current: readonly Found[], replay:
   for (let at = 0; at < current.length; at++) {
     const one = current[at]!;
     const path = `${directory}/${segmentName(one.number)}`;
-    if (!one.readable) throw new LogDamage(path, 0, "the segment's header does not fit its checksum");
+    if (!one.readable) throw unreadable(directory, one);
     const end = current[at + 1]?.first?.previousEnd ?? null;
     const batch = await replaySegment(path, one, one.segment, end, replay);
-    if (end === null && at < lastBegun) {
-      throw new LogDamage(path, one.segment.end, 'a later segment was begun, so more was synced here');
-    }
+    if (end === null && at < lastBegun) throw unreadable(directory, current[at + 1]!);
     if (end === null) tornBytes += await checkTail(path, one, one.segment);
     if (at === lastBegun && batch !== null) await writeAgain(one, batch);
   }
@@ -242,7 +247,7 @@ async function checkTail(path: string, one: Found, segment: Segment): Promise<nu
     }
   }
   const bytes = await reader.view(segment.end, BATCH_HEADER);
-  if (!isOwnBatch(bytes, segment.nonce)) return 0;
+  if (!wasOwnBatch(bytes, segment, segment.end)) return 0;
   const header = decodeBatchHeader(bytes, segment, segment.end);
   return header === null ? BLOCK : batchBytes(header.bodyBytes);
 }

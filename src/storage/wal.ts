@@ -50,6 +50,10 @@ class SegmentedWal implements Wal {
   #failed: StorageError | null = null;
   #syncing = false;
   #tail: Promise<void> = Promise.resolve();
+  /** The newest batch says nothing that one before it does not say, so nothing hangs on its being readable. */
+  #sealed = false;
+  /** A write or sync was refused: nothing more is written. */
+  #broken = false;
   /** Header and table of the batch being written. */
   #head = Buffer.allocUnsafeSlow(BLOCK);
 
@@ -145,8 +149,12 @@ class SegmentedWal implements Wal {
     this.#failed = new StorageError('CLOSED', 'the log was closed');
     await running;
     try {
-      await this.#pool.close();
-      for (const { file } of this.#segments) await file.close();
+      try {
+        await this.#seal();
+      } finally {
+        await this.#pool.close();
+        for (const { file } of this.#segments) await file.close();
+      }
     } catch (error) {
       throw diskError('closing the log', error);
     }
@@ -164,6 +172,7 @@ class SegmentedWal implements Wal {
         await work();
       } catch (error) {
         if (error instanceof InvariantError) throw error;
+        this.#broken = true;
         this.#failed ??= diskError('writing the log', error);
         throw this.#failed;
       }
@@ -246,6 +255,7 @@ class SegmentedWal implements Wal {
     await active.file.write(parts, position);
     await active.file.sync();
     active.end = position + length;
+    this.#sealed = false;
     this.#writtenIndex = reset ? this.#mark.index : last;
     // A segment in use is followed by one that is being made ready, from its first batch on.
     this.#pool.prepareAhead({ gently: true });
@@ -256,6 +266,19 @@ class SegmentedWal implements Wal {
     const state = this.#hardState;
     if (state === null || isLast || state.commit <= last) return state;
     return { term: state.term, vote: state.vote, commit: last };
+  }
+
+  /**
+   * An empty batch proves that all before it was synced, so rot that befalls a stopped node's last writes is found as
+   * damage and not taken for a torn tail. Where there is no room for it, it is left out.
+   */
+  async #seal(): Promise<void> {
+    const waits = this.#pending.length > 0 || this.#stateWaits;
+    if (this.#broken || this.#damaged || this.#sealed || waits || this.#segments.length === 0) return;
+    const { capacity, end } = this.#active();
+    if (end === BLOCK || end + BATCH_HEADER > capacity) return;
+    await this.#write([], 0, 0, 0, false);
+    this.#sealed = true;
   }
 
   #active(): Segment {
@@ -285,6 +308,9 @@ export async function openWal(
   invariant(segmentBytes % BLOCK === 0, 'a log segment is a number of whole blocks', { segmentBytes });
   try {
     await disk.makeDirectory(directory);
+    // A process that was killed may have left names that no sync covers: nothing may be written to a file that a
+    // power loss would take away.
+    await disk.syncDirectory(directory);
     const recovered = await recoverLog(disk, directory);
     const { damage, tornBytes, segments, prepared } = recovered;
     if (damage !== null) log('error', damage.message);

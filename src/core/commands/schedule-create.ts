@@ -30,7 +30,8 @@ export function scheduleCreate(state: State, reader: ByteReader): void {
   const { settings } = state;
   const refusal = state.schedules.likeId(spec) === null ? refusedId(state, spec) : 'ID_REUSED';
   const next = nextAt(calendar, state.wall);
-  if (refusal !== null || next === 0) {
+  // A blob belongs to one job, and a schedule has many.
+  if (refusal !== null || next === 0 || spec.payloadBlob !== null) {
     refuse(state, refusal ?? 'INVALID_FIELD');
     return;
   }

@@ -359,7 +359,7 @@ class Life {
         const fields = { minute: '*', hour: '*', dayOfMonth: '*', month: '*', dayOfWeek: '*' };
         if (s.a % 3 === 0) fields.minute = String(s.b % 60);
         const calendar = parseCalendar(fields, () => {})!;
-        const job = bed.spec(this.#spec(s));
+        const job = { ...bed.spec(this.#spec(s)), payloadBlob: null };
         this.scheduleIds.push(job.id);
         bed.do((b) => b.scheduleCreate(s.b % 7 === 0 ? 'other' : 'default', { job, calendar }));
         if (s.c % 4 === 0) {

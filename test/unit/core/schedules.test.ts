@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MalformedBytesError } from '../../../src/base/bytes.js';
 import { type Core, createCore, type JobView, type ScheduleView } from '../../../src/core/index.js';
-import { Bed, complete, MapPayloads, START_WALL } from './bed.js';
+import { Bed, blob, complete, MapPayloads, START_WALL } from './bed.js';
 
 /** Goal: a schedule makes one job for each of its minutes, through limits and unique keys, on every replica alike. */
 const MINUTE = 60_000;
@@ -276,6 +276,8 @@ describe('creating a schedule', () => {
     };
     const refused = bed.do((b) => b.scheduleCreate('default', { job: bed.spec(), calendar: never }));
     expect(refused.results.get(0)!.refusal).toBe('INVALID_FIELD');
+    // A blob belongs to one job.
+    expect(bed.trySchedule({}, { payloadBlob: blob(1, 10) }).refusal).toBe('INVALID_FIELD');
     bed.schedule({}, { uniqueKey: 'k', payload: Buffer.alloc(10) });
     expect(bed.trySchedule({}, { payload: Buffer.alloc(1) })).toMatchObject({
       refusal: 'LIMIT_REACHED',

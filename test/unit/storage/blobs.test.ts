@@ -120,6 +120,24 @@ describe('blobs on disk', () => {
     expect(whole).toBeLessThan(40);
   });
 
+  it('that are there at a start stay there, also where the process before was killed in the middle of its seal', async () => {
+    const disk = new MemoryDisk();
+    const store = await openBlobs(disk.mount(), PATH);
+    // The name is given, and not durable yet.
+    disk.before = ({ kind, path }) => {
+      if (kind === 'syncDirectory' && path === PATH && disk.paths().some((one) => !one.endsWith('.tmp')))
+        disk.stop();
+    };
+    await write(store, ID, bytesOf(10)).catch(() => {});
+    disk.before = null;
+    const found = await openBlobs(disk.mount(), PATH);
+    expect(found.has(ID)).toBe(true);
+    const { names } = disk.unsynced();
+    disk.crashKeeping({ names: names.map(() => false), files: [] });
+    const again = await openBlobs(disk.mount(), PATH);
+    expect((await read(again, ID, bytesOf(10)))!.equals(bytesOf(10))).toBe(true);
+  });
+
   it('damaged by one bit, wherever it is, are never read as if they were sound', async () => {
     const bytes = bytesOf(BLOB_CHUNK_BYTES + 100);
     const disk = new MemoryDisk();

@@ -92,6 +92,15 @@ for (const [name, withDisk] of Object.entries(disks)) {
         await expect(disk.list(`${path}/d`)).rejects.toMatchObject({ code: 'ENOENT' });
       }));
 
+    it('refuses to rename a folder onto one that is not empty', () =>
+      withDisk(async (disk, path) => {
+        for (const folder of ['a', 'b', 'c']) await disk.makeDirectory(`${path}/${folder}`);
+        await (await disk.open(`${path}/b/f`, { create: true })).close();
+        await expect(disk.rename(`${path}/a`, `${path}/b`)).rejects.toMatchObject({ code: 'ENOTEMPTY' });
+        await disk.rename(`${path}/b`, `${path}/c`);
+        expect(await disk.list(`${path}/c`)).toEqual(['f']);
+      }));
+
     it('gives a lock to one holder, and again after its release', () =>
       withDisk(async (disk, path) => {
         const lock = await disk.lock(`${path}/lock`);
@@ -178,6 +187,62 @@ describe('what the disk in memory can do besides', () => {
       outcomes.add(disk.paths().join());
     }
     expect([...outcomes].sort()).toEqual(['/d/f,/d/g', '/e/f,/e/g']);
+  });
+
+  it('tells what no sync covers, and keeps of it what it is told to', async () => {
+    const disk = new MemoryDisk();
+    const file = await open(disk);
+    await file.write([Buffer.from('aaaa')], 0);
+    await file.sync();
+    await disk.syncDirectory('/d');
+    await file.write([Buffer.from('bbbb')], 0);
+    await file.truncate(3);
+    await disk.rename('/d/f', '/d/g');
+    const { names, files } = disk.unsynced();
+    expect(names).toEqual(['/d: -f +g']);
+    expect(files.map(({ path, writes }) => [path, writes.length])).toEqual([['/d/g', 2]]);
+    const left = (name: boolean, written: [number, number][], truncated: boolean): string => {
+      const copy = disk.copy();
+      copy.crashKeeping({ names: [name], files: [[written, truncated ? [[0, 0]] : []]] });
+      const [path] = copy.paths();
+      return `${path} ${copy.contentOf(path!)}`;
+    };
+    expect(left(false, [], false)).toBe('/d/f aaaa');
+    expect(
+      left(
+        true,
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        false,
+      ),
+    ).toBe('/d/g abab');
+    expect(left(false, [[0, 4]], true)).toBe('/d/f bbb');
+    expect(disk.contentOf('/d/g').toString()).toBe('bbb');
+  });
+
+  it('never makes durable what a failed sync left, unless it is written again', async () => {
+    const disk = new MemoryDisk();
+    const file = await open(disk);
+    await disk.syncDirectory('/d');
+    await file.write([Buffer.from('aaaabbbb')], 0);
+    disk.failSync(() => true);
+    await expect(file.sync()).rejects.toMatchObject({ code: 'EIO' });
+    disk.failSync(null);
+    await file.write([Buffer.from('AA')], 1);
+    await file.sync();
+    expect(disk.contentOf('/d/f').toString()).toBe('aAAabbbb');
+    expect(disk.hasUnsynced).toBe(true);
+    const [lost, kept] = [disk.copy(), disk.copy()];
+    lost.crashKeeping({ names: [], files: [] });
+    expect(lost.contentOf('/d/f').toString()).toBe('\0AA');
+    const { files } = kept.unsynced();
+    kept.crashKeeping({ names: [], files: files.map(({ writes }) => writes.map(() => [[0, 8]] as const)) });
+    expect(kept.contentOf('/d/f').toString()).toBe('aAAabbbb');
+    await file.write([Buffer.from('aAAabbbb')], 0);
+    await file.sync();
+    expect(disk.hasUnsynced).toBe(false);
   });
 
   it('says how much of what was not synced a crash took', async () => {

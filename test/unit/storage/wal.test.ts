@@ -288,6 +288,47 @@ describe('damage', () => {
     }
   });
 
+  it('is found in the newest entries of a log that was closed, which nothing vouches for when it was not', async () => {
+    for (const closed of [true, false]) {
+      const { disk, wal } = await written(3);
+      if (closed) await wal.close();
+      // The entry's bytes, then each of the signs by which the beginning of a batch is known.
+      for (const offset of [3 * BLOCK + 155, 3 * BLOCK, 3 * BLOCK + 8, 3 * BLOCK + 16, 3 * BLOCK + 24]) {
+        const rotten = disk.copy();
+        rotten.flipBit(FIRST, offset, 3);
+        const { recovery } = await openLog(rotten, { seed: 2 });
+        if (closed) expect(recovery.damage).toMatchObject({ file: FIRST, offset: 3 * BLOCK });
+        else expect(recovery).toMatchObject({ damage: null, tornBytes: BLOCK });
+        expect(recovery.entries.map(({ index }) => index)).toEqual([1, 2]);
+      }
+    }
+  });
+
+  it('is not sealed over by a log that failed', async () => {
+    const { disk, wal } = await written(2);
+    disk.failSync((path) => path === FIRST);
+    wal.append(null, [entry(3)]);
+    await expect(wal.sync()).rejects.toMatchObject({ code: 'FAILED' });
+    disk.failSync(null);
+    const before = disk.contentOf(FIRST);
+    await wal.close();
+    expect(disk.contentOf(FIRST).equals(before)).toBe(true);
+  });
+
+  it('is named where it is, also at the beginning of a segment that others follow', async () => {
+    for (const offset of [20, BLOCK + 40]) {
+      const disk = new MemoryDisk();
+      const { wal } = await openLog(disk);
+      wal.append(state(1), entries(1, 60, 1, 3_900));
+      await wal.sync();
+      await wal.close();
+      expect(wal.segments).toBeGreaterThan(3);
+      disk.flipBit(SECOND, offset);
+      const { recovery } = await reopened(disk);
+      expect(recovery.damage).toMatchObject({ file: SECOND, offset: offset < BLOCK ? 0 : BLOCK });
+    }
+  });
+
   it('is any unreadable record in a segment that a later one follows', async () => {
     const disk = new MemoryDisk();
     const { wal } = await openLog(disk);
