@@ -388,7 +388,7 @@ describe('a large result', () => {
     raw.socket.resetAndDestroy();
     await node.until(() => session.said.at(-1)?.[0] === 'detach');
     await node.until(() => node.blobs.writers[0]!.state === 'aborted');
-    expect(session.said.map(([what]) => what)).toEqual(['settle', 'ack', 'detach']);
+    expect(session.said.map(([what]) => what)).toEqual(['settle', 'start', 'detach']);
   });
 
   it('that cannot be stored gives the job back', async () => {
