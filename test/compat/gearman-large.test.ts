@@ -181,9 +181,9 @@ describe('payloads and results of any size', () => {
   });
 
   it.skipIf(tools !== '')(
-    named('gearman point 22: a worker by gearman takes and gives 16 MiB', tools),
+    named('gearman point 22: a worker by gearman takes and gives 2 MiB', tools),
     async () => {
-      const payload = randomBytes(16 * MIB);
+      const payload = randomBytes(2 * MIB);
       const fn = newFunction();
       const client = await at(1);
       const handle = await client.submit('SUBMIT_JOB', fn, '', payload);
