@@ -176,9 +176,8 @@ export class GearmanWorker implements SessionPort {
   }
 
   completeLarge(held: Held | null, blob: BlobRef, upload: Upload): void {
-    if (held === null || !this.#storing.delete(held)) upload.discard();
+    if (held === null || !this.#storing.has(held)) upload.discard();
     else this.#complete(held, NOTHING, blob, upload);
-    this.#detachIfDone();
   }
 
   /** The result cannot be kept, which is no fault of the job: it goes back. */
@@ -446,13 +445,20 @@ export class GearmanWorker implements SessionPort {
           upload?.discard();
           this.#port.error(wireError(result!.error));
         }
-        this.#leaveIfIdle();
+        this.#settled(held);
       },
       (error: unknown) => {
         if (again) this.#asked();
         this.#port.error(wireError(error));
+        this.#settled(held);
       },
     );
+  }
+
+  #settled(held: Held): void {
+    // Not before: the node may look for the blob first, and a session that is detached meanwhile has lost the lease.
+    if (this.#storing.delete(held)) this.#detachIfDone();
+    this.#leaveIfIdle();
   }
 
   /** No new jobs; the connection ends once nothing is held, so that the worker goes to another node. */

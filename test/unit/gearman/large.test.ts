@@ -372,7 +372,16 @@ describe('a large result', () => {
     raw.end();
     while (bed.server.connections > 0) await new Promise(setImmediate);
     expect(session.said.map(([what]) => what)).not.toContain('detach');
+    let settle = (): void => {};
+    session.answer = (all) =>
+      new Promise((resolve) => {
+        settle = () => resolve(all.map(({ token }) => ({ token, revision: 1, error: null })));
+      });
     finish();
+    await node.until(() => session.said.at(-1)?.[0] === 'settle' && session.said.length > 2);
+    await new Promise(setImmediate);
+    expect(session.said.map(([what]) => what)).not.toContain('detach');
+    settle();
     await node.until(() => session.said.at(-1)?.[0] === 'detach');
     expect(session.said.slice(-2)).toEqual([['settle', ['complete 11'], 0], ['detach']]);
   });
