@@ -14,7 +14,9 @@ const CALL_BYTES_MAX = 512 * 1024;
 /** One that is all or nothing is never split, and its batch must fit one entry. */
 const ALL_OR_NOTHING_BYTES_MAX = BATCH_BYTES;
 /** Of one spec, besides its texts and payload. */
-const SPEC_HEAD_BYTES = 256;
+const SPEC_HEAD_BYTES = 160;
+/** Of one spec that names a blob. */
+const BLOB_CLAIM_BYTES = 96;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -33,6 +35,7 @@ const atMost = (text: string): number => text.length * 3;
 export function specBytes(namespace: string, spec: JobSpec, length = atMost): number {
   let bytes =
     SPEC_HEAD_BYTES +
+    (spec.payloadBlob === null ? 0 : BLOB_CLAIM_BYTES) +
     length(namespace) +
     length(spec.function) +
     length(spec.uniqueKey) +

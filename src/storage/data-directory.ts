@@ -115,8 +115,9 @@ class OpenDirectory implements DataDirectory {
     const aside = `${this.path}/damaged-${this.#identity.diskId.slice(0, 12)}`;
     try {
       await disk.makeDirectory(aside);
+      // Blobs stay: each is checked when it is read, and is fetched from another node where it is damaged.
       // Notes first: what they allow must not be repeated by a directory that has lost its log.
-      for (const name of [NOTES, 'wal', 'snapshots', 'blobs']) {
+      for (const name of [NOTES, 'wal', 'snapshots']) {
         if (await disk.exists(`${this.path}/${name}`)) {
           await disk.rename(`${this.path}/${name}`, await freePath(disk, `${aside}/${name}`));
         }

@@ -177,14 +177,13 @@ describe('a damaged directory', () => {
       const { diskId } = directory.identity;
       const aside = `${path}/damaged-${diskId.slice(0, 12)}`;
       // What was moved, and what the start behind the interruption made anew.
-      const folders = [`${aside}/notes`, `${aside}/wal`, directory.walPath, `${path}/notes`, `${path}/blobs`];
-      for (const folder of folders) {
+      for (const folder of [`${aside}/notes`, `${aside}/wal`, directory.walPath, `${path}/notes`]) {
         await mkdir(folder, { recursive: true });
         await writeFile(`${folder}/file`, folder);
       }
       expect(await directory.setAside()).toBe(aside);
       expect(directory.identity.diskId).not.toBe(diskId);
-      expect((await readdir(aside)).sort()).toEqual(['blobs', 'notes', 'notes-2', 'wal', 'wal-2']);
+      expect((await readdir(aside)).sort()).toEqual(['notes', 'notes-2', 'wal', 'wal-2']);
       await directory.close();
     }));
 });
