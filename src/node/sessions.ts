@@ -4,11 +4,11 @@ import type { Core } from '../core/interface.js';
 import type { BlobRef, FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
 import { leaseError, refusalError } from './answers.js';
 import { type Naming, withBlobs } from './blobs/naming.js';
-import { Gathered } from './gathered.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
 import type { Origin } from './origin.js';
+import { Starts } from './starts.js';
 
 /** Leases that run longer than this are acknowledged in the log; shorter ones are over before. */
 const ACK_AFTER_MS = 1_000;
@@ -70,7 +70,7 @@ class LocalSession implements WorkerSession {
   readonly port: SessionPort;
   readonly #parts: SessionsParts;
   /** Reserved jobs that begin, by token; null where jobs are not reserved. */
-  readonly #starts: Gathered | null;
+  readonly #starts: Starts | null;
   readonly #gone: (session: LocalSession) => void;
   #open = true;
   /** It was asked to go elsewhere, or will be in a moment. */
@@ -95,7 +95,7 @@ class LocalSession implements WorkerSession {
       lostTokens: readonly number[];
       heldTokens: readonly number[];
     },
-    starts: Gathered,
+    starts: Starts,
     gone: (session: LocalSession) => void,
   ) {
     this.#parts = parts;
@@ -193,7 +193,7 @@ class LocalSession implements WorkerSession {
 
   start(token: number): void {
     const { core, observer } = this.#parts;
-    this.#starts?.add(token, 1);
+    this.#starts?.add(token);
     if (this.#created.has(token)) observer.started(core.waitedUs(token));
   }
 
@@ -346,11 +346,11 @@ export class Sessions {
   readonly #touched = new Set<LocalSession>();
   /** Assigned in the same apply in which the session was opened or attached: its object does not exist yet. */
   #early: { session: number; epoch: number; seq: number; token: number }[] = [];
-  readonly #starts: Gathered;
+  readonly #starts: Starts;
 
   constructor(parts: SessionsParts) {
     this.#parts = parts;
-    this.#starts = new Gathered(parts.origin, (builder, tokens) => builder.start(Array.from(tokens.keys())));
+    this.#starts = new Starts(parts.clock, parts.origin);
   }
 
   get size(): number {

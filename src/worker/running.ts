@@ -50,9 +50,10 @@ export class Running implements JobContext {
   /** Why the signal was aborted. */
   aborted: JobAbortedError | null = null;
   readonly #host: RunningHost;
-  readonly #abort = new AbortController();
+  /** Made when somebody asks for its signal: most handlers never do, and one for each job is dear. */
+  #abort: AbortController | null = null;
   /** Aborted when nothing more may be said about the job. */
-  readonly #gone = new AbortController();
+  #gone: AbortController | null = null;
   readonly #timer: NodeJS.Timeout | null;
   #chunks = 0;
 
@@ -61,7 +62,7 @@ export class Running implements JobContext {
     this.#host = host;
     this.job = new Job(assignment, {
       bytesMax: host.fetchBytesMax,
-      open: () => host.large.payload(assignment, this.#gone.signal),
+      open: () => host.large.payload(assignment, this.#goneSignal()),
     });
     this.leaseToken = assignment.leaseToken;
     this.attempt = assignment.attempt;
@@ -75,6 +76,7 @@ export class Running implements JobContext {
   }
 
   get signal(): AbortSignal {
+    this.#abort ??= aborted(this.aborted);
     return this.#abort.signal;
   }
 
@@ -103,14 +105,20 @@ export class Running implements JobContext {
 
   abort(kind: JobAbortedError['kind'], message: string): void {
     if (kind === 'lease-lost') this.#forget();
-    if (this.#abort.signal.aborted) return;
+    if (this.aborted !== null) return;
     this.aborted = new JobAbortedError(kind, message);
-    this.#abort.abort(this.aborted);
+    this.#abort?.abort(this.aborted);
   }
 
   #forget(): void {
     this.live = false;
-    this.#gone.abort();
+    this.#gone?.abort();
+  }
+
+  #goneSignal(): AbortSignal {
+    this.#gone ??= new AbortController();
+    if (!this.live) this.#gone.abort();
+    return this.#gone.signal;
   }
 
   /** The handler is over, or its work does not count any more. */
@@ -135,7 +143,7 @@ export class Running implements JobContext {
     }
     const leased = { jobId: this.job.id, leaseToken: this.leaseToken };
     const { large } = this.#host;
-    return large.complete(leased, this.#chunks, result, this.#gone.signal).then(() => null);
+    return large.complete(leased, this.#chunks, result, this.#goneSignal()).then(() => null);
   }
 
   #encode(result: PayloadInput | undefined): EncodedPayload | LargeResult {
@@ -195,6 +203,13 @@ export class Running implements JobContext {
   #outcome(kind: OutcomeKind): JobOutcome {
     return bareOutcome(this.leaseToken, this.job.id, kind, this.#chunks);
   }
+}
+
+/** A controller that was aborted already, where there is a reason. */
+function aborted(reason: Error | null): AbortController {
+  const controller = new AbortController();
+  if (reason !== null) controller.abort(reason);
+  return controller;
 }
 
 export function bareOutcome(

@@ -2,10 +2,10 @@ import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
 import { F_FIELDS, F_REVISION } from '../jobs/fields.js';
 import { extrasFor } from '../jobs/lifecycle.js';
-import { isReserved } from '../jobs/reserved.js';
+import { isReserved, start } from '../jobs/reserved.js';
 import type { State } from '../state.js';
 
-/** Progress of a running attempt. The token fences: session and epoch say no more than it does. */
+/** Progress of a running attempt; a reserved job has begun when there is some. The token fences: session and epoch say no more than it does. */
 export function progress(state: State, reader: ByteReader): void {
   readCount(reader);
   readCount(reader);
@@ -16,9 +16,8 @@ export function progress(state: State, reader: ByteReader): void {
   if (seq === 0) return;
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
-  // One that was not begun has none.
-  if (isReserved(page, row)) return;
   state.pages.touch(page);
+  if (isReserved(page, row)) start(state, seq, page, row);
   const extras = extrasFor(page, row);
   extras.numerator = numerator;
   extras.denominator = denominator;

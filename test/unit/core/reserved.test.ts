@@ -290,10 +290,14 @@ describe('what happens to queued jobs happens to reserved ones', () => {
     expect(start(bed, bed.token(seq)).of('job')).toEqual([`job ${seq} started`]);
   });
 
-  it('rule: reserved jobs - progress before the start is none, and a job that was retried can be reserved again', () => {
+  it('rule: reserved jobs - progress implies that it was begun, and a job that was retried can be reserved again', () => {
     const { bed, session, seq, token, id } = setUp();
     bed.do((b) => b.progress(session, 1, token, 1, 2, 'early'));
-    expect(bed.core.job(seq)!.progress).toMatchObject({ numerator: 0, denominator: 0 });
+    expect(bed.core.job(seq)).toMatchObject({
+      state: 'running',
+      attempt: 1,
+      progress: { numerator: 1, denominator: 2 },
+    });
     bed.do((b) => b.cancel('default', id, '', 0));
     bed.do((b) => b.credit(session, 1, 1));
     bed.do((b) => b.retry('default', id));

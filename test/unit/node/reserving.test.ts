@@ -37,7 +37,7 @@ describe('a session whose jobs are reserved', () => {
     await bed.until(() => got.length === before + count);
   }
 
-  it('rule: reserved jobs - those that are begun in one turn are one batch, and run for all nodes', async () => {
+  it('rule: reserved jobs - those that are begun together are one batch, and run for all nodes', async () => {
     await jobs(5);
     await bed.until(() => bed.agree());
     for (const one of bed.cluster.nodes) expect(states(one)).toEqual(new Array(5).fill('queued 0'));
@@ -52,7 +52,7 @@ describe('a session whose jobs are reserved', () => {
     expect(states(bed.leader)).toEqual(new Array(5).fill('running 1'));
   });
 
-  it('rule: reserved jobs - an outcome of the same turn takes the place of the start', async () => {
+  it('rule: reserved jobs - an outcome that comes soon takes the place of the start', async () => {
     await jobs(2);
     const [done, back] = got as [Assignment, Assignment];
     for (const { token } of got) session.start(token);
