@@ -51,6 +51,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort, LargePo
     this.#events = events;
     this.#out = new OutQueue(socket, {
       clock: deps.clock,
+      writes: deps.writes,
       slowReaderMs: deps.limits.slowReaderMs,
       read: (blob, signal) => deps.api.readBlob(blob, 0, { signal }),
       failed: (why) => this.#cut(why),

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js';
 import type { NodeApi } from '../node/interface.js';
 import type { GearmanLimits } from './limits.js';
+import type { TurnWrites } from './turn-writes.js';
 
 /** The part of a logger that this room uses (pino's has it). */
 export interface GearmanLog {
@@ -47,6 +48,7 @@ export interface Deps {
   readonly shutdown: (() => void) | null;
   /** Payloads and results that are on their way into blobs, on all connections. */
   readonly uploads: Set<Silent>;
+  readonly writes: TurnWrites;
   readonly connections: () => Iterable<Listed>;
 }
 

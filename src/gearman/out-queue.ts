@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../base/clock.js';
 import type { BlobRef } from '../core/types.js';
+import type { TurnWrites } from './turn-writes.js';
 
 /** A packet whose last argument is read from a blob while it goes out. */
 export interface LargePacket {
@@ -13,6 +14,7 @@ export type Outgoing = Buffer | LargePacket;
 
 export interface OutQueueOptions {
   readonly clock: Clock;
+  readonly writes: TurnWrites;
   /** A peer that takes nothing for so long, while a large packet waits, is given up: milliseconds. */
   readonly slowReaderMs: number;
   read(blob: BlobRef, signal: AbortSignal): AsyncIterable<Uint8Array>;
@@ -25,6 +27,8 @@ export interface OutQueueOptions {
 /** Larger chunks go out in pieces, so that progress shows; so many bytes may wait in the socket meanwhile. */
 const PIECE_BYTES = 64 << 10;
 const AHEAD_BYTES = 256 << 10;
+/** Packets of one turn are joined up to so many bytes: cheaper than to hand over several. */
+const JOINED_BYTES = 16 << 10;
 
 /**
  * What goes out over one connection, in order. Bytes go to the socket at once; while a large packet is on its way, what
@@ -35,7 +39,9 @@ export class OutQueue {
   readonly #options: OutQueueOptions;
   #queue: Outgoing[] = [];
   #queuedBytes = 0;
-  #corked = false;
+  /** Of this turn, not with the socket yet. */
+  #written: Buffer[] = [];
+  #writtenBytes = 0;
   #large: AbortController | null = null;
   #whenEmpty: (() => void) | null = null;
   /** Pieces that the kernel took. */
@@ -50,7 +56,7 @@ export class OutQueue {
 
   /** Bytes that wait here or in the socket, without what is still in blobs. */
   get waitingBytes(): number {
-    return this.#socket.writableLength + this.#queuedBytes;
+    return this.#socket.writableLength + this.#queuedBytes + this.#writtenBytes;
   }
 
   send(out: Outgoing): void {
@@ -69,6 +75,7 @@ export class OutQueue {
   end(fn: () => void): void {
     if (this.#over || this.#whenEmpty !== null) return;
     if (this.#large === null) {
+      this.#flush();
       this.#over = true;
       fn();
     } else {
@@ -81,21 +88,33 @@ export class OutQueue {
     this.#over = true;
     this.#queue = [];
     this.#queuedBytes = 0;
+    this.#written = [];
+    this.#writtenBytes = 0;
     this.#large?.abort();
   }
 
   /** What one turn produces goes to the kernel together. */
   #write(bytes: Buffer): void {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      this.#options.clock.defer(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(bytes);
+    if (this.#written.push(bytes) === 1) this.#options.writes.add(this.#flush);
+    this.#writtenBytes += bytes.length;
   }
+
+  readonly #flush = (): void => {
+    const written = this.#written;
+    if (written.length === 0) return;
+    this.#written = [];
+    const bytes = this.#writtenBytes;
+    this.#writtenBytes = 0;
+    if (written.length === 1) {
+      this.#socket.write(written[0]!);
+    } else if (bytes <= JOINED_BYTES) {
+      this.#socket.write(Buffer.concat(written, bytes));
+    } else {
+      this.#socket.cork();
+      for (const one of written) this.#socket.write(one);
+      this.#socket.uncork();
+    }
+  };
 
   async #sendLarge({ head, blob }: LargePacket): Promise<void> {
     const controller = new AbortController();
@@ -125,6 +144,7 @@ export class OutQueue {
   /** Hands a chunk to the socket, and resolves when there is room for another. */
   async #pass(chunk: Uint8Array): Promise<void> {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    this.#flush();
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       this.#socket.write(bytes.subarray(at, at + PIECE_BYTES), this.#pieceTaken);
     }
@@ -175,6 +195,7 @@ export class OutQueue {
     this.#queue = queue.slice(done);
     this.#options.moved();
     if (this.#large !== null || this.#whenEmpty === null) return;
+    this.#flush();
     this.#over = true;
     this.#whenEmpty();
   }

@@ -4,6 +4,7 @@ import type { NodeApi } from '../node/interface.js';
 import { Connection } from './connection.js';
 import type { Deps, GearmanLog, GearmanMetrics } from './deps.js';
 import { DEFAULT_GEARMAN_LIMITS, type GearmanLimits } from './limits.js';
+import { TurnWrites } from './turn-writes.js';
 
 export interface GearmanServerOptions {
   readonly api: NodeApi;
@@ -49,6 +50,7 @@ export function createGearmanServer(options: GearmanServerOptions): GearmanServe
     jobRetries: options.jobRetries ?? 0,
     shutdown: options.shutdown ?? null,
     uploads: new Set(),
+    writes: new TurnWrites(clock),
     connections: () => connections,
   };
   let last = 0;

@@ -114,7 +114,7 @@ class LocalSession implements WorkerSession {
     }
   }
 
-  async settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+  settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
     let left = credit;
     return withBlobs(
@@ -133,12 +133,13 @@ class LocalSession implements WorkerSession {
     );
   }
 
-  async #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+  #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+    if (outcomes.length <= 1) return this.#settlePart(outcomes, credit);
     const parts = inParts(outcomes);
     // The credit of a frame counts after its outcomes.
     const last = parts.length - 1;
     const results = parts.map((part, i) => this.#settlePart(part, i === last ? credit : 0));
-    return (await Promise.all(results)).flat();
+    return Promise.all(results).then((all) => all.flat());
   }
 
   #settlePart(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {

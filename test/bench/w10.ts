@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { RawGearman } from '../support/gearman.js';
 import { Gearmand, gearmandMissing } from '../support/gearmand.js';
 import { until } from '../support/real-cluster.js';
-import { FUNCTION, payload, purge, serversCpu } from './bench-cluster.js';
+import { appliedIndex, FUNCTION, payload, purge, serversCpu } from './bench-cluster.js';
 import { cpuUs, fdatasync, percentile, sorted, spin } from './gauge.js';
 import type { LoadOrder, LoadResult } from './gearman-load.js';
 import type { Bench } from './workloads.js';
@@ -26,6 +26,8 @@ export const PARTS: readonly Part[] = ['a', 'b', 'c'];
 interface Side {
   readonly addresses: readonly string[];
   cpuUs(): number;
+  /** Entries of the log so far; not there where there is none. */
+  entries?(): Promise<number>;
 }
 
 interface Figures {
@@ -34,6 +36,8 @@ interface Figures {
   readonly serversUs: number;
   /** Cores that the load generator kept busy. */
   readonly generator: number;
+  /** Jobs per log entry, 0 without a log. */
+  readonly perEntry: number;
 }
 
 const gathered = new Map<Part, { ours: number[]; theirs: number[] }>();
@@ -49,6 +53,7 @@ export async function w10(bench: Bench, parts: readonly Part[]): Promise<void> {
   const ours: Side = {
     addresses: cluster.nodes.map((node) => node.gearman),
     cpuUs: () => serversCpu(cluster),
+    entries: () => appliedIndex(cluster),
   };
   if (run === 1) await load(ours, 'cycle', 1);
   await purge(cluster);
@@ -104,6 +109,7 @@ async function beside(part: Part, seconds: number): Promise<Figures> {
 
 async function measured(side: Side, part: Part, seconds: number): Promise<Figures> {
   const before = side.cpuUs();
+  const entries = await side.entries?.();
   const kind = part === 'a' ? 'submit' : part === 'b' ? 'cycle' : 'round-trip';
   const { result, settledSeconds } = await load(side, kind, seconds);
   const jobs = result.accepted;
@@ -111,6 +117,7 @@ async function measured(side: Side, part: Part, seconds: number): Promise<Figure
     value: part === 'c' ? percentile(result.times, 50) : jobs / (result.seconds + settledSeconds),
     serversUs: (side.cpuUs() - before) / jobs,
     generator: result.cpuUs / 1e6 / result.seconds,
+    perEntry: entries === undefined ? 0 : jobs / Math.max(1, (await side.entries!()) - entries),
   };
 }
 
@@ -157,10 +164,11 @@ async function load(
   return { result, settledSeconds: (performance.now() - began) / 1_000 };
 }
 
-function shown(part: Part, { value, serversUs, generator }: Figures): string {
+function shown(part: Part, { value, serversUs, generator, perEntry }: Figures): string {
   const unit = part === 'c' ? ' ms (p50)' : '/s';
   const cost = `servers ${serversUs.toFixed(1)} µs of CPU a job`;
-  return `${digits(value)}${unit}, ${cost}, load generator ${(generator * 100).toFixed(0)} % of a core`;
+  const batch = perEntry === 0 ? '' : `, ${perEntry.toFixed(1)} jobs per log entry`;
+  return `${digits(value)}${unit}, ${cost}${batch}, load generator ${(generator * 100).toFixed(0)} % of a core`;
 }
 
 function digits(value: number): string {
