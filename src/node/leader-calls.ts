@@ -151,8 +151,15 @@ export class LeaderCalls {
     const until = clock.monotonicMs() + timeoutMs;
     while (!condition()) {
       if (clock.monotonicMs() > until || call.signal?.aborted === true) return false;
+      // Whoever waits no longer hears of it at once: the answer must be there before the deadline is.
       await new Promise<void>((resolve) => {
-        clock.setTimer(LOOK_MS, resolve);
+        const done = (): void => {
+          timer.cancel();
+          call.signal?.removeEventListener('abort', done);
+          resolve();
+        };
+        const timer = clock.setTimer(LOOK_MS, done);
+        call.signal?.addEventListener('abort', done);
       });
     }
     return true;
