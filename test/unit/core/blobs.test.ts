@@ -89,6 +89,27 @@ describe('a payload outside the log', () => {
     expect(notes.of('blob')).toEqual([]);
   });
 
+  it('rule: blobs - one of several that are accepted together or not at all has it, though the first ends at once', () => {
+    const bed = new Bed();
+    const late = { uniqueKey: 'k', startDeadlineWall: 1, retentionMs: 1_000 };
+    const both = (second: number) => [
+      bed.spec({ ...late, payloadBlob: blob(1) }),
+      bed.spec({ uniqueKey: 'k', payloadBlob: blob(second) }),
+    ];
+    const refused = bed.do((b) => b.submitAll('default', both(1)));
+    expect(refused.submissions.get(1)).toMatchObject({ refusal: 'INVALID_FIELD', seq: 0 });
+    expect(refused.of('blob')).toEqual([]);
+    bed.countOf = (id) =>
+      id === blob(2).id ? null : { configuration: bed.core.configuration, wall: bed.wall };
+    const uncounted = bed.do((b) => b.submitAll('default', both(2)));
+    expect(uncounted.submissions.get(1)).toMatchObject({ refusal: 'BLOB_UNCOUNTED', seq: 0 });
+    bed.do((b) => b.submitAll('default', both(3)));
+    expect(Array.from(bed.core.blobs(), ({ id }) => id)).toEqual([blob(1).id, blob(3).id]);
+    bed.pass(2_000);
+    expect(Array.from(bed.core.blobs(), ({ id }) => id)).toEqual([blob(3).id]);
+    bed.twin();
+  });
+
   it('counts towards the limits of one and of all', () => {
     const bed = new Bed({ blobBytesMax: 1_000, blobsTotalBytesMax: 2_500 });
     const refused = (n: number, size: number) => bed.trySubmit({ payloadBlob: blob(n, size) });
