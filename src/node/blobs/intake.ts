@@ -16,6 +16,7 @@ export class Intake implements BlobSink {
   /** What it must be; null: as the sender says at its end. */
   readonly #wanted: BlobEnd | null;
   readonly #hash = createHash('sha256');
+  #whole = false;
   readonly #over: (reason: string | null) => void;
 
   /** `over`: called once, with null when it is durable here. */
@@ -47,12 +48,15 @@ export class Intake implements BlobSink {
       throw new Error('its bytes are not what its digest says');
     }
     await this.#try(this.#draft.seal(digest));
+    this.#whole = true;
     await this.#draft.close();
     this.#host.sealed(this.#draft.id);
     this.#over(null);
   }
 
   stopped(reason: string): void {
+    // The stream ended while it was sealed: it is here.
+    if (this.#whole) return;
     this.#draft
       .discard()
       .catch(() => {})

@@ -1,7 +1,7 @@
 import { GearmeshError } from '../../core/errors.js';
 import type { BlobRef } from '../../core/types.js';
 import { BLOB_CHUNK_BYTES, type BlobStore, chunkCount, type StoredBlob } from '../../storage/index.js';
-import { gone, isDamaged } from './errors.js';
+import { gone, isDamaged, isMismatch, mismatch } from './errors.js';
 import { Bell } from './parts.js';
 import type { BlobEnd, BlobSink, BlobTransfers } from './transfers.js';
 
@@ -97,6 +97,11 @@ export async function* readBlob(
     const taking = new Taking(signal);
     let number = Math.floor(at / BLOB_CHUNK_BYTES);
     const stop = parts.transfers.get(peer, ref, number, taking);
+    if (stop === null) {
+      // Its queue is full: nobody will say that this stream is over.
+      taking.close();
+      continue;
+    }
     try {
       for (let bytes = await taking.next(); bytes !== null; bytes = await taking.next()) {
         throwIfAborted(signal);
@@ -105,7 +110,7 @@ export async function* readBlob(
         number += 1;
       }
     } finally {
-      stop?.('the reader has enough');
+      stop('the reader has enough');
       taking.close();
     }
     throwIfAborted(signal);
@@ -118,6 +123,7 @@ async function openHere(parts: ReadingParts, ref: BlobRef): Promise<StoredBlob |
   try {
     return await parts.store.open(ref);
   } catch (error) {
+    if (isMismatch(error)) throw mismatch();
     if (!isDamaged(error)) throw failed(error);
     parts.damaged((error as Error).message);
     return null;
