@@ -7,6 +7,8 @@ export interface IntakeHost {
   readonly diskLow: () => boolean;
   readonly fatal: (error: Error) => void;
   sealed(id: string): void;
+  /** Its stream was ended while it was sealed. */
+  stopped(id: string): void;
 }
 
 /** A blob that comes from another node, on its way to this one's disk: it counts only if it is what it should be. */
@@ -55,8 +57,10 @@ export class Intake implements BlobSink {
   }
 
   stopped(reason: string): void {
-    // The stream ended while it was sealed: it is here.
-    if (this.#whole) return;
+    if (this.#whole) {
+      this.#host.stopped(this.#draft.id);
+      return;
+    }
     this.#draft
       .discard()
       .catch(() => {})

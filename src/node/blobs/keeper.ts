@@ -56,7 +56,14 @@ export class BlobKeeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#intake = { diskLow: parts.diskLow, fatal: parts.fatal, sealed: (id) => this.sealed(id) };
+    this.#intake = {
+      diskLow: parts.diskLow,
+      fatal: parts.fatal,
+      sealed: (id) => this.sealed(id),
+      stopped: (id) => {
+        if (parts.core.blob(id) === null) this.remove(id);
+      },
+    };
     this.resync();
   }
 

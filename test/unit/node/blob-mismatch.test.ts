@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { BlobRef, GearmeshError } from '../../../src/core/index.js';
-import { readBlob } from '../../../src/node/blobs/reading.js';
 import type { SimNode } from '../../../src/sim/cluster.js';
 import { BlobBed, content, sha256 } from './blob-bed.js';
 
@@ -105,25 +104,5 @@ describe('a damaged blob', () => {
     expect(bed.files(one)).toHaveLength(1);
     for (const node of rest) node.kill();
     expect(sha256(await bed.read(one, ref))).toEqual(sha256(BYTES));
-  });
-});
-
-describe('a reader', () => {
-  it('passes over a peer whose queue is full', async () => {
-    const asked: string[] = [];
-    const parts = {
-      store: { open: async () => null },
-      transfers: {
-        get: (peer: string) => {
-          asked.push(peer);
-          return null;
-        },
-      },
-      peers: () => ['n2', 'n3'],
-      damaged: () => {},
-    };
-    const ref: BlobRef = { id: '0'.repeat(32), size: 10, digest: Buffer.alloc(32) };
-    await expect(readBlob(parts, ref, 0, undefined).next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    expect(asked).toEqual(['n2', 'n3']);
   });
 });
