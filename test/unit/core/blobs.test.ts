@@ -181,6 +181,45 @@ describe('the rule of blobs', () => {
     expect(bed.trySubmit({ payloadBlob: blob(3) }).refusal).toBe('BLOB_UNCOUNTED');
   });
 
+  it('of a snapshot that makes no state nothing is kept, wherever it ends', () => {
+    const bed = new Bed();
+    for (const size of [10, 600, 9_000]) bed.submit({ payload: Buffer.alloc(size, 1) });
+    bed.schedule({}, { payload: Buffer.alloc(700, 2) });
+    const pages: { key: string; bytes: Uint8Array }[] = [];
+    const cursor = bed.core.beginSnapshot();
+    for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+      pages.push({ key: page.key, bytes: Buffer.from(page.bytes!) });
+    }
+    const payloads = new MapPayloads();
+    const core = createCore({ payloads, clusterName: 'test' });
+    let kept = 0;
+    for (let count = 0; count < pages.length; count++) {
+      const restorer = core.beginRestore();
+      for (const { key, bytes } of pages.slice(0, count)) restorer.page(key, bytes);
+      const torn = pages[count]!;
+      // What a schedule has may be of any length.
+      const half = torn.bytes.subarray(
+        0,
+        torn.key.startsWith('schedule-payload') ? 4 : torn.bytes.length - 1,
+      );
+      expect(() => {
+        restorer.page(torn.key, half);
+        restorer.finish();
+      }).toThrow();
+      kept = Math.max(kept, payloads.count);
+      restorer.abandon();
+      restorer.abandon();
+      expect(payloads.count).toBe(0);
+    }
+    expect(kept).toBeGreaterThan(2);
+    const restorer = core.beginRestore();
+    for (const { key, bytes } of pages) restorer.page(key, bytes);
+    restorer.finish();
+    restorer.abandon();
+    expect(payloads.count).toBe(bed.payloads.count);
+    expect(core.stateHash()).toBe(bed.core.stateHash());
+  });
+
   it('rule: blobs - what jobs refer to, its sum and the membership are the same after a snapshot', () => {
     const bed = new Bed();
     bed.core.setMembers(bed.core.appliedIndex + 1, Buffer.from('members'));
