@@ -111,6 +111,7 @@ export function submit(
   if (specs.every((spec) => spec.payloadBlob === null)) return submitAll(parts, namespace, specs, options);
   return withBlobs<SubmitResult>(parts.naming, {
     refs: specs.map((spec) => spec.payloadBlob),
+    field: 'payload_blob',
     propose: (positions) =>
       submitAll(
         parts,

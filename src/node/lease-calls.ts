@@ -24,6 +24,7 @@ export async function settleOne(
   if (outcome.kind !== 'complete' || outcome.resultBlob === null) return settle();
   const [answer] = await withBlobs<OutcomeResult>(parts.naming, {
     refs: [outcome.resultBlob],
+    field: 'result_blob',
     propose: async (positions) => (positions.length === 0 ? [] : [await settle()]),
     refused: (_, error) => ({ token: outcome.token, revision: 0, error }),
     signal: call.signal,

@@ -119,6 +119,7 @@ class LocalSession implements WorkerSession {
     let left = credit;
     return withBlobs<OutcomeResult>(this.#parts.naming, {
       refs: outcomes.map(resultBlob),
+      field: 'result_blob',
       propose: (positions) => {
         // Once: what is said again for its blob brings no credit.
         const once = left;

@@ -65,12 +65,10 @@ export function isMismatch(error: unknown): boolean {
 /** What a node says that was asked for a blob and has another content under its id. */
 export const MISMATCH = 'the size or SHA-256 is not that of the payload or result with this id';
 
-export function mismatch(): GearmeshError {
+export function mismatch(field = 'blob'): GearmeshError {
   return new GearmeshError('INVALID_FIELD', {
     message: MISMATCH,
-    violations: [
-      { field: 'blob', description: 'has another size or SHA-256 than what was sent under its id' },
-    ],
+    violations: [{ field, description: 'has another size or SHA-256 than what was sent under its id' }],
   });
 }
 

@@ -25,6 +25,8 @@ interface Answer {
 export interface NamingCall<T extends Answer> {
   /** By position; null where there is none. */
   readonly refs: readonly (BlobRef | null)[];
+  /** Where the caller names them. */
+  readonly field: 'payload_blob' | 'result_blob';
   /** Called with the positions that are to be proposed, at first with those that need not wait, if only none. */
   readonly propose: (positions: readonly number[]) => Promise<readonly T[]>;
   /** The answer to one that was not proposed, or whose proposal failed. */
@@ -41,11 +43,11 @@ export interface NamingCall<T extends Answer> {
  */
 export async function withBlobs<T extends Answer>(naming: Naming, call: NamingCall<T>): Promise<T[]> {
   const { claims } = naming;
-  const { refs } = call;
+  const { refs, field } = call;
   for (const ref of refs) if (ref !== null) checkRef(ref);
   const failed = new Map<number, GearmeshError>();
   refs.forEach((ref, position) => {
-    if (ref !== null && claims.isOther(ref)) failed.set(position, mismatch());
+    if (ref !== null && claims.isOther(ref)) failed.set(position, mismatch(field));
   });
   const named = refs.map((ref, position) => (failed.has(position) ? null : ref));
   for (const ref of named) if (ref !== null) claims.name(ref.id);
@@ -70,13 +72,13 @@ export async function withBlobs<T extends Answer>(naming: Naming, call: NamingCa
 
 async function together<T extends Answer>(
   naming: Naming,
-  { refs, propose, signal }: NamingCall<T>,
+  call: NamingCall<T>,
   failed: Map<number, GearmeshError>,
 ): Promise<T[]> {
-  const all = [...refs.keys()];
-  await recountStale(naming, refs, all, failed, signal);
+  const all = [...call.refs.keys()];
+  await recountStale(naming, call, all, failed);
   // Apply refuses them all for those that failed: nothing is said of their count.
-  const answers = [...(await propose(all))];
+  const answers = [...(await call.propose(all))];
   blame(answers, failed);
   return answers;
 }
@@ -84,9 +86,10 @@ async function together<T extends Answer>(
 /** Each on its own: what is to be counted anew keeps no other waiting. */
 async function apart<T extends Answer>(
   naming: Naming,
-  { refs, propose, refused, signal }: NamingCall<T>,
+  call: NamingCall<T>,
   failed: Map<number, GearmeshError>,
 ): Promise<T[]> {
+  const { refs, propose, refused } = call;
   const answers = new Array<T>(refs.length);
   for (const [position, error] of failed) answers[position] = refused(position, error);
   const left = [...refs.keys()].filter((position) => !failed.has(position));
@@ -110,7 +113,7 @@ async function apart<T extends Answer>(
   };
   const ready = say(left.filter((position) => !stale.includes(position)));
   await inTurns(stale, async (position) => {
-    await recountStale(naming, refs, [position], failed, signal);
+    await recountStale(naming, call, [position], failed);
     const error = failed.get(position);
     if (error?.code === 'INVALID_FIELD') answers[position] = refused(position, error);
     else await say([position]);
@@ -146,16 +149,17 @@ async function inTurns(
 /** Says again what was refused for its count. Nothing is thrown here: the others have their answers. */
 async function again<T extends Answer>(
   naming: Naming,
-  { refs, propose, refused, signal, together }: NamingCall<T>,
+  call: NamingCall<T>,
   answers: T[],
   failed: Map<number, GearmeshError>,
 ): Promise<void> {
+  const { propose, refused, together } = call;
   for (let tries = 1; tries < TRIES; tries++) {
     const uncounted = (position: number): boolean => isUncounted(answers[position]!.error);
     let left = [...answers.keys()].filter((position) => uncounted(position) && !failed.has(position));
     if (left.length === 0 || (together === true && failed.size > 0)) return;
     if (together === true) left = [...answers.keys()];
-    await recountStale(naming, refs, left, failed, signal);
+    await recountStale(naming, call, left, failed);
     const told = await propose(left).catch((error: unknown) => {
       if (!(error instanceof GearmeshError)) throw error;
       return left.map((position) => refused(position, error));
@@ -170,10 +174,9 @@ async function again<T extends Answer>(
 /** Notes by position why there is no majority. */
 async function recountStale(
   naming: Naming,
-  refs: readonly (BlobRef | null)[],
+  { refs, field, signal }: Pick<NamingCall<Answer>, 'refs' | 'field' | 'signal'>,
   positions: readonly number[],
   failed: Map<number, GearmeshError>,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   await inTurns(positions, async (position) => {
     const ref = refs[position] ?? null;
@@ -182,7 +185,7 @@ async function recountStale(
       await naming.recount(ref, signal);
     } catch (error) {
       if (!(error instanceof GearmeshError)) throw error;
-      failed.set(position, error);
+      failed.set(position, error.code === 'INVALID_FIELD' ? mismatch(field) : error);
     }
   });
 }

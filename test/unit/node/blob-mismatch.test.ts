@@ -47,7 +47,7 @@ describe('a blob that is named with a size or SHA-256 that it has not', () => {
         for (const fields of [{}, { uniqueKey: 'k' }]) {
           const error = await bed.error(says, named(wrong, fields));
           expect(error).toMatchObject({ code: 'INVALID_FIELD' });
-          expect(error!.violations).toMatchObject([{ field: 'blob' }]);
+          expect(error!.violations).toMatchObject([{ field: 'payload_blob' }]);
         }
         expect(await reason(bed.read(says, wrong))).toBe('INVALID_FIELD');
       }

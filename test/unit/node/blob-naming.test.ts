@@ -45,6 +45,7 @@ class Bed {
   name(refs: readonly (BlobRef | null)[], together = false): Promise<Answer[]> {
     return withBlobs<Answer>(this.#naming, {
       refs,
+      field: 'payload_blob',
       propose: async (positions) => {
         this.proposed.push([...positions]);
         const { fails } = this;
