@@ -16,6 +16,7 @@ import type { BatchBuilder } from './interface.js';
 import { SETTING_KEYS } from './settings.js';
 import {
   type BlobCount,
+  type BlobRef,
   type FunctionSpec,
   JOB_STATES,
   type JobSpec,
@@ -44,9 +45,9 @@ class Builder implements BatchBuilder {
   /** The place to go back to; the group is the one that was open there. */
   readonly #marked = { length: 0, commands: 0, positions: 0, namespace: '', fn: '', countAt: -1, count: 0 };
 
-  readonly #countOf: (id: string) => BlobCount | null;
+  readonly #countOf: (ref: BlobRef) => BlobCount | null;
 
-  constructor(countOf: (id: string) => BlobCount | null) {
+  constructor(countOf: (ref: BlobRef) => BlobCount | null) {
     this.#countOf = countOf;
   }
 
@@ -422,7 +423,7 @@ class Builder implements BatchBuilder {
     if (spec.startDeadlineWall !== 0) out.f64(spec.startDeadlineWall);
     if (spec.retentionMs !== -1) out.f64(spec.retentionMs);
     if (spec.payloadBlob !== null)
-      crc = writeClaim(out, spec.payloadBlob, this.#countOf(spec.payloadBlob.id), crc);
+      crc = writeClaim(out, spec.payloadBlob, this.#countOf(spec.payloadBlob), crc);
     const blobAt = out.length;
     out.u32(0);
     writeSubmission(out, spec);
@@ -469,6 +470,6 @@ class Builder implements BatchBuilder {
 }
 
 /** Reused from batch to batch: `finish` empties it. `countOf`: what is known of a blob that a job or outcome names. */
-export function createBatchBuilder(countOf: (id: string) => BlobCount | null = () => null): BatchBuilder {
+export function createBatchBuilder(countOf: (ref: BlobRef) => BlobCount | null = () => null): BatchBuilder {
   return new Builder(countOf);
 }

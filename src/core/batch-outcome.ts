@@ -16,7 +16,7 @@ export function writeClaim(out: ByteWriter, ref: BlobRef, count: BlobCount | nul
 export function writeOutcome(
   out: ByteWriter,
   outcome: Outcome,
-  countOf: (id: string) => BlobCount | null,
+  countOf: (ref: BlobRef) => BlobCount | null,
 ): void {
   const resultBlob = outcome.kind === 'complete' ? outcome.resultBlob : null;
   const kind = resultBlob === null ? OUTCOME[outcome.kind] : OUTCOME.completeBlob;
@@ -25,7 +25,7 @@ export function writeOutcome(
   out.u32(0);
   out.f64(outcome.seq);
   out.f64(outcome.token);
-  const crc = resultBlob === null ? 0 : writeClaim(out, resultBlob, countOf(resultBlob.id), 0);
+  const crc = resultBlob === null ? 0 : writeClaim(out, resultBlob, countOf(resultBlob), 0);
   const contentAt = out.length;
   if (outcome.kind === 'complete') {
     out.u32(outcome.dataCount);

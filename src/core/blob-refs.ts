@@ -15,6 +15,10 @@ export function isBlobRef({ id, size, digest }: BlobRef): boolean {
   return ID.test(id) && Number.isSafeInteger(size) && size >= 0 && digest.length === BLOB_DIGEST_BYTES;
 }
 
+export function sameBlob(a: BlobRef, b: BlobRef): boolean {
+  return a.id === b.id && a.size === b.size && Buffer.compare(a.digest, b.digest) === 0;
+}
+
 /** 16 bytes of id, f64 size, 32 bytes of digest. */
 export function writeBlobRef(writer: ByteWriter, ref: BlobRef): void {
   invariant(isBlobRef(ref), 'a blob is named by id, size and digest', { id: ref.id, size: ref.size });

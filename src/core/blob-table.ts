@@ -1,4 +1,5 @@
 import { MalformedBytesError } from '../base/bytes.js';
+import { invariant } from '../base/invariant.js';
 import type { BlobClaim } from './blob-refs.js';
 import type { Extras } from './jobs/extras.js';
 import type { State } from './state.js';
@@ -38,6 +39,7 @@ export class BlobTable {
   }
 
   add(ref: BlobRef): void {
+    invariant(!this.#refs.has(ref.id), 'a blob is of one job', { id: ref.id });
     this.#refs.set(ref.id, ref);
     this.#bytes += ref.size;
   }

@@ -1,5 +1,5 @@
 export { createBatchBuilder } from './batch-builder.js';
-export { isBlobRef } from './blob-refs.js';
+export { isBlobRef, sameBlob } from './blob-refs.js';
 export { BLOB_COUNT_MS } from './blob-table.js';
 export { checkBatch, encodeEntry, encodeNodeUp, readBatchHead, UnknownCommandError } from './codec.js';
 export { createCore } from './core.js';

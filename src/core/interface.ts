@@ -142,6 +142,8 @@ export interface Restorer {
   page(key: string, bytes: Uint8Array): void;
   /** Rebuilds the indexes; the core is as it was at `index`. */
   finish(): void;
+  /** No state is made of them: what is kept of them goes. Behind `finish` it does nothing, unless that threw. */
+  abandon(): void;
 }
 
 export interface JobQuery {

@@ -91,7 +91,7 @@ export class Engine {
     });
     this.origin = new Origin({
       core,
-      builder: createBatchBuilder((id) => this.blobs.claims.countOf(id)),
+      builder: createBatchBuilder((ref) => this.blobs.claims.countOf(ref)),
       clock,
       log,
       observer,

@@ -109,18 +109,20 @@ export function submit(
   options: SubmitOptions,
 ): Promise<SubmitResult[]> {
   if (specs.every((spec) => spec.payloadBlob === null)) return submitAll(parts, namespace, specs, options);
-  return withBlobs(
-    parts.naming,
-    specs.map((spec) => spec.payloadBlob),
-    (positions) =>
+  return withBlobs<SubmitResult>(parts.naming, {
+    refs: specs.map((spec) => spec.payloadBlob),
+    field: 'payload_blob',
+    propose: (positions) =>
       submitAll(
         parts,
         namespace,
         positions.map((position) => specs[position]!),
         options,
       ),
-    { ...options, together: options.allOrNothing },
-  );
+    refused: (position, error) => refusedWith(specs[position]!, error),
+    signal: options.signal,
+    together: options.allOrNothing,
+  });
 }
 
 async function submitAll(
@@ -153,6 +155,10 @@ async function submitAll(
   return joined(specs, sizes, await Promise.allSettled(results));
 }
 
+function refusedWith({ id }: JobSpec, error: GearmeshError): SubmitResult {
+  return { jobId: id, seq: 0, disposition: 'created', state: 'queued', revision: 0, error };
+}
+
 /** Where one part failed and another did not, each job is told its own: the call as a whole was neither. */
 function joined(
   specs: readonly JobSpec[],
@@ -170,8 +176,7 @@ function joined(
     }
     const error = one.reason as GearmeshError;
     for (let i = sizes[part]!; i > 0; i--) {
-      const jobId = specs[results.length]!.id;
-      results.push({ jobId, seq: 0, disposition: 'created', state: 'queued', revision: 0, error });
+      results.push(refusedWith(specs[results.length]!, error));
     }
   });
   return results;

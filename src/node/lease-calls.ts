@@ -22,8 +22,14 @@ export async function settleOne(
 ): Promise<OutcomeResult> {
   const settle = (): Promise<OutcomeResult> => settleOnce(parts, namespace, jobId, outcome, call);
   if (outcome.kind !== 'complete' || outcome.resultBlob === null) return settle();
-  const refs = [outcome.resultBlob];
-  return (await withBlobs(parts.naming, refs, async () => [await settle()], call))[0]!;
+  const [answer] = await withBlobs<OutcomeResult>(parts.naming, {
+    refs: [outcome.resultBlob],
+    field: 'result_blob',
+    propose: async (positions) => (positions.length === 0 ? [] : [await settle()]),
+    refused: (_, error) => ({ token: outcome.token, revision: 0, error }),
+    signal: call.signal,
+  });
+  return answer!;
 }
 
 async function settleOnce(

@@ -12,11 +12,12 @@ export class DamagedDiskError extends Error {
 
 /** The newest snapshot takes the place of the core's state. Throws DamagedDiskError; the core is useless then. */
 export async function restoreNewest(core: Core, store: SnapshotStore): Promise<void> {
+  const restorer = core.beginRestore();
   try {
-    const restorer = core.beginRestore();
     for await (const page of store.pages()) restorer.page(page.key, page.bytes);
     restorer.finish();
   } catch (error) {
+    restorer.abandon();
     if (error instanceof StorageError && error.code === 'DAMAGED') {
       throw new DamagedDiskError(error.message, error);
     }

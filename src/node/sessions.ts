@@ -117,10 +117,10 @@ class LocalSession implements WorkerSession {
   settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
     if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
     let left = credit;
-    return withBlobs(
-      this.#parts.naming,
-      outcomes.map(resultBlob),
-      (positions) => {
+    return withBlobs<OutcomeResult>(this.#parts.naming, {
+      refs: outcomes.map(resultBlob),
+      field: 'result_blob',
+      propose: (positions) => {
         // Once: what is said again for its blob brings no credit.
         const once = left;
         left = 0;
@@ -129,8 +129,8 @@ class LocalSession implements WorkerSession {
           once,
         );
       },
-      {},
-    );
+      refused: (position, error) => ({ token: outcomes[position]!.token, revision: 0, error }),
+    });
   }
 
   #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {

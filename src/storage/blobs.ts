@@ -60,9 +60,15 @@ export interface BlobStore {
   has(id: string): boolean;
   /** It is being written. */
   writes(id: string): boolean;
-  /** `id`: 32 lower-case hex digits, of none that is here or being written. */
-  begin(id: string): Promise<BlobDraft>;
-  /** Null: it is not here. Rejects with `DAMAGED` where what is here is not what the header should say. */
+  /**
+   * `id`: 32 lower-case hex digits, of none that is being written, or here: unless it `replaces` that, which stays
+   * until the new one is sealed.
+   */
+  begin(id: string, replaces?: boolean): Promise<BlobDraft>;
+  /**
+   * Null: it is not here. Rejects with `MISMATCH` where what is here has another size or digest, and with `DAMAGED`
+   * where its header cannot be read.
+   */
   open(header: BlobHeader): Promise<StoredBlob | null>;
   /** Content may be read on by those who have it open. */
   remove(id: string): Promise<void>;
@@ -175,6 +181,7 @@ class Draft implements BlobDraft {
     try {
       await this.#file.write([encodeHeader({ id: this.id, size: this.#size, digest })], 0);
       await this.#file.sync();
+      await this.#host.going(this.id);
       await disk.rename(this.#file.path, `${directory}/${name}`);
       this.#path = `${directory}/${name}`;
       await disk.syncDirectory(directory);
@@ -213,6 +220,8 @@ class Draft implements BlobDraft {
 interface DraftHost {
   readonly disk: Disk;
   readonly directory: string;
+  /** Resolves once the removal of one that had this id before is over. */
+  going(id: string): Promise<void>;
   sealed(id: string, size: number): void;
   /** It was given up before it was whole. */
   ended(id: string): void;
@@ -255,8 +264,9 @@ class BlobFiles implements BlobStore {
     return this.#drafts.has(id);
   }
 
-  async begin(id: string): Promise<BlobDraft> {
-    invariant(!this.#drafts.has(id) && !this.#sizes.has(id), 'a blob is written once at a time', { id });
+  async begin(id: string, replaces = false): Promise<BlobDraft> {
+    const free = !this.#drafts.has(id) && (replaces || !this.#sizes.has(id));
+    invariant(free, 'a blob is written once at a time', { id });
     this.#drafts.add(id);
     const path = `${this.#directory}/${id}${TEMPORARY}`;
     try {
@@ -266,8 +276,10 @@ class BlobFiles implements BlobStore {
       const host: DraftHost = {
         disk: this.#disk,
         directory: this.#directory,
+        going: (removed) => this.#going.get(removed) ?? Promise.resolve(),
         sealed: (sealed, size) => {
           this.#drafts.delete(sealed);
+          this.#replaced(sealed, size);
           this.#sizes.set(sealed, size);
           this.#bytes += size;
         },
@@ -290,8 +302,12 @@ class BlobFiles implements BlobStore {
     try {
       file = await this.#disk.open(path, { create: false });
       const found = decodeHeader(await file.read(0, HEADER_BYTES));
-      const fits = found?.id === id && found.size === size && Buffer.compare(found.digest, digest) === 0;
-      if (!fits) throw new StorageError('DAMAGED', `the header of ${path} is damaged`);
+      if (found?.id !== id || found.size !== stored) {
+        throw new StorageError('DAMAGED', `the header of ${path} is damaged`);
+      }
+      if (found.size !== size || Buffer.compare(found.digest, digest) !== 0) {
+        throw new StorageError('MISMATCH', `${path} has another size or digest than what is asked for`);
+      }
       return new OpenBlob(file, header);
     } catch (error) {
       await file?.close().catch(() => {});
@@ -316,6 +332,15 @@ class BlobFiles implements BlobStore {
       if (this.#going.get(id) === over) this.#going.delete(id);
     });
     return going;
+  }
+
+  /** Of what had the id before only the name may be left, where its size was another. */
+  #replaced(id: string, size: number): void {
+    const before = this.#sizes.get(id);
+    if (before === undefined) return;
+    this.#forget(id);
+    // Where the name survives, the next start finds one of the two damaged.
+    if (before !== size) this.#disk.remove(`${this.#directory}/${blobName(id, before)}`).catch(() => {});
   }
 
   #forget(id: string): void {

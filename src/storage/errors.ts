@@ -1,9 +1,18 @@
 /**
  * `FULL`: no space left. `FAILED`: the disk refused a read, write or sync. `LOCKED`: another process uses the
  * directory. `FOREIGN`: it belongs to another node or cluster. `FORMAT`: written by another version.
- * `DAMAGED`: content that was durable cannot be trusted. `CLOSED`: used after `close`.
+ * `DAMAGED`: content that was durable cannot be trusted. `MISMATCH`: something else is kept under this name.
+ * `CLOSED`: used after `close`.
  */
-export type StorageErrorCode = 'FULL' | 'FAILED' | 'LOCKED' | 'FOREIGN' | 'FORMAT' | 'DAMAGED' | 'CLOSED';
+export type StorageErrorCode =
+  | 'FULL'
+  | 'FAILED'
+  | 'LOCKED'
+  | 'FOREIGN'
+  | 'FORMAT'
+  | 'DAMAGED'
+  | 'MISMATCH'
+  | 'CLOSED';
 
 /** Everything that storage rejects with. The message says what happened and, for an operator, what to do. */
 export class StorageError extends Error {

@@ -8,6 +8,7 @@ import {
   check,
   full,
   functionsFull,
+  isLate,
   jobsMaxFor,
   known,
   liveJobs,
@@ -87,13 +88,19 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
         check(state, namespace, name, fn, spec, verdict);
         const key = spec.uniqueKey === '' ? '' : `${name}\u0000${spec.uniqueKey}`;
         const joins = verdict.disposition === 'coalesced' || (key !== '' && keys.has(key));
-        if (key !== '') keys.add(key);
+        // What is too late ends at once and holds its key for nobody.
+        if (key !== '' && !isLate(state, spec)) keys.add(key);
         entries++;
+        const blob = spec.payloadBlob;
+        if (blob !== null && verdict.refusal === null) {
+          // Whichever of them would be created: none is named twice.
+          if (blobs.has(blob.id)) verdict.refusal = 'INVALID_FIELD';
+          blobs.add(blob.id);
+        }
         if (verdict.refusal === null && !joins) {
           const before = perFunction.get(name) ?? 0;
           perFunction.set(name, before + 1);
           jobs++;
-          const blob = spec.payloadBlob;
           const limit =
             fn === null && before === 0 && functionsFull(state, functions)
               ? 'functionsMax'
@@ -108,8 +115,6 @@ function checkAll(state: State, namespace: string, items: readonly Item[]): bool
           } else if (fn !== null && queueFull(fn, spec, before)) {
             full(verdict, QUEUE_LIMIT, jobsMaxFor(fn, spec));
           } else if (blob !== null) {
-            if (blobs.has(blob.id)) verdict.refusal = 'INVALID_FIELD';
-            blobs.add(blob.id);
             blobBytes += blob.size;
           }
         } else if (verdict.refusal === null && !state.dedupe.makeRoom(state.wall, settings, entries)) {

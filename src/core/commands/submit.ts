@@ -173,6 +173,11 @@ export function submitterWaits(job: SubmittedSpec): boolean {
   return (job.flags & SPEC_FLAG.waits) !== 0;
 }
 
+/** It is not to be started any more: it ends as it is created. */
+export function isLate(state: State, { startDeadlineWall }: SubmittedSpec): boolean {
+  return startDeadlineWall !== 0 && startDeadlineWall <= state.wall;
+}
+
 /** What the queue allows for a job of this priority; 0: any number. */
 export function jobsMaxFor(fn: FunctionState, job: SubmittedSpec): number {
   return fn.jobsMax[(job.flags & SPEC_FLAG.priority) as PriorityRank];
@@ -264,7 +269,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   count(state, fn, TOTAL.submitted);
   page.f[numbers + F_REVISION] = state.index;
   const due = job.delayMs > 0 ? state.wall + job.delayMs : job.runAtWall;
-  const late = job.startDeadlineWall !== 0 && job.startDeadlineWall <= state.wall;
+  const late = isLate(state, job);
   const waits = due > state.wall || late;
   if (waits) {
     page.f[numbers + F_DUE2] = due;

@@ -214,11 +214,12 @@ export class JobPage extends StatePage implements BlobSource {
   }
 }
 
-/** A page from a snapshot. `missing` is told which blobs are to come in pages of their own. */
+/** A page from a snapshot. `put` keeps a blob; `missing` is told which are to come in pages of their own. */
 export function readJobPage(
   number: number,
   bytes: Uint8Array,
   payloads: PayloadStore,
+  put: (blob: Uint8Array) => number,
   missing: (seq: number, column: number) => void,
 ): { readonly page: JobPage; readonly version: number } {
   const reader = new ByteReader(bytes);
@@ -242,7 +243,7 @@ export function readJobPage(
       if ((has & bit) === 0) continue;
       const length = reader.u32();
       if (length === 0) missing(seq, column);
-      else page.local[row * L_FIELDS + column] = payloads.put(reader.raw(length - 1));
+      else page.local[row * L_FIELDS + column] = put(reader.raw(length - 1));
     }
   }
   return { page, version };

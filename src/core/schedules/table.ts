@@ -294,6 +294,7 @@ export class ScheduleTable {
 
   /** The whole state is dropped: its blobs go. */
   releaseAll(): void {
+    for (const { handle } of this.#restored.values()) this.#payloads.release(handle);
     for (const { payload } of this.#bySeq.values()) {
       if (payload !== null) this.#payloads.release(payload.handle);
     }

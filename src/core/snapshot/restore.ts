@@ -22,7 +22,10 @@ class StateRestorer implements Restorer {
   readonly #numbered = new Map<string, { readonly number: number; readonly bytes: Uint8Array }[]>();
   readonly #tombs = new Map<string, Uint8Array>();
   readonly #blobs: LargeBlob[] = [];
+  /** Of all that jobs have: what goes where no state is made of it. */
+  #handles: number[] = [];
   #missing = 0;
+  #over = false;
 
   constructor(state: State, done: () => void) {
     this.#state = state;
@@ -36,7 +39,8 @@ class StateRestorer implements Restorer {
     if (!Number.isSafeInteger(number) || number < 0) throw new MalformedBytesError(`page key ${key}`);
     switch (kind) {
       case 'jobs': {
-        const { page, version } = readJobPage(number, bytes, payloads, () => this.#missing++);
+        const put = (blob: Uint8Array): number => this.#put(blob);
+        const { page, version } = readJobPage(number, bytes, payloads, put, () => this.#missing++);
         if (this.#state.jobs.pageFrom(number)?.number === number)
           throw new MalformedBytesError(`${key} came twice`);
         this.#state.jobs.restore(page, version);
@@ -46,7 +50,7 @@ class StateRestorer implements Restorer {
       case 'blobs':
         readBlobs(bytes, (place, column, blob) => {
           const seq = number * JOBS_PER_PAGE + place;
-          this.#blobs.push({ seq, column, handle: payloads.put(blob) });
+          this.#blobs.push({ seq, column, handle: this.#put(blob) });
         });
         return;
       case 'ended':
@@ -108,7 +112,23 @@ class StateRestorer implements Restorer {
     }
     rebuild(state);
     checkBlobs(state);
+    this.#handles = [];
     this.#done();
+    this.#over = true;
+  }
+
+  abandon(): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { payloads, schedules } = this.#state;
+    for (const handle of this.#handles) payloads.release(handle);
+    schedules.releaseAll();
+  }
+
+  #put(blob: Uint8Array): number {
+    const handle = this.#state.payloads.put(blob);
+    this.#handles.push(handle);
+    return handle;
   }
 
   #plainPage(key: string, read: (reader: ByteReader, version: number) => void): void {

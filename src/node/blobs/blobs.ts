@@ -11,7 +11,10 @@ import {
   isBroken,
   isDamaged,
   isFull,
+  isMismatch,
   limitError,
+  MISMATCH,
+  mismatch,
   noMajority,
   uploadsError,
 } from './errors.js';
@@ -146,9 +149,7 @@ export class Blobs {
   /** Counts the majority anew, by the membership now in force. Rejects where there is none any more. */
   async recount(ref: BlobRef, signal: AbortSignal | undefined): Promise<void> {
     const { core, store, clock } = this.#parts;
-    const opened =
-      (await this.#open(ref)) ?? ((await this.#keeper.obtain(ref)) ? await this.#open(ref) : null);
-    if (opened === null) throw gone();
+    const opened = (await this.#openSound(ref)) ?? (await this.#obtain(ref));
     const { wall } = core;
     this.#keeper.counted(ref.id);
     const bell = new Bell();
@@ -157,7 +158,7 @@ export class Blobs {
       sourceOf(opened, (reason) => this.#keeper.damaged(ref, reason)),
       () => bell.ring(),
     );
-    spread.sealedHere = store.has(ref.id);
+    spread.sealedHere = store.has(ref.id) && !this.#keeper.isDamaged(ref.id);
     const recount = { spread, bell };
     this.#recounts.add(recount);
     const ring = (): void => bell.ring();
@@ -171,7 +172,7 @@ export class Blobs {
         if (clock.monotonicMs() > until) throw noMajority();
         await bell.heard();
       }
-      this.claims.counted(ref.id, { configuration: core.configuration, wall });
+      this.claims.counted(ref, { configuration: core.configuration, wall });
     } finally {
       signal?.removeEventListener('abort', ring);
       this.#recounts.delete(recount);
@@ -255,7 +256,7 @@ export class Blobs {
       parts: this.#parts,
       transfers: this.#transfers,
       counted: (ref, count: BlobCount, { spread, draft }) => {
-        this.claims.counted(ref.id, count);
+        this.claims.counted(ref, count);
         this.#linger(ref.id, spread, () => void draft.close().catch(() => {}));
       },
       sealedHere: (id) => this.#keeper.sealed(id),
@@ -280,18 +281,19 @@ export class Blobs {
     const { id, size } = put;
     const wanted = put.digest.length === 0 ? null : { size, digest: Buffer.from(put.digest) };
     if (store.has(id)) {
-      const opened = wanted === null ? null : await this.#open({ id, ...wanted });
+      const opened = wanted === null ? null : await this.#openSound({ id, ...wanted });
       if (opened !== null) {
         await opened.close();
         this.#keeper.counted(id);
         return null;
       }
-      if (store.has(id)) throw new Error('another blob of this id is here');
+      if (store.has(id) && !this.#keeper.isDamaged(id)) throw new Error('another blob of this id is here');
     }
     if (diskLow() || !(await this.#hasRoom(size))) throw new Error('the disk is nearly full');
-    if (store.writes(id) || store.has(id)) throw new Error('it is being written');
+    const replaces = this.#keeper.isDamaged(id);
+    if (store.writes(id) || (store.has(id) && !replaces)) throw new Error('it is being written');
     try {
-      return new Intake(this.#keeper.intake, await store.begin(id), wanted);
+      return new Intake(this.#keeper.intake, await store.begin(id, replaces), wanted);
     } catch (error) {
       throw this.#diskError(error);
     }
@@ -310,11 +312,25 @@ export class Blobs {
     return { source, close: () => void opened.close().catch(() => {}) };
   }
 
-  /** Null: it is not here, or damaged and gone now. */
+  async #obtain(ref: BlobRef): Promise<StoredBlob> {
+    const reasons = await this.#keeper.obtain(ref);
+    if (reasons?.includes(MISMATCH)) throw mismatch();
+    const opened = reasons === null ? await this.#open(ref) : null;
+    if (opened === null) throw gone();
+    return opened;
+  }
+
+  /** Null also where a chunk of it is known to be damaged. */
+  async #openSound(ref: BlobRef): Promise<StoredBlob | null> {
+    return this.#keeper.isDamaged(ref.id) ? null : this.#open(ref);
+  }
+
+  /** Null: it is not here, or damaged. Rejects where it is here with another size or digest. */
   async #open(ref: BlobRef): Promise<StoredBlob | null> {
     try {
       return await this.#parts.store.open(ref);
     } catch (error) {
+      if (isMismatch(error)) throw mismatch();
       if (!isDamaged(error)) throw error;
       this.#keeper.damaged(ref, (error as Error).message);
       return null;

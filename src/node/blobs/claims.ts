@@ -1,8 +1,10 @@
-import { BLOB_COUNT_MS } from '../../core/index.js';
+import { BLOB_COUNT_MS, sameBlob } from '../../core/index.js';
 import type { BlobCount, BlobRef } from '../../core/types.js';
 import type { BlobsParts } from './parts.js';
 
 interface Claim {
+  /** What a majority was counted of; null: not by this node, and what its callers say of it may be wrong. */
+  ref: BlobRef | null;
   /** Null: not counted by this node. */
   count: BlobCount | null;
   /** Calls of this node that name it now. */
@@ -23,21 +25,30 @@ export class BlobClaims {
   }
 
   /** A majority has it. */
-  counted(id: string, count: BlobCount): void {
-    this.#of(id).count = count;
+  counted(ref: BlobRef, count: BlobCount): void {
+    const claim = this.#of(ref.id);
+    claim.ref = ref;
+    claim.count = count;
   }
 
-  /** What a command says of the blob. */
-  countOf(id: string): BlobCount | null {
-    return this.#claims.get(id)?.count ?? null;
+  /** What a command says of the blob: nothing where it is named with a size or digest that it has not. */
+  countOf(ref: BlobRef): BlobCount | null {
+    const claim = this.#claims.get(ref.id);
+    return claim?.ref != null && sameBlob(claim.ref, ref) ? claim.count : null;
+  }
+
+  /** It is known here, with another size or digest. */
+  isOther(ref: BlobRef): boolean {
+    const known = this.#parts.core.blob(ref.id) ?? this.#claims.get(ref.id)?.ref ?? null;
+    return known !== null && !sameBlob(known, ref);
   }
 
   /** Apply would refuse what is known of it. */
-  isStale({ id }: BlobRef): boolean {
+  isStale(ref: BlobRef): boolean {
     const { core } = this.#parts;
     // A job has it already: the command repeats what named it, and apply knows that.
-    if (core.blob(id) !== null) return false;
-    const count = this.countOf(id);
+    if (core.blob(ref.id) !== null) return false;
+    const count = this.countOf(ref);
     return (
       count === null || count.configuration !== core.configuration || count.wall + BLOB_COUNT_MS < core.wall
     );
@@ -56,15 +67,18 @@ export class BlobClaims {
    * A call that named it is over. `unknown`: nobody knows with what outcome; `refused`: it may be named again;
    * `settled`: no more. True where no job took it and none will: it can go everywhere.
    */
-  done(id: string, how: 'unknown' | 'refused' | 'settled'): boolean {
+  done(ref: BlobRef, how: 'unknown' | 'refused' | 'settled'): boolean {
+    const { id } = ref;
     const claim = this.#claims.get(id);
     if (claim === undefined) return false;
+    // What only a caller says of it may be wrong, and the blob another's.
+    const certain = claim.ref !== null && sameBlob(claim.ref, ref);
     claim.named -= 1;
     claim.doubtful ||= how === 'unknown';
     claim.freeMs = this.#parts.clock.monotonicMs();
-    if (claim.named > 0 || (how === 'refused' && claim.count !== null)) return false;
+    if (claim.named > 0 || (claim.count !== null && (how === 'refused' || !certain))) return false;
     this.#claims.delete(id);
-    return how === 'settled' && !claim.doubtful && this.#parts.core.blob(id) === null;
+    return how === 'settled' && certain && !claim.doubtful && this.#parts.core.blob(id) === null;
   }
 
   /** True where the caller may give it up; then it is forgotten. */
@@ -89,7 +103,7 @@ export class BlobClaims {
   #of(id: string): Claim {
     let claim = this.#claims.get(id);
     if (claim === undefined) {
-      claim = { count: null, named: 0, doubtful: false, freeMs: this.#parts.clock.monotonicMs() };
+      claim = { ref: null, count: null, named: 0, doubtful: false, freeMs: this.#parts.clock.monotonicMs() };
       this.#claims.set(id, claim);
     }
     return claim;

@@ -58,6 +58,20 @@ export function isDamaged(error: unknown): boolean {
   return error instanceof StorageError && error.code === 'DAMAGED';
 }
 
+export function isMismatch(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'MISMATCH';
+}
+
+/** What a node says that was asked for a blob and has another content under its id. */
+export const MISMATCH = 'the size or SHA-256 is not that of the payload or result with this id';
+
+export function mismatch(field = 'blob'): GearmeshError {
+  return new GearmeshError('INVALID_FIELD', {
+    message: MISMATCH,
+    violations: [{ field, description: 'has another size or SHA-256 than what was sent under its id' }],
+  });
+}
+
 /** Throws for what is no reference, whatever a client made it of: no node is asked for it. */
 export function checkRef(ref: BlobRef): void {
   if (isBlobRef(ref)) return;

@@ -7,6 +7,8 @@ export interface IntakeHost {
   readonly diskLow: () => boolean;
   readonly fatal: (error: Error) => void;
   sealed(id: string): void;
+  /** Its stream was ended while it was sealed. */
+  stopped(id: string): void;
 }
 
 /** A blob that comes from another node, on its way to this one's disk: it counts only if it is what it should be. */
@@ -16,6 +18,7 @@ export class Intake implements BlobSink {
   /** What it must be; null: as the sender says at its end. */
   readonly #wanted: BlobEnd | null;
   readonly #hash = createHash('sha256');
+  #whole = false;
   readonly #over: (reason: string | null) => void;
 
   /** `over`: called once, with null when it is durable here. */
@@ -47,12 +50,17 @@ export class Intake implements BlobSink {
       throw new Error('its bytes are not what its digest says');
     }
     await this.#try(this.#draft.seal(digest));
+    this.#whole = true;
     await this.#draft.close();
     this.#host.sealed(this.#draft.id);
     this.#over(null);
   }
 
   stopped(reason: string): void {
+    if (this.#whole) {
+      this.#host.stopped(this.#draft.id);
+      return;
+    }
     this.#draft
       .discard()
       .catch(() => {})

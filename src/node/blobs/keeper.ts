@@ -1,4 +1,4 @@
-import { BLOB_COUNT_MS } from '../../core/index.js';
+import { BLOB_COUNT_MS, sameBlob } from '../../core/index.js';
 import type { BlobRef } from '../../core/types.js';
 import { isBroken } from './errors.js';
 import { Intake, type IntakeHost } from './intake.js';
@@ -46,6 +46,8 @@ export class BlobKeeper {
   readonly #missing = new Map<string, Missing>();
   /** Whole ones that no job names, by when that was last known to be of use to somebody. */
   readonly #unnamed = new Map<string, Age>();
+  /** Here, but not what they should be: kept until they are here anew, for what is sound of them. */
+  readonly #damaged = new Set<string>();
   readonly #fetching = new Map<string, (reason: string) => void>();
   readonly #intake: IntakeHost;
   #fetched = 0;
@@ -54,7 +56,14 @@ export class BlobKeeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#intake = { diskLow: parts.diskLow, fatal: parts.fatal, sealed: (id) => this.sealed(id) };
+    this.#intake = {
+      diskLow: parts.diskLow,
+      fatal: parts.fatal,
+      sealed: (id) => this.sealed(id),
+      stopped: (id) => {
+        if (parts.core.blob(id) === null) this.remove(id);
+      },
+    };
     this.resync();
   }
 
@@ -86,7 +95,7 @@ export class BlobKeeper {
     this.#missing.clear();
     for (const ref of core.blobs()) {
       this.#unnamed.delete(ref.id);
-      if (!store.has(ref.id)) this.#miss(ref);
+      if (!this.#isSound(ref.id)) this.#miss(ref);
     }
     for (const id of store.ids()) if (core.blob(id) === null && !this.#unnamed.has(id)) this.#age(id);
     for (const [id, stop] of this.#fetching) if (core.blob(id) === null) stop('nobody needs it any more');
@@ -94,7 +103,7 @@ export class BlobKeeper {
 
   taken(ref: BlobRef): void {
     this.#unnamed.delete(ref.id);
-    if (!this.#parts.store.has(ref.id)) this.#miss(ref);
+    if (!this.#isSound(ref.id)) this.#miss(ref);
   }
 
   released(id: string): void {
@@ -106,6 +115,7 @@ export class BlobKeeper {
   /** It is durable here. */
   sealed(id: string): void {
     this.#missing.delete(id);
+    this.#damaged.delete(id);
     if (this.#parts.core.blob(id) === null) this.#age(id);
   }
 
@@ -114,9 +124,17 @@ export class BlobKeeper {
     if (this.#unnamed.has(id)) this.#age(id);
   }
 
+  /** What is here of it is known to be damaged. */
+  isDamaged(id: string): boolean {
+    return this.#damaged.has(id);
+  }
+
   /** What is here of it is not what it should be. */
   damaged(ref: BlobRef, reason: string): void {
-    if (!this.#parts.store.has(ref.id)) return;
+    if (!this.#isSound(ref.id)) return;
+    const named = this.#parts.core.blob(ref.id);
+    // Who asks for something else says nothing about what is here.
+    if (named !== null && !sameBlob(named, ref)) return;
     if (this.#parts.peerNames().length === 0) {
       // What is sound of it may be all that is left.
       this.#parts.log.error({ blob: ref.id, reason }, 'a blob is damaged on the only disk');
@@ -126,12 +144,13 @@ export class BlobKeeper {
       { blob: ref.id, reason },
       'a blob is damaged on this disk: it is fetched from another node',
     );
-    this.remove(ref.id);
-    if (this.#parts.core.blob(ref.id) !== null) this.#miss(ref);
+    this.#damaged.add(ref.id);
+    if (named !== null) this.#miss(named);
   }
 
   remove(id: string): void {
     this.#unnamed.delete(id);
+    this.#damaged.delete(id);
     this.#parts.store.remove(id).catch((error: unknown) => {
       this.#parts.log.warn({ blob: id, reason: (error as Error).message }, 'a blob could not be removed');
     });
@@ -146,6 +165,10 @@ export class BlobKeeper {
   stop(): void {
     this.#stopped = true;
     for (const stop of [...this.#fetching.values()]) stop('the node is stopping');
+  }
+
+  #isSound(id: string): boolean {
+    return this.#parts.store.has(id) && !this.#damaged.has(id);
   }
 
   #miss(ref: BlobRef): void {
@@ -198,20 +221,22 @@ export class BlobKeeper {
     });
   }
 
-  /** Asks the connected nodes one by one for a blob that no job refers to yet. False: nobody gave it. */
-  async obtain(ref: BlobRef): Promise<boolean> {
+  /** Asks the connected nodes one by one for a blob that no job refers to yet. Null: it is here; else what they said. */
+  async obtain(ref: BlobRef): Promise<readonly string[] | null> {
+    const reasons: string[] = [];
     for (const peer of this.#peers()) {
-      if (this.#stopped || this.#parts.store.has(ref.id)) break;
-      await this.#fetchFrom(peer, ref);
+      if (this.#stopped || this.#isSound(ref.id)) break;
+      const reason = await this.#fetchFrom(peer, ref);
+      if (reason !== null) reasons.push(reason);
     }
-    return this.#parts.store.has(ref.id);
+    return this.#isSound(ref.id) ? null : reasons;
   }
 
   /** Null: it is here now; else why not. */
   async #fetchFrom(peer: string, ref: BlobRef): Promise<string | null> {
     const { transfers, store, diskLow, fatal } = this.#parts;
     if (diskLow()) return 'the disk is nearly full';
-    if (store.has(ref.id)) return null;
+    if (this.#isSound(ref.id)) return null;
     if (this.#stopped || this.#fetching.has(ref.id) || store.writes(ref.id)) return 'it is being written';
     let given: string | null = null;
     let stop: ((reason: string) => void) | null = null;
@@ -220,7 +245,7 @@ export class BlobKeeper {
       stop?.(reason);
     });
     try {
-      const draft = await store.begin(ref.id);
+      const draft = await store.begin(ref.id, this.#damaged.has(ref.id));
       const reason = await new Promise<string | null>((over) => {
         const sink = new Intake(this.#intake, draft, ref, over);
         stop = given === null ? transfers.get(peer, ref, 0, sink) : null;

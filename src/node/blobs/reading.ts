@@ -1,7 +1,7 @@
 import { GearmeshError } from '../../core/errors.js';
 import type { BlobRef } from '../../core/types.js';
 import { BLOB_CHUNK_BYTES, type BlobStore, chunkCount, type StoredBlob } from '../../storage/index.js';
-import { gone, isDamaged } from './errors.js';
+import { gone, isDamaged, isMismatch, mismatch } from './errors.js';
 import { Bell } from './parts.js';
 import type { BlobEnd, BlobSink, BlobTransfers } from './transfers.js';
 
@@ -94,22 +94,31 @@ export async function* readBlob(
     if (at >= ref.size) return;
   }
   for (const peer of parts.peers()) {
-    const taking = new Taking(signal);
-    let number = Math.floor(at / BLOB_CHUNK_BYTES);
-    const stop = parts.transfers.get(peer, ref, number, taking);
-    try {
-      for (let bytes = await taking.next(); bytes !== null; bytes = await taking.next()) {
-        throwIfAborted(signal);
-        if (number >= chunks || bytes.length === 0) break;
-        yield given(number, bytes);
-        number += 1;
+    // Asked again as long as it gives something: it ends the stream of a reader that takes nothing for long.
+    for (let before = -1; before < at; ) {
+      before = at;
+      const taking = new Taking(signal);
+      let number = Math.floor(at / BLOB_CHUNK_BYTES);
+      const stop = parts.transfers.get(peer, ref, number, taking);
+      if (stop === null) {
+        // Its queue is full: nobody will say that this stream is over.
+        taking.close();
+        break;
       }
-    } finally {
-      stop?.('the reader has enough');
-      taking.close();
+      try {
+        for (let bytes = await taking.next(); bytes !== null; bytes = await taking.next()) {
+          throwIfAborted(signal);
+          if (number >= chunks || bytes.length === 0) break;
+          yield given(number, bytes);
+          number += 1;
+        }
+      } finally {
+        stop('the reader has enough');
+        taking.close();
+      }
+      throwIfAborted(signal);
+      if (at >= ref.size) return;
     }
-    throwIfAborted(signal);
-    if (at >= ref.size) return;
   }
   throw gone();
 }
@@ -118,6 +127,7 @@ async function openHere(parts: ReadingParts, ref: BlobRef): Promise<StoredBlob |
   try {
     return await parts.store.open(ref);
   } catch (error) {
+    if (isMismatch(error)) throw mismatch();
     if (!isDamaged(error)) throw failed(error);
     parts.damaged((error as Error).message);
     return null;

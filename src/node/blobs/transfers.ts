@@ -10,6 +10,8 @@ export const WINDOW_CHUNKS = 16;
 const STREAM_STALL_MS = 10_000;
 /** The same where a peer sends a blob here: its client may have nothing to say for long, and it says when it gives up. */
 const PUT_STALL_MS = 300_000;
+/** What is written is told at least this often while it is being written: a slow reader is no dead one. */
+const TELL_MS = 1_000;
 /** Pause before a full queue towards a peer is looked at again. */
 const LOOK_MS = 5;
 /** Streams that one node takes in or serves at a time, from all others together. */
@@ -186,6 +188,7 @@ class Incoming {
   #next: number;
   #written: number;
   #told: number;
+  #toldMs: number;
   #work: Promise<void>;
   #over = false;
   #ended = false;
@@ -207,6 +210,7 @@ class Incoming {
     this.#told = o.from;
     this.#gone = gone;
     this.#movedMs = parts.clock.monotonicMs();
+    this.#toldMs = this.#movedMs;
     this.#sink = sink;
     this.#work = Promise.resolve();
     this.#then(async () => {
@@ -231,7 +235,8 @@ class Incoming {
       await (await this.#sink)?.piece(frame.bytes);
       this.#written += 1;
       this.#movedMs = this.#parts.clock.monotonicMs();
-      if (this.#written === this.#next || this.#written - this.#told >= WINDOW_CHUNKS / 4) this.#tell(false);
+      const many = this.#written - this.#told >= WINDOW_CHUNKS / 4;
+      if (many || this.#written === this.#next || this.#movedMs - this.#toldMs >= TELL_MS) this.#tell(false);
     });
   }
 
@@ -279,6 +284,7 @@ class Incoming {
 
   #tell(sealed: boolean): void {
     this.#told = this.#written;
+    this.#toldMs = this.#parts.clock.monotonicMs();
     this.#parts.transport.send(this.peer, 'control', {
       type: 'blob-taken',
       transfer: this.#transfer,

@@ -109,6 +109,8 @@ export class Upload implements BlobWriter {
       ({ configuration } = core);
       return this.#spread.isCounted;
     });
+    // It may have been given up between the count and here.
+    this.#throwIfOver();
     this.#phase = 'done';
     const ref: BlobRef = { id: this.id, ...end };
     this.#host.ended(this);

@@ -147,7 +147,7 @@ export class Bed {
     configuration: this.core.configuration,
     wall: this.wall,
   });
-  readonly builder: BatchBuilder = createBatchBuilder((id) => this.countOf(id));
+  readonly builder: BatchBuilder = createBatchBuilder((ref) => this.countOf(ref.id));
   elapsedUs = 1_000_000;
   wall = START_WALL;
   incarnation = 1;

@@ -89,6 +89,27 @@ describe('a payload outside the log', () => {
     expect(notes.of('blob')).toEqual([]);
   });
 
+  it('rule: blobs - one of several that are accepted together or not at all has it, though the first ends at once', () => {
+    const bed = new Bed();
+    const late = { uniqueKey: 'k', startDeadlineWall: 1, retentionMs: 1_000 };
+    const both = (second: number) => [
+      bed.spec({ ...late, payloadBlob: blob(1) }),
+      bed.spec({ uniqueKey: 'k', payloadBlob: blob(second) }),
+    ];
+    const refused = bed.do((b) => b.submitAll('default', both(1)));
+    expect(refused.submissions.get(1)).toMatchObject({ refusal: 'INVALID_FIELD', seq: 0 });
+    expect(refused.of('blob')).toEqual([]);
+    bed.countOf = (id) =>
+      id === blob(2).id ? null : { configuration: bed.core.configuration, wall: bed.wall };
+    const uncounted = bed.do((b) => b.submitAll('default', both(2)));
+    expect(uncounted.submissions.get(1)).toMatchObject({ refusal: 'BLOB_UNCOUNTED', seq: 0 });
+    bed.do((b) => b.submitAll('default', both(3)));
+    expect(Array.from(bed.core.blobs(), ({ id }) => id)).toEqual([blob(1).id, blob(3).id]);
+    bed.pass(2_000);
+    expect(Array.from(bed.core.blobs(), ({ id }) => id)).toEqual([blob(3).id]);
+    bed.twin();
+  });
+
   it('counts towards the limits of one and of all', () => {
     const bed = new Bed({ blobBytesMax: 1_000, blobsTotalBytesMax: 2_500 });
     const refused = (n: number, size: number) => bed.trySubmit({ payloadBlob: blob(n, size) });
@@ -158,6 +179,45 @@ describe('the rule of blobs', () => {
     expect(bed.trySubmit({ payloadBlob: blob(2) })).toMatchObject({ refusal: 'BLOB_UNCOUNTED', seq: 0 });
     bed.countOf = () => null;
     expect(bed.trySubmit({ payloadBlob: blob(3) }).refusal).toBe('BLOB_UNCOUNTED');
+  });
+
+  it('of a snapshot that makes no state nothing is kept, wherever it ends', () => {
+    const bed = new Bed();
+    for (const size of [10, 600, 9_000]) bed.submit({ payload: Buffer.alloc(size, 1) });
+    bed.schedule({}, { payload: Buffer.alloc(700, 2) });
+    const pages: { key: string; bytes: Uint8Array }[] = [];
+    const cursor = bed.core.beginSnapshot();
+    for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
+      pages.push({ key: page.key, bytes: Buffer.from(page.bytes!) });
+    }
+    const payloads = new MapPayloads();
+    const core = createCore({ payloads, clusterName: 'test' });
+    let kept = 0;
+    for (let count = 0; count < pages.length; count++) {
+      const restorer = core.beginRestore();
+      for (const { key, bytes } of pages.slice(0, count)) restorer.page(key, bytes);
+      const torn = pages[count]!;
+      // What a schedule has may be of any length.
+      const half = torn.bytes.subarray(
+        0,
+        torn.key.startsWith('schedule-payload') ? 4 : torn.bytes.length - 1,
+      );
+      expect(() => {
+        restorer.page(torn.key, half);
+        restorer.finish();
+      }).toThrow();
+      kept = Math.max(kept, payloads.count);
+      restorer.abandon();
+      restorer.abandon();
+      expect(payloads.count).toBe(0);
+    }
+    expect(kept).toBeGreaterThan(2);
+    const restorer = core.beginRestore();
+    for (const { key, bytes } of pages) restorer.page(key, bytes);
+    restorer.finish();
+    restorer.abandon();
+    expect(payloads.count).toBe(bed.payloads.count);
+    expect(core.stateHash()).toBe(bed.core.stateHash());
   });
 
   it('rule: blobs - what jobs refer to, its sum and the membership are the same after a snapshot', () => {

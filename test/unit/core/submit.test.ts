@@ -227,4 +227,23 @@ describe('submitAll', () => {
     expect(Array.from(reused.submissions.values(), ({ refusal }) => refusal)).toEqual([null, 'ID_REUSED']);
     expect(bed.core.counts().jobs).toBe(2);
   });
+
+  it('counts what follows one that is too late, whose unique key is free again', () => {
+    const bed = new Bed({ jobsMax: 2 });
+    const batch = (late: number) =>
+      [0, 1, 2].map((i) => bed.spec({ uniqueKey: 'k', startDeadlineWall: i < late ? 1 : 0 }));
+    const refused = bed.do((b) => b.submitAll('default', batch(2))).submissions;
+    expect(Array.from(refused.values(), ({ seq, limit }) => [seq, limit])).toEqual([
+      [0, ''],
+      [0, ''],
+      [0, 'jobsMax'],
+    ]);
+    const done = bed.do((b) => b.submitAll('default', batch(1))).submissions;
+    expect(Array.from(done.values(), ({ disposition, seq }) => [disposition, seq])).toEqual([
+      ['created', 1],
+      ['created', 2],
+      ['coalesced', 2],
+    ]);
+    bed.twin();
+  });
 });

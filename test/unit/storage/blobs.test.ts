@@ -154,9 +154,31 @@ describe('blobs on disk', () => {
     expect((await read(store, ID, bytes))!.equals(bytes)).toBe(true);
     // Sound, but another's.
     await expect(store.open({ ...headerOf(ID, bytes), digest: Buffer.alloc(32) })).rejects.toMatchObject({
-      code: 'DAMAGED',
+      code: 'MISMATCH',
     });
-    await expect(store.open({ ...headerOf(ID, bytes), size: 5 })).rejects.toMatchObject({ code: 'DAMAGED' });
+    await expect(store.open({ ...headerOf(ID, bytes), size: 5 })).rejects.toMatchObject({ code: 'MISMATCH' });
+  });
+
+  it('damaged stay until another took their place, and as they are where that is given up', async () => {
+    const bytes = bytesOf(BLOB_CHUNK_BYTES + 100);
+    const disk = new MemoryDisk();
+    const store = await openBlobs(disk.mount(), PATH);
+    await write(store, ID, bytes);
+    const path = disk.paths()[0]!;
+    disk.flipBit(path, 200);
+    const given = await store.begin(ID, true);
+    await given.append(bytes.subarray(0, BLOB_CHUNK_BYTES));
+    await given.discard();
+    expect([store.count, store.bytes, disk.paths()]).toEqual([1, bytes.length, [path]]);
+    await expect(read(store, ID, bytes)).rejects.toMatchObject({ code: 'DAMAGED' });
+    const draft = await store.begin(ID, true);
+    await draft.append(bytes.subarray(0, BLOB_CHUNK_BYTES));
+    await draft.append(bytes.subarray(BLOB_CHUNK_BYTES));
+    expect(store.has(ID)).toBe(true);
+    await draft.seal(headerOf(ID, bytes).digest);
+    await draft.close();
+    expect([store.count, store.bytes, disk.paths()]).toEqual([1, bytes.length, [path]]);
+    expect((await read(store, ID, bytes))!.equals(bytes)).toBe(true);
   });
 
   it('of other ids and places do not pass for one another', async () => {
