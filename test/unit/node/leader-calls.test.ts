@@ -64,6 +64,21 @@ describe('handing leadership over', () => {
     expect(await bed.settled(begun, 100)).toMatchObject({ code: 'OUTCOME_UNKNOWN', outcome: 'UNKNOWN' });
   });
 
+  it('without a leader ends in the moment in which its caller gives up, and was not done', async () => {
+    const bed = await SimBed.started(3);
+    const [alone, ...others] = bed.cluster.nodes as [SimNode, SimNode, SimNode];
+    for (const other of others) {
+      bed.cluster.network.cut(alone.name, other.name);
+      bed.cluster.network.cut(other.name, alone.name);
+    }
+    await bed.pass(5_000);
+    const call = new AbortController();
+    const begun = transfer(alone, '', call.signal).catch((error: unknown) => error);
+    await bed.pass(105);
+    call.abort();
+    expect(await bed.settled(begun, 2)).toMatchObject({ code: 'NO_LEADER', outcome: 'NOT_APPLIED' });
+  });
+
   it('is not applied where the leader could not be told', async () => {
     const bed = await SimBed.started(3);
     const { follower } = bed;
