@@ -78,7 +78,7 @@ class Upload {
     if (tooLarge !== null) throw tooLarge;
     if (this.#claimed > 0 && this.#bytes > this.#claimed) throw this.#otherSize();
     this.#writer ??= await api.createBlob(this.#claimed || -1, { signal: this.#inlet.signal });
-    if (data.length > 0) await this.#writer.write(data);
+    await this.#writer.write(data);
     this.#listen();
   }
 
@@ -176,7 +176,7 @@ async function room(deps: Deps, out: Outlet<DownloadPayloadResponse>): Promise<v
     out.fail(
       new GearmeshError('LIMIT_REACHED', {
         message: `the caller has read nothing for ${limits.slowReaderMs} ms`,
-        metadata: { limit: 'slow_reader_ms', value: String(limits.slowReaderMs) },
+        metadata: { limit: 'slow-reader-ms', value: String(limits.slowReaderMs) },
       }),
     ),
   );
