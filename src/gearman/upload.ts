@@ -115,7 +115,7 @@ export class Upload implements Silent {
           return await api.createBlob(size, call);
         } catch (error) {
           if (!isFull(error)) throw error;
-          evicted ||= this.#makeRoom();
+          if (!evicted) evicted = this.#makeRoom();
           await new Promise<void>((resolve) => clock.setTimer(ROOM_MS, resolve));
           if (call.signal.aborted) throw error;
         }
