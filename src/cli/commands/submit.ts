@@ -27,11 +27,12 @@ interface SubmitFlags extends AskFlags {
 }
 
 const NOTES = `The payload is the argument, or --file, or standard input ("-", or when neither is given and standard input
-is no terminal). It may be of any size up to the cluster's limit: what is too large for a message is uploaded while it is
-read. Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
+is no terminal); that may be silent for 30 s, or for --timeout. It may be of any size up to the cluster's limit: what is
+too large for a message is uploaded while it is read. Without --wait the id of the job is printed as soon as the job is
+on disk on a majority of the nodes.
 With --wait the job's data and its result go to standard output as they are, with --json as one line of JSON, of a job
-that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting, not
-the job.
+that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting,
+not the job.
 Submitting again with the same --id finds the same job instead of making a second one.`;
 
 export function submitCommand(context: CliContext): CliCommand {
