@@ -278,6 +278,7 @@ export class Drain {
     this.counts.waiting++;
     this.#fill();
     try {
+      await this.#order.get(spec.function)?.large;
       const run =
         before !== undefined
           ? client.watch(before, { signal })

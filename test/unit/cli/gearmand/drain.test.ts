@@ -48,19 +48,23 @@ interface Submitted {
 }
 
 /** A drain into a cluster that answers when the test says so. */
-function drain() {
+function drain(foreground: readonly string[] = []) {
   const submitted: Submitted[] = [];
   const submit = (fn: string, payload: Buffer) =>
     new Promise<SubmitResult>((resolve, refuse) => {
       const accept = (): void => resolve({ disposition: 'created' } as SubmitResult);
       submitted.push({ what: `${fn}${payload[0]}`, accept, refuse });
     });
+  const run = (fn: string, payload: Buffer) => {
+    submitted.push({ what: `run ${fn}${payload[0]}`, accept: () => {}, refuse: () => {} });
+    throw new GearmeshError('INVALID_ARGUMENT', 'INVALID_FIELD', 'a run of a test');
+  };
   const one = new Drain({
     address: `127.0.0.1:${(gearmand.address() as AddressInfo).port}`,
-    client: { submit } as unknown as Client,
+    client: { submit, run } as unknown as Client,
     life: 'l',
     functions: ['a', 'b'],
-    seen: { count: 0, foreground: new Set(), lost: new Set(), lastNumber: Infinity },
+    seen: { count: 0, foreground: new Set(foreground), lost: new Set(), lastNumber: Infinity },
     here: new Map(),
     follow: false,
     signal: new AbortController().signal,
@@ -88,6 +92,15 @@ it('a large job goes alone among those of its function', async () => {
   submitted[3]!.accept();
   await done;
   expect(counts.imported).toBe(4);
+});
+
+it('a foreground job waits for the large one before it', async () => {
+  jobs = [job('a', 1, LARGE), job('a', 2, 10)];
+  const { done, submitted, until } = drain(['H:old:2']);
+  expect(await until(1)).toEqual(['a1']);
+  submitted[0]!.accept();
+  expect(await until(2)).toEqual(['a1', 'run a2']);
+  await done;
 });
 
 it('what waits behind one that cannot be brought is left there', async () => {
