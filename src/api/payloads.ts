@@ -8,6 +8,7 @@ import {
 } from '../../proto/gen/gearmesh/v1/payloads.js';
 import type { Timer } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
+import { limitReached } from '../core/limits.js';
 import type { BlobRef, JobView } from '../core/types.js';
 import type { BlobWriter } from '../node/interface.js';
 import type { Inlet, Outlet } from './call.js';
@@ -78,7 +79,7 @@ class Upload {
     if (tooLarge !== null) throw tooLarge;
     if (this.#claimed > 0 && this.#bytes > this.#claimed) throw this.#otherSize();
     this.#writer ??= await api.createBlob(this.#claimed || -1, { signal: this.#inlet.signal });
-    if (data.length > 0) await this.#writer.write(data);
+    await this.#writer.write(data);
     this.#listen();
   }
 
@@ -174,10 +175,11 @@ async function room(deps: Deps, out: Outlet<DownloadPayloadResponse>): Promise<v
   if (out.waitingBytes <= limits.downloadBytesWaiting) return;
   const late = clock.setTimer(limits.slowReaderMs, () =>
     out.fail(
-      new GearmeshError('LIMIT_REACHED', {
-        message: `the caller has read nothing for ${limits.slowReaderMs} ms`,
-        metadata: { limit: 'slow_reader_ms', value: String(limits.slowReaderMs) },
-      }),
+      limitReached(
+        'slowReaderMs',
+        limits.slowReaderMs,
+        `the caller has read nothing for ${limits.slowReaderMs} ms`,
+      ),
     ),
   );
   await out.room(limits.downloadBytesWaiting);

@@ -25,6 +25,7 @@ interface NumberSetting extends DurationSetting {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const MANY = 1_000_000_000;
+const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
 const duration = (ours: keyof Settings, field: string, min: number, max: number): DurationSetting => ({
@@ -69,7 +70,7 @@ const NUMBERS: { readonly [K in NumberKey]: NumberSetting } = {
   creditsPerSessionMax: number('creditsPerSessionMax', 'credits_per_session_max', 1, 1_000_000),
   sweepSteps: number('sweepSteps', 'sweep_steps', 100, 100_000),
   schedulesMax: number('schedulesMax', 'schedules_max', 1, 1_000_000),
-  blobBytesMax: number('blobBytesMax', 'blob_bytes_max', 1, 4 * GIB),
+  blobBytesMax: number('blobBytesMax', 'blob_bytes_max', 1, 4 * GIB - MIB),
   blobsTotalBytesMax: number('blobsTotalBytesMax', 'blobs_total_bytes_max', 0, 1_024 * GIB),
 };
 

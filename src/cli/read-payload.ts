@@ -22,6 +22,22 @@ export function readPayload(
   return context.stdin;
 }
 
+const BEGUN = ['readable', 'end', 'error', 'close'] as const;
+
+/** Resolves when standard input has something, or never will: whatever writes to it may think first. */
+export function stdinBegun({ stdin, signal }: Pick<CliContext, 'stdin' | 'signal'>): Promise<void> {
+  if (!stdin.readable || signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      for (const event of BEGUN) stdin.off(event, done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    for (const event of BEGUN) stdin.on(event, done);
+    signal.addEventListener('abort', done);
+  });
+}
+
 /** Opened anew when it has to be sent to another node. */
 function readFile(path: string): PayloadStream {
   try {

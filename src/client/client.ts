@@ -27,7 +27,6 @@ import type {
   SubmitResult,
 } from './types.js';
 import { IdSource } from './ulid.js';
-import { PayloadStreamError } from './upload.js';
 
 /** One of `submitMany`. */
 export interface JobInput extends JobOptions {
@@ -132,7 +131,7 @@ export class Client {
    * event loop travels together.
    *
    * What is too large for messages is uploaded first, and again through another node when one is lost; `timeoutMs` bounds
-   * then for how long nothing may move. A stream that was read already cannot be sent again: PayloadLostError.
+   * then for how long nothing may move, a stream's silence included. A stream that was read already cannot be sent again: PayloadLostError.
    *
    * @param payload bytes, a string, or a JSON value; it sets the content type. Or a stream of bytes, such as a `Readable`
    */
@@ -321,9 +320,8 @@ export class Client {
     stream: PayloadStream,
     options: CallOptions,
   ): Promise<SubmitResult> {
-    const drawn = await drawFrom(stream, this.#large.inlineBytesMax).catch((error: unknown) => {
-      throw new PayloadStreamError(error);
-    });
+    const { timeoutMs = this.#timeoutMs, signal } = options;
+    const drawn = await drawFrom(stream, this.#large.inlineBytesMax, { idleMs: timeoutMs, signal });
     if (drawn instanceof Uint8Array) return this.#submitEither({ ...spec, payload: drawn }, ownId, options);
     return this.#submitLarge(spec, ownId, drawn, options);
   }
@@ -342,7 +340,10 @@ export class Client {
   }
 
   #submitLarge(spec: JobSpec, ownId: boolean, source: Source, options: CallOptions): Promise<SubmitResult> {
-    if (this.#closed) return Promise.reject(closedError('NOT_APPLIED'));
+    if (this.#closed) {
+      source.close();
+      return Promise.reject(closedError('NOT_APPLIED'));
+    }
     const { timeoutMs = this.#timeoutMs, signal } = options;
     return this.#large.submit(spec, ownId, source, { timeoutMs, signal });
   }

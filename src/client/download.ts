@@ -27,7 +27,7 @@ export interface DownloadOptions {
 
 /**
  * The payload or result of a job, chunk by chunk; read at the consumer's pace. Should the node be lost it goes on at
- * another one where it was. Throws GearmeshError; DATA_LOSS where the bytes are not those that were uploaded.
+ * another one where it was; so it does after a pause of the consumer that was too long for the node. Throws GearmeshError; DATA_LOSS where the bytes are not those that were uploaded.
  */
 export async function* download(
   wanted: Wanted,
@@ -55,7 +55,10 @@ export async function* download(
       break;
     } catch (thrown) {
       const error = thrown as GearmeshError;
-      if (!worthRepeating(error) || performance.now() >= until) throw error;
+      if (performance.now() >= until) throw error;
+      // The node waited long enough for a reader who paused: the rest is to be had there all the same.
+      if (isPause(error)) continue;
+      if (!worthRepeating(error)) throw error;
       o.cursor.failed(endpoint);
     } finally {
       stream.cancel();
@@ -64,6 +67,10 @@ export async function* download(
   if (sha256.length > 0 && !hash.digest().equals(sha256)) {
     throw new GearmeshError('DATA_LOSS', 'OTHER', `the ${wanted.part} is not as it was uploaded`);
   }
+}
+
+function isPause(error: GearmeshError): boolean {
+  return error.reason === 'LIMIT_REACHED' && error.metadata.limit === 'slow-reader-ms';
 }
 
 /** The stream's messages; nothing may take longer than the time for it while somebody waits. */

@@ -56,5 +56,6 @@ export type { JobResult } from './result.js';
 export type { Run } from './run.js';
 export type { RunEvent } from './run-events.js';
 export type { GetScheduleOptions, ListSchedulesOptions, Schedules } from './schedules.js';
+export { PayloadStreamError } from './source.js';
 export type * from './types.js';
-export { PayloadLostError, PayloadStreamError } from './upload.js';
+export { PayloadLostError } from './upload.js';

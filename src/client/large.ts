@@ -23,6 +23,8 @@ const NOTHING = new Uint8Array(0);
 export interface Patience {
   /** For how long nothing may move. */
   readonly timeoutMs: number;
+  /** The silence of a stream does not count. */
+  readonly patient?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -36,7 +38,20 @@ export type Name<R> = (opened: Opened, blob: Blob, until: number) => Promise<R>;
 export async function uploadAndName<R>(
   cursor: Cursor,
   source: Source,
-  { timeoutMs, signal }: Patience,
+  patience: Patience,
+  name: Name<R>,
+): Promise<R> {
+  try {
+    return await atSomeNode(cursor, source, patience, name);
+  } finally {
+    source.close();
+  }
+}
+
+async function atSomeNode<R>(
+  cursor: Cursor,
+  source: Source,
+  { timeoutMs, patient, signal }: Patience,
   name: Name<R>,
 ): Promise<R> {
   let inDoubt = false;
@@ -50,7 +65,7 @@ export async function uploadAndName<R>(
     });
     let naming = false;
     try {
-      const blob = await upload(opened.client, source, { idleMs: timeoutMs, signal, moved });
+      const blob = await upload(opened.client, source, { idleMs: timeoutMs, patient, signal, moved });
       naming = true;
       const answer = await name(opened, blob, performance.now() + timeoutMs);
       cursor.succeeded(opened.endpoint);

@@ -29,7 +29,7 @@ import { bytesSource, drawFrom, type Source } from './source.js';
 import { type CallStatus, errorOfCall, worthRepeating } from './status.js';
 import type { Change, ReadOptions, SubmitResult } from './types.js';
 import type { IdSource } from './ulid.js';
-import { PayloadStreamError, uploadError, worthAnotherUpload } from './upload.js';
+import { uploadError, worthAnotherUpload } from './upload.js';
 
 /** What a run needs from its client. */
 export interface RunHost {
@@ -178,11 +178,14 @@ export class Run implements AsyncIterable<RunEvent> {
       return;
     }
     try {
-      const drawn = await drawFrom(stream, this.#host.large.inlineBytesMax);
+      const patience = { idleMs: this.#start.timeoutMs, signal: this.#stop.signal };
+      const drawn = await drawFrom(stream, this.#host.large.inlineBytesMax, patience);
       if (drawn instanceof Uint8Array) this.#spec = { ...this.#spec!, payload: drawn };
       else this.#source = drawn;
+      // It ended while the last bytes came.
+      if (this.#settled) this.#source?.close();
     } catch (error) {
-      this.#fail(new PayloadStreamError(error));
+      this.#fail(error as GearmeshError);
     }
   }
 
@@ -318,6 +321,7 @@ export class Run implements AsyncIterable<RunEvent> {
     this.#settled = true;
     how();
     this.#stop.abort();
+    this.#source?.close();
     this.#host.ended(this);
   }
 

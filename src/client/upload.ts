@@ -11,18 +11,8 @@ import {
   type UploadPayloadResponse,
 } from '../../proto/gen/gearmesh/v1/payloads.js';
 import { AbortedError, GearmeshError, timedOut } from './errors.js';
-import type { Source } from './source.js';
+import { PayloadStreamError, type Reading, type Source } from './source.js';
 import { errorOfCall, worthRepeating } from './status.js';
-
-/** The stream that was to be a payload broke; `cause` is what it threw. */
-export class PayloadStreamError extends GearmeshError {
-  override name = 'PayloadStreamError';
-
-  constructor(cause: unknown) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    super('CANCELLED', 'PAYLOAD_STREAM_FAILED', `the payload stream failed: ${message}`, { cause });
-  }
-}
 
 /** A stream was lost with its node, and cannot be had again. */
 export class PayloadLostError extends GearmeshError {
@@ -51,27 +41,45 @@ export function uploadError(error: GearmeshError, source: Source): GearmeshError
   return lost ? new PayloadLostError(error) : error;
 }
 
+/** A source that is silent for so long is said to go on, so that the node does not give the upload up: milliseconds. */
+const KEEP_ALIVE_MS = 10_000;
+const NOTHING = new Uint8Array(0);
+
 export interface UploadOptions {
   readonly idleMs: number;
+  /** The source may take its time: only what the node takes counts. */
+  readonly patient?: boolean;
   readonly signal?: AbortSignal;
+  readonly keepAliveMs?: number;
   /** Bytes went out. */
   moved?(): void;
 }
 
 /**
  * Uploads to one node. Rejects with GearmeshError: TIMED_OUT when nothing moves for `idleMs`, PayloadStreamError when the
- * source fails.
+ * source fails. What was opened of the source is closed then.
  */
 export async function upload(client: GrpcClient, source: Source, o: UploadOptions): Promise<Blob> {
-  const call = new UploadCall(client, o);
+  const reading = opened(source);
+  const call = new UploadCall(client, source.size, o);
   try {
-    await call.send(source);
+    // The node, the clock or the signal may end it while the source is silent.
+    void call.send(reading);
     const { blob } = await call.answer;
     if (blob === undefined)
       throw new GearmeshError('INTERNAL', 'INTERNAL', 'an upload was answered without a blob');
     return blob;
   } finally {
     call.close();
+    reading.close();
+  }
+}
+
+function opened(source: Source): Reading {
+  try {
+    return source.open();
+  } catch (error) {
+    throw new PayloadStreamError(error);
   }
 }
 
@@ -80,14 +88,23 @@ class UploadCall {
   readonly #stream: ClientWritableStream<UploadPayloadRequest>;
   readonly #signal: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout;
+  readonly #keepAlive: NodeJS.Timeout;
+  readonly #patient: boolean;
   readonly #moved: () => void;
+  /** To be said in the first message. */
+  #size: number;
   #fail!: (error: GearmeshError) => void;
   #over = false;
+  /** Waits for the source. */
+  #silent = false;
   /** Waits for room, or for the end of the call. */
   #wake: (() => void) | null = null;
 
-  constructor(client: GrpcClient, { idleMs, signal, moved }: UploadOptions) {
+  constructor(client: GrpcClient, size: number, o: UploadOptions) {
+    const { idleMs, patient = false, signal, keepAliveMs = KEEP_ALIVE_MS, moved } = o;
     const method = PayloadServiceService.uploadPayload;
+    this.#size = size;
+    this.#patient = patient;
     let answered!: (answer: UploadPayloadResponse) => void;
     this.answer = new Promise((resolve, reject) => {
       answered = resolve;
@@ -110,7 +127,10 @@ class UploadCall {
     );
     this.#stream.on('drain', () => this.#wake?.());
     this.#stream.on('error', () => {}); // what was refused is not sent any more
-    this.#timer = setTimeout(() => this.#giveUp(timedOut('the upload', 'NOT_APPLIED')), idleMs);
+    this.#timer = setTimeout(() => this.#late(), idleMs);
+    this.#keepAlive = setInterval(() => {
+      if (this.#silent && !this.#over && !this.#stream.writableNeedDrain) this.#write(NOTHING);
+    }, keepAliveMs);
     this.#moved = () => {
       this.#timer.refresh();
       moved?.();
@@ -120,14 +140,17 @@ class UploadCall {
     else signal?.addEventListener('abort', this.#aborted, { once: true });
   }
 
-  async send(source: Source): Promise<void> {
-    let { size } = source;
+  /** Never rejects: whatever happens shows in the answer. */
+  async send(reading: Reading): Promise<void> {
     try {
-      for await (const data of source.read()) {
+      for (;;) {
+        this.#silent = true;
+        const data = await reading.next(this.#moved);
+        this.#silent = false;
         if (this.#over) return;
-        const room = this.#stream.write({ size, data });
-        size = 0;
-        if (!room) await this.#room();
+        this.#moved();
+        if (data === null) break;
+        if (!this.#write(data)) await this.#room();
         if (this.#over) return;
         this.#moved();
       }
@@ -138,8 +161,21 @@ class UploadCall {
   }
 
   close(): void {
+    this.#over = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#keepAlive);
     this.#signal?.removeEventListener('abort', this.#aborted);
+  }
+
+  #write(data: Uint8Array): boolean {
+    const size = this.#size;
+    this.#size = 0;
+    return this.#stream.write({ size, data });
+  }
+
+  #late(): void {
+    if (this.#patient && this.#silent) this.#moved();
+    else this.#giveUp(timedOut('the upload', 'NOT_APPLIED'));
   }
 
   #room(): Promise<void> {

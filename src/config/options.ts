@@ -284,7 +284,7 @@ export const OPTIONS = {
     section: 'Limits',
     min: 1,
     max: 512 * KiB,
-    help: 'Largest payload or result of a job.',
+    help: 'Largest payload or result inline, in messages and the log; larger ones go as blobs.',
   }),
   'limits.jobs-max': count(seed.jobsMax, {
     section: 'Limits',
@@ -343,7 +343,8 @@ export const OPTIONS = {
   'limits.blob-bytes-max': bytes(seed.blobBytesMax, {
     section: 'Limits',
     min: 1,
-    max: 4 * GiB,
+    // A packet of Gearman's tells its length in 32 bits, and names and handles are in it too.
+    max: 4 * GiB - MiB,
     help: 'Largest payload or result that is kept outside the log, as all above limits.payload-bytes-max are.',
   }),
   'limits.blobs-total-bytes-max': bytes(seed.blobsTotalBytesMax, {

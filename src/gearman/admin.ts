@@ -14,6 +14,18 @@ const LIVE: readonly JobState[] = ['scheduled', 'queued', 'running'];
 const PAGE = 1_000;
 const BUDGET = 20_000;
 
+/** gearmand's own sentences, which have no code. */
+const NO_FUNCTION = 'ERR function not found\r\n';
+const STILL_USED = 'ERR there are still connected workers or executing clients\r\n';
+
+/** The code of an answer that is an error; null: it is none. */
+export function errorOf(answer: string): string | null {
+  if (!answer.startsWith('ERR ')) return null;
+  if (answer === NO_FUNCTION) return 'NOT_FOUND';
+  if (answer === STILL_USED) return 'WRONG_STATE';
+  return answer.slice(4).split(/\s/, 1)[0]!;
+}
+
 function err(code: string, text: string): string {
   return `ERR ${code} ${text.replace(/\s+/g, '+')}\r\n`;
 }
@@ -217,8 +229,8 @@ async function dropFunction(deps: Deps, args: readonly string[]): Promise<string
     await changing(deps, (call) => deps.api.dropQueue(NAMESPACE, named.name, call));
   } catch (error) {
     const code = error instanceof GearmeshError ? error.code : '';
-    if (code === 'NOT_FOUND') return 'ERR function not found\r\n';
-    if (code === 'WRONG_STATE') return 'ERR there are still connected workers or executing clients\r\n';
+    if (code === 'NOT_FOUND') return NO_FUNCTION;
+    if (code === 'WRONG_STATE') return STILL_USED;
     throw error;
   }
   return OK;

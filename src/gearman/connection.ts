@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import type { Timer } from '../base/clock.js';
 import { gearmanHandle } from '../base/gearman-handle.js';
 import { GearmeshError } from '../core/errors.js';
-import { admin } from './admin.js';
+import { admin, errorOf } from './admin.js';
 import { Answers } from './answers.js';
 import { Decoder, type DecoderEvents, type LargeBody } from './decoder.js';
 import { type Deps, within } from './deps.js';
@@ -117,7 +117,8 @@ export class Connection implements DecoderEvents, Requester, WorkerPort, LargePo
     this.deps.metrics?.gearmanPacket('text');
     this.answers.inTurn((answer) => {
       admin(this.deps, line).then((text) => {
-        if (text.startsWith('ERR')) this.deps.metrics?.gearmanError(text.split(/\s/)[1] ?? '');
+        const code = errorOf(text);
+        if (code !== null) this.deps.metrics?.gearmanError(code);
         answer(Buffer.from(text));
       });
     });
@@ -337,6 +338,8 @@ export class Connection implements DecoderEvents, Requester, WorkerPort, LargePo
 
   /** Reads no more than can be answered and sent. */
   #pace(): void {
+    // What is left of it is the timer that ends it.
+    if (this.#over) return;
     const { limits, clock } = this.deps;
     const full =
       this.answers.waiting > limits.answersWaitingMax ||

@@ -4,8 +4,7 @@ import type { BlobRef } from '../core/types.js';
 import type { BlobWriter } from '../node/interface.js';
 import { type Deps, type Silent, within } from './deps.js';
 
-/** How often, and after how long, the place of one that was ended is tried: milliseconds. */
-const ROOM_TRIES_MAX = 10;
+/** After how long a place is looked for again, milliseconds: the node says nothing when there is one. */
 const ROOM_MS = 50;
 
 export interface UploadEvents {
@@ -111,14 +110,14 @@ export class Upload implements Silent {
     const call = { signal: AbortSignal.any([wait.signal, this.#abort.signal]) };
     let evicted = false;
     try {
-      for (let tries = 0; ; tries++) {
+      for (;;) {
         try {
           return await api.createBlob(size, call);
         } catch (error) {
-          evicted ||= isFull(error) && this.#makeRoom();
-          if (!isFull(error) || !evicted || tries === ROOM_TRIES_MAX) throw error;
-          // The node says nothing when it has tidied up.
+          if (!isFull(error)) throw error;
+          if (!evicted) evicted = this.#makeRoom();
           await new Promise<void>((resolve) => clock.setTimer(ROOM_MS, resolve));
+          if (call.signal.aborted) throw error;
         }
       }
     } finally {

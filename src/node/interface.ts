@@ -137,7 +137,7 @@ export interface NodeApi {
 export interface BlobWriter {
   /**
    * Takes the bytes over: the caller does not touch them afterwards. Resolves when more may be given (backpressure
-   * from disk and peers), rejects once the blob cannot be completed.
+   * from disk and peers), rejects once the blob cannot be completed. No bytes: more will come, however late.
    */
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when a majority has synced all of it: it may be named in a submission or outcome in the next minutes. */

@@ -5,7 +5,7 @@ import type { Cursor } from '../client/endpoints.js';
 import { uploadAndName } from '../client/large.js';
 import type { Source } from '../client/source.js';
 
-/** For how long nothing may move, milliseconds. */
+/** For how long a node may take or give nothing, milliseconds. */
 const IDLE_MS = 30_000;
 
 /** A result that is too large for a frame. */
@@ -36,7 +36,8 @@ export class LargeTransfers {
 
   /**
    * Uploads the result and ends the job with it, at one node, or all of it at another one. The stream that the job came
-   * by is not used: nothing else waits behind a result there. Rejects with GearmeshError.
+   * by is not used: nothing else waits behind a result there. The handler's stream may be silent for as long as its lease
+   * lasts. Rejects with GearmeshError.
    */
   complete(
     { jobId, leaseToken }: Leased,
@@ -48,7 +49,7 @@ export class LargeTransfers {
     return uploadAndName(
       this.#cursor,
       source,
-      { timeoutMs: IDLE_MS, signal },
+      { timeoutMs: IDLE_MS, patient: true, signal },
       async ({ client }, resultBlob, until) => {
         const request = CompleteJobRequest.create({
           namespace: this.#namespace,

@@ -9,8 +9,7 @@ import {
   type PayloadStream,
   STREAM_TYPE,
 } from '../client/payload.js';
-import { bytesSource, drawFrom } from '../client/source.js';
-import { PayloadStreamError } from '../client/upload.js';
+import { bytesSource, drawFrom, PayloadStreamError } from '../client/source.js';
 import { JobAbortedError, NonRetryableError, RetryAfter } from './errors.js';
 import { Job, type JobContext } from './job.js';
 import type { LargeResult, LargeTransfers } from './large.js';
@@ -160,7 +159,7 @@ export class Running implements JobContext {
 
   async #draw(stream: PayloadStream): Promise<EncodedPayload | LargeResult> {
     const contentType = this.resultContentType ?? STREAM_TYPE;
-    const drawn = await drawFrom(stream, this.#host.payloadBytesMax);
+    const drawn = await drawFrom(stream, this.#host.payloadBytesMax, { signal: this.#goneSignal() });
     return drawn instanceof Uint8Array ? { bytes: drawn, contentType } : { source: drawn, contentType };
   }
 

@@ -283,6 +283,48 @@ describe('gearman', () => {
     expect((await late.work()).payload).toBe('y');
   });
 
+  it('gearman point 11: of many sleepers one job wakes few', async () => {
+    const fn = newFunction();
+    const client = await at(1);
+    const sleepers: RawGearman[] = [];
+    for (let i = 0; i < 200; i++) sleepers.push(await workerAt(((i % 3) + 1) as 1 | 2 | 3, fn));
+    for (const one of sleepers) await one.send('GRAB_JOB').expect('NO_JOB');
+    for (const one of sleepers) one.send('PRE_SLEEP');
+    for (const one of sleepers) expect(await one.before()).toEqual([]);
+    await statusIs(1, fn, 0, 0, 200);
+    const handle = await client.submit('SUBMIT_JOB', fn, '', 'x');
+    // Whoever is woken comes for the job; one of them gets it. The others only say that they sleep on.
+    let woken = 0;
+    let worked = 0;
+    const watched = sleepers.map(async (one) => {
+      for (;;) {
+        const came = await one.next();
+        if (came.name === 'NOOP') {
+          woken++;
+          one.send('GRAB_JOB');
+        } else if (came.name === 'JOB_ASSIGN') {
+          worked++;
+          expect(argsOf(came, 3)[0]).toBe(handle);
+          one.send('WORK_COMPLETE', handle, 'r').send('PRE_SLEEP');
+        } else if (came.name === 'NO_JOB') {
+          one.send('PRE_SLEEP');
+        } else {
+          expect(came.name).toBe('ECHO_RES');
+          return;
+        }
+      }
+    });
+    expect(await client.expect('WORK_COMPLETE')).toBe(`${handle}\0r`);
+    // What any of them was told before that is read before the echo.
+    for (const one of sleepers) one.send('ECHO_REQ', 'asleep');
+    await Promise.all(watched);
+    expect(worked).toBe(1);
+    expect(woken).toBeGreaterThanOrEqual(1);
+    // Its worker, and up to three others where that one was slow to come.
+    expect(woken).toBeLessThanOrEqual(4);
+    for (const one of sleepers) one.end();
+  });
+
   it('gearman point 11: a job that its worker does not come for is queued, and wakes another one at no cost', async () => {
     const fn = newFunction();
     const client = await at(1);
@@ -602,6 +644,24 @@ describe('gearman', () => {
     }
     for (const wrong of ['maxqueue', `maxqueue ${fn} many`, `maxqueue ${fn} 1 2 3 4`]) {
       expect(await admin.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
+    }
+  });
+
+  it('gearman point 19: maxqueue survives the death of the leader', async () => {
+    const fn = newFunction();
+    expect(await (await at(1)).text(`maxqueue ${fn} 1`)).toBe('OK\r\n');
+    const leader = await cluster.leader();
+    await leader.end('SIGKILL');
+    try {
+      const left = cluster.nodes.find((node) => node !== leader)!;
+      const client = await RawGearman.open(left.gearman);
+      opened.push(client);
+      await client.submit('SUBMIT_JOB_BG', fn, '', 'x');
+      client.send('SUBMIT_JOB_BG', fn, '', 'y');
+      expect(await client.expect('ERROR')).toMatch(/^QUEUE_ERROR\0.*queue-jobs-max/);
+    } finally {
+      leader.start();
+      await cluster.ready();
     }
   });
 

@@ -82,6 +82,13 @@ function npm(): GearmanClient[] {
   });
 }
 
+/** Languages whose package registries serve no client of Gearman's. */
+const NOWHERE = [
+  ['Go', 'the Go module proxy serves no Gearman client'],
+  ['Java', 'Maven Central serves no Gearman client'],
+  ['Ruby', 'RubyGems serves no Gearman client'],
+] as const;
+
 /** All of them, whether they are there or not. */
 export function gearmanClients(): GearmanClient[] {
   return [
@@ -99,6 +106,7 @@ export function gearmanClients(): GearmanClient[] {
     ),
     python(),
     ...npm(),
+    ...NOWHERE.map(([name, why]) => installed(name, [name], false, why)),
   ];
 }
 

@@ -17,7 +17,8 @@ interface BenchFlags extends AskFlags {
 }
 
 const NOTES = `Submits jobs as fast as the cluster acknowledges them, each on disk on a majority of the nodes. At the end, or
-when it fails or is stopped, it cancels those of its own jobs that have not ended; no other job is touched. Start "gearmesh work bench -- true" or a worker of your own to measure whole cycles.
+when it fails or is stopped, it cancels those of its own jobs that have not ended; no other job is touched. Start
+"gearmesh work bench -- true" or a worker of your own to measure whole cycles.
 "npm run bench" in a checkout measures a cluster that it starts by itself, on all its paths.`;
 
 /** What a job answers that is over. */

@@ -20,8 +20,8 @@ interface DevFlags {
 }
 
 const NOTES = `Node i (0, 1, 2, …) is called n1, n2, n3, … and listens on the base port + 10·i (gRPC), + 1 (peers),
-+ 2 (HTTP) and + 3 (Gearman). Each is a process of its own, so that one can be killed with a signal; the log of n1 is n1.log in the data
-directory. Ctrl-C stops the nodes in order. If this command is killed, its nodes stop by themselves.
++ 2 (HTTP) and + 3 (Gearman). Each is a process of its own, so that one can be killed with a signal; the log of n1 is
+n1.log in the data directory. Ctrl-C stops the nodes in order. If this command is killed, its nodes stop by themselves.
 
 With --json one line is printed when the cluster is ready:
 {"ready":true,"cluster":"…","nodes":[{"id","pid","grpc","peer","http","gearman","data_dir","args"},…],"leader":"…"}

@@ -24,8 +24,9 @@ found again by an id made from its handle, and not submitted twice.
 
 Kept: function, payload, unique id, reducer, and the order in which gearmand gives its jobs: high before normal before
 low. Not kept: the priority itself (a worker is not told), and handles. Jobs with a time stay there until it has come.
-Jobs that a client waits for there are run here in the foreground, and what they give goes back to it: that needs workers
-here. Jobs that cannot be taken (a payload over the limit, a name that is not UTF-8) stay there and are told: exit code 1.
+Jobs that a client waits for there are run here in the foreground, and what they give goes back to it: that needs
+workers here. Jobs that cannot be taken (a payload over the limit, a name that is not UTF-8) stay there and are told:
+exit code 1.
 
 With --job-retries at the gearmand, an import that ends early counts as a lost worker.`;
 

@@ -6,7 +6,7 @@ import type { CliContext } from '../context.js';
 import { pour, say, sayJson, tell } from '../context.js';
 import { CliError } from '../exit-codes.js';
 import { contentJson, errorJson } from '../json-shapes.js';
-import { readPayload } from '../read-payload.js';
+import { readPayload, stdinBegun } from '../read-payload.js';
 import { metadataEntry, moment, oneOf, time, wholeNumber } from '../values.js';
 
 interface SubmitFlags extends AskFlags {
@@ -27,11 +27,12 @@ interface SubmitFlags extends AskFlags {
 }
 
 const NOTES = `The payload is the argument, or --file, or standard input ("-", or when neither is given and standard input
-is no terminal). It may be of any size up to the cluster's limit: what is too large for a message is uploaded while it is
-read. Without --wait the id of the job is printed as soon as the job is on disk on a majority of the nodes.
+is no terminal); once it has begun that may be silent for 30 s, or for --timeout. It may be of any size up to the
+cluster's limit: what is too large for a message is uploaded while it is read. Without --wait the id of the job is
+printed as soon as the job is on disk on a majority of the nodes.
 With --wait the job's data and its result go to standard output as they are, with --json as one line of JSON, of a job
-that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting, not
-the job.
+that did not succeed too: {"job_id","state","attempt","error":{"code","message"}}. Ctrl-C and --timeout stop waiting,
+not the job.
 Submitting again with the same --id finds the same job instead of making a second one.`;
 
 export function submitCommand(context: CliContext): CliCommand {
@@ -75,6 +76,7 @@ async function submitJob(
 ): Promise<void> {
   const payload = readPayload(context, argument, flags.file);
   const options = jobOptions(flags);
+  if (payload === context.stdin && flags.timeout === undefined) await stdinBegun(context);
   await withClient(context, flags, async (client) => {
     if (!flags.wait) {
       const done = await client.submit(name, payload, { ...options, signal: context.signal });

@@ -26,7 +26,8 @@ const PAYLOAD_BYTES_MAX = 1;
 const EX_DATAERR = 65;
 
 const NOTES = `The command runs once for each job. The payload is its standard input; what it writes to standard output is the
-result, both as they come and of any size up to the cluster's limit; the end of what it writes to standard error is kept as the message when it fails.
+result, both as they come and of any size up to the cluster's limit; the end of what it writes to standard error is kept
+as the message when it fails.
 
   exit code 0   the job succeeded
   exit code 65  (EX_DATAERR) it failed and is not tried again
@@ -37,7 +38,8 @@ In its environment: GEARMESH_JOB_ID, GEARMESH_FUNCTION, GEARMESH_NAMESPACE, GEAR
 number that grows with each lease in the cluster, so that other systems can refuse what an older attempt still says.
 
 When the job is cancelled, runs out of time or its lease is lost, the command gets SIGTERM, and SIGKILL after
---kill-grace; its children too. Ctrl-C or SIGTERM lets what runs finish and takes nothing new; a second one ends at once.`;
+--kill-grace; its children too. Ctrl-C or SIGTERM lets what runs finish and takes nothing new; a second one ends at
+once.`;
 
 export function workCommand(context: CliContext): CliCommand {
   const work = command('work', 'Work: run a command for each job of a function.')

@@ -23,6 +23,8 @@ const SIZES_REMEMBERED = 64;
 const FOREGROUND_MAX = 1_000;
 /** Jobs that cannot be taken; with more of them something else is wrong. */
 const REFUSED_MAX = 10_000;
+/** Larger payloads are uploaded on their own, and would arrive behind jobs that were given out after them. */
+const LARGE_BYTES = 256 << 10;
 /** A job was cancelled there while it was on its way here. */
 const GONE = Buffer.from('JOB_NOT_FOUND');
 /** Reasons of the cluster that concern one job alone; any other ends the import. */
@@ -35,6 +37,14 @@ const RETRY = {
   multiplier: 1,
   jitter: 0,
 } as const;
+
+/** How far the jobs of one function are. */
+interface Order {
+  /** Resolves when all so far are here, or not taken. */
+  all: Promise<unknown>;
+  /** The same up to the last large one. */
+  large: Promise<unknown> | undefined;
+}
 
 export interface DrainOptions {
   readonly address: string;
@@ -74,6 +84,7 @@ export interface DrainCounts {
  *                          └──▶ somebody waits: run here ──ended──▶ WORK_COMPLETE or WORK_FAIL
  *
  * One connection, so that jobs keep the order in which gearmand gives them: high before normal before low, oldest first.
+ * For the same reason a large one goes alone among those of its function.
  */
 export class Drain {
   readonly counts: DrainCounts = {
@@ -90,6 +101,7 @@ export class Drain {
   #seen: JobsSeen;
   /** Assigned, and it is not known yet whether somebody waits for them. */
   #unknown: AssignedJob[] = [];
+  readonly #order = new Map<string, Order>();
   #grabs = 0;
   #jobs = 0;
   /** What a payload is to be expected to have: that of the largest one lately. */
@@ -215,10 +227,28 @@ export class Drain {
     const before = this.#seen.lost.has(job.handle) ? this.#options.here.get(sameJobPart(id)) : undefined;
     if (this.#seen.foreground.has(job.handle)) void this.#relay(job, spec, id, before);
     else if (before !== undefined) this.#complete(job, 'repeated');
-    else void this.#submit(job, spec, id);
+    else this.#inOrder(spec.function, job.payload.length > LARGE_BYTES, () => this.#submit(job, spec, id));
+  }
+
+  #inOrder(name: string, large: boolean, submit: () => Promise<void>): void {
+    const order = this.#order.get(name);
+    const before = large ? order?.all : order?.large;
+    const done = before === undefined ? submit() : before.then(submit);
+    const all = order === undefined ? done : Promise.all([order.all, done]);
+    const next = { all, large: large ? done : order?.large };
+    this.#order.set(name, next);
+    void all.then(() => {
+      if (this.#order.get(name) === next) this.#order.delete(name);
+    });
   }
 
   async #submit(job: AssignedJob, spec: Translated, id: string): Promise<void> {
+    if (this.#failure !== null) {
+      // One before it may not be here.
+      this.#done();
+      this.#fill();
+      return;
+    }
     const { client } = this.#options;
     const options = { uniqueKey: spec.uniqueKey, metadata: spec.metadata, retry: RETRY, contentType: '' };
     try {
@@ -248,6 +278,7 @@ export class Drain {
     this.counts.waiting++;
     this.#fill();
     try {
+      await this.#order.get(spec.function)?.large;
       const run =
         before !== undefined
           ? client.watch(before, { signal })

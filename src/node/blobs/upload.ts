@@ -72,12 +72,12 @@ export class Upload implements BlobWriter {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.#check('open');
+    this.#movedMs = this.#host.parts.clock.monotonicMs();
     if (bytes.length === 0) return;
     this.#given += bytes.length;
     const refusal = this.#refusal();
     if (refusal !== null) this.fail(refusal);
     this.#throwIfOver();
-    this.#movedMs = this.#host.parts.clock.monotonicMs();
     this.#cut(bytes);
     await this.#until(() => this.#written + WINDOW_BYTES >= this.#given);
   }

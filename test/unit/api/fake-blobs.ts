@@ -12,6 +12,7 @@ export class FakeWriter implements BlobWriter {
   readonly size: number;
   readonly id: string;
   writing = 0;
+  writes = 0;
   /** Most writes at once: more than one says that nobody waited. */
   writingMax = 0;
   bytes = 0;
@@ -25,6 +26,7 @@ export class FakeWriter implements BlobWriter {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.writing++;
+    this.writes++;
     this.writingMax = Math.max(this.writingMax, this.writing);
     this.bytes += bytes.length;
     this.#parts.push(Buffer.from(bytes));

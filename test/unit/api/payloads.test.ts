@@ -159,6 +159,20 @@ describe('an upload', () => {
     expect(b.node.blobs.writers[1]!.state).toBe('aborted');
   });
 
+  test('that has nothing yet but says so goes on', async () => {
+    const { stream, answer } = begin();
+    stream.write({ size: 0, data: Buffer.alloc(0) });
+    await b.node.until(() => b.node.blobs.writers.length === 1);
+    for (let i = 0; i < 4; i++) {
+      await clock.walk(50_000, 50_000);
+      stream.write({ size: 0, data: Buffer.alloc(0) });
+      // The node has to hear of it as well.
+      await b.node.until(() => b.node.blobs.writers[0]!.writes === i + 2);
+    }
+    stream.end({ size: 0, data: Buffer.from('at last') });
+    expect((await answer).blob).toMatchObject({ size: 7 });
+  });
+
   test('that the node cannot keep says why', async () => {
     b.node.blobs.finishAnswer = async () => {
       throw new GearmeshError('NO_LEADER');
@@ -327,6 +341,6 @@ describe('a download', () => {
     await clock.walk(30_000, 30_000);
     await b.node.until(() => b.node.blobs.reading === 0);
     silent.resume();
-    expect(told(await end)).toMatchObject({ reason: 'LIMIT_REACHED', metadata: { limit: 'slow_reader_ms' } });
+    expect(told(await end)).toMatchObject({ reason: 'LIMIT_REACHED', metadata: { limit: 'slow-reader-ms' } });
   });
 });

@@ -242,6 +242,94 @@ describe('a stream', () => {
   });
 });
 
+describe('a stream that says nothing more', () => {
+  /** Gives so many bytes, then nothing until it is closed. */
+  function silent(bytes: number) {
+    let closed!: () => void;
+    const over = new Promise<void>((resolve) => (closed = resolve));
+    const stream: AsyncIterable<Uint8Array> = {
+      [Symbol.asyncIterator]() {
+        let given = false;
+        return {
+          next: () => {
+            if (given || bytes === 0) return new Promise(() => {});
+            given = true;
+            return Promise.resolve({ done: false, value: Buffer.alloc(bytes) });
+          },
+          return: () => {
+            closed();
+            return Promise.resolve({ done: true, value: undefined });
+          },
+        };
+      },
+    };
+    return { stream, over };
+  }
+
+  test.each([0, 1_000, 2 * LARGE])('after %i bytes is given up after its time, and closed', async (bytes) => {
+    for (const submit of [
+      (stream: AsyncIterable<Uint8Array>) => client.submit('f', stream, { timeoutMs: 80 }),
+      (stream: AsyncIterable<Uint8Array>) => client.run('f', stream, { timeoutMs: 80 }).result,
+    ]) {
+      const { stream, over } = silent(bytes);
+      expect(await failure(submit(stream))).toMatchObject({ reason: 'TIMED_OUT', outcome: 'NOT_APPLIED' });
+      await over;
+    }
+    expect(submitted).toEqual([]);
+  });
+
+  test.each([0, 2 * LARGE])('after %i bytes ends with its signal, and with its run', async (bytes) => {
+    const stop = new AbortController();
+    const one = silent(bytes);
+    const done = client.submit('f', one.stream, { signal: stop.signal });
+    if (bytes > 0) await (await a.uploads.next()).has(256 << 10);
+    stop.abort();
+    expect(await failure(done)).toMatchObject({ reason: 'ABORTED', outcome: 'NOT_APPLIED' });
+    await one.over;
+    const other = silent(bytes);
+    const run = client.run('f', other.stream);
+    if (bytes > 0) await (await a.uploads.next()).has(256 << 10);
+    run.close();
+    expect((await failure(run.result)).reason).toBe('CLOSED');
+    await other.over;
+  });
+
+  test('is lost with its node at once', async () => {
+    const { stream, over } = silent(2 * LARGE);
+    const done = client.submit('f', stream);
+    await (await a.uploads.next()).has(256 << 10);
+    a.kill();
+    expect(await failure(done)).toBeInstanceOf(PayloadLostError);
+    await over;
+  });
+
+  test('is closed where no node is reached, a Readable as well', async () => {
+    a.kill();
+    b.kill();
+    const { stream, over } = silent(2 * LARGE);
+    await failure(client.submit('f', stream, { timeoutMs: 80 }));
+    await over;
+    const readable = new Readable({ read() {} });
+    await failure(client.submit('f', readable, { timeoutMs: 80 }));
+    expect(readable.destroyed).toBe(true);
+  });
+
+  test('but trickles is heard', async () => {
+    async function* trickle(): AsyncGenerator<string, void, undefined> {
+      for (let i = 0; i < 10; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 40));
+        yield 'x';
+      }
+    }
+    const done = client.submit('f', trickle(), { timeoutMs: 200 });
+    const stream = await a.submits.next();
+    const frame = await stream.frames.next();
+    expect(Buffer.from(frame.jobs[0]!.payload).toString()).toBe('x'.repeat(10));
+    stream.send({ frameId: frame.frameId, results: [created('t')], serverTime: undefined, error: undefined });
+    await done;
+  });
+});
+
 describe('a run', () => {
   const accepted = (jobId: string) => ({ kind: Kind.ACCEPTED, jobId, state: JobState.QUEUED });
 
@@ -298,6 +386,28 @@ describe('a run', () => {
     expect(Buffer.from((await reading).value as Uint8Array)).toEqual(result.subarray(0, 10));
     await streamed.return();
     await third.cancelled;
+  });
+
+  test('goes on where it was when its reader paused for too long', async () => {
+    const bytes = randomBytes(LARGE);
+    const sha256 = createHash('sha256').update(bytes).digest();
+    const streamed = client.download('j', 'result');
+    const reading = streamed.next();
+    const first = await a.downloads.next();
+    first.send({ size: LARGE, sha256, data: bytes.subarray(0, 1_000) });
+    await reading;
+    const metadata = { limit: 'slow-reader-ms', value: '30000' };
+    first.fail(refusal(status.RESOURCE_EXHAUSTED, 'LIMIT_REACHED', { metadata }));
+    const rest = (async () => {
+      const parts: Uint8Array[] = [];
+      for await (const part of streamed) parts.push(part);
+      return Buffer.concat(parts);
+    })();
+    const second = await a.downloads.next();
+    expect(second.request.offset).toBe(1_000);
+    second.send({ size: LARGE, sha256, data: bytes.subarray(1_000) });
+    second.end();
+    expect((await rest).equals(bytes.subarray(1_000))).toBe(true);
   });
 
   test('does not take into memory what is larger than was agreed, nor what is not as it was', async () => {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { OPTIONS } from '../../../src/config/options.js';
 import { Decoder, type DecoderLimits } from '../../../src/gearman/decoder.js';
+import { ARGUMENTS_BYTES_MAX } from '../../../src/gearman/limits.js';
 import {
   argumentsOf,
   HEADER_BYTES,
@@ -214,6 +216,15 @@ describe('the decoder', () => {
 });
 
 describe('packets', () => {
+  it('have room for the largest payload that can be allowed, and all that may stand before it', () => {
+    const bytes = 4_095 * 2 ** 20;
+    const { parse } = OPTIONS['limits.blob-bytes-max'];
+    expect([parse(String(bytes)), parse(String(bytes + 1))]).toEqual([bytes, undefined]);
+    const before = 'x'.repeat(ARGUMENTS_BYTES_MAX);
+    const head = responseHead(TYPE.JOB_ASSIGN_ALL, [before], bytes);
+    expect(head.readUInt32BE(8)).toBe(before.length + 1 + bytes);
+  });
+
   it('are written as the protocol document shows', () => {
     const submit = packet(REQUEST_MAGIC, TYPE.SUBMIT_JOB, ['reverse', '', 'test']);
     expect(submit.toString('hex')).toBe('00524551000000070000000d72657665727365000074657374');

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { showCalendar } from '../../../src/base/calendar.js';
 import { gearmanHandle, seqOfHandle } from '../../../src/base/gearman-handle.js';
 import { GearmeshError } from '../../../src/core/errors.js';
 import type { SessionView } from '../../../src/core/types.js';
 import { createGearmanServer, type GearmanServer } from '../../../src/gearman/index.js';
+import { packet, REQUEST_MAGIC, TYPE } from '../../../src/gearman/packets.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
 import { assignment, FakeNode, type FakeSession, JOB_ID, jobView } from '../api/fake-node.js';
@@ -193,6 +196,32 @@ describe('a client', () => {
       await other.before();
     }
     expect(node.watchesClosed).toBe(1);
+  });
+
+  it('that was closed and keeps its own side open is gone after a while, whatever is answered yet', async () => {
+    const { node, clock, open } = await bed({ limits: { outBytesMax: 4 << 20 } });
+    const other = await open();
+    const socket = connect({ port: server!.port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.write(packet(REQUEST_MAGIC, TYPE.SUBMIT_JOB, ['a', '', 'x']));
+    await node.until(() => node.watchers.length === 1);
+    let answer!: () => void;
+    node.submitAnswer = () => new Promise((resolve) => (answer = () => resolve([created(2)])));
+    socket.write(packet(REQUEST_MAGIC, TYPE.SUBMIT_JOB_BG, ['a', '', 'y']));
+    await node.until(() => node.submitted.length === 2);
+    const chunk = Buffer.alloc(1 << 20);
+    for (let i = 0; i < 64 && node.watchesClosed === 0; i++) {
+      node.watchers[0]!.data(1, i, [chunk]);
+      await other.before();
+    }
+    socket.resume();
+    await once(socket, 'end');
+    answer();
+    await other.before();
+    await clock.walk(60_000, 30_000);
+    await other.before();
+    const { connections } = server!;
+    socket.destroy();
+    expect(connections).toBe(1);
   });
 
   it('is not read any more while too many of its requests wait', async () => {
@@ -508,7 +537,7 @@ describe('an administrator', () => {
   });
 
   it('limits, creates and drops functions', async () => {
-    const { node, open } = await bed();
+    const { node, counted, open } = await bed();
     const raw = await open();
     const limits: [string, number[]][] = [
       ['maxqueue a', [0, 0, 0]],
@@ -533,6 +562,7 @@ describe('an administrator', () => {
       throw new GearmeshError('NOT_FOUND');
     };
     expect(await raw.text('drop function a')).toBe('ERR function not found\r\n');
+    expect(counted.filter((one) => one !== 'text')).toEqual(['error WRONG_STATE', 'error NOT_FOUND']);
     for (const wrong of ['maxqueue a 1 2 3 4', 'maxqueue a b', 'create function', 'drop function a b']) {
       expect(await raw.text(wrong)).toMatch(/^ERR INVALID_ARGUMENTS .*\r\n$/);
     }

@@ -223,6 +223,18 @@ describe('an upload', () => {
     expect(bed.statistics(leader).uploads).toBe(0);
   });
 
+  it('that gets nothing is given up, unless it is said to go on', async () => {
+    const bed = await BlobBed.started(15);
+    const [silent, alive] = [await bed.begin(bed.leader), await bed.begin(bed.leader)];
+    for (let i = 0; i < 3; i++) {
+      await bed.pass(60_000);
+      await bed.settled(alive.write(Buffer.alloc(0)));
+    }
+    await expect(bed.settled(silent.write(content(10)))).rejects.toMatchObject({ code: 'CANCELLED' });
+    await bed.settled(alive.write(content(10)));
+    expect(await bed.settled(alive.finish())).toMatchObject({ size: 10 });
+  });
+
   it('holds the writer back as long as the majority does not follow', async () => {
     const bed = await BlobBed.started(13);
     const writer = await bed.begin(bed.leader);

@@ -234,7 +234,7 @@ export interface Settings {
   schedulesMax?:
     | number
     | undefined;
-  /** Bytes of one payload or result that is kept outside the log. 1 to 4 GiB. Default 64 MiB. */
+  /** Bytes of one payload or result that is kept outside the log. 1 to 4,095 MiB. Default 64 MiB. */
   blobBytesMax?:
     | number
     | undefined;

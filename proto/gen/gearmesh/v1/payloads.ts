@@ -47,7 +47,7 @@ export interface UploadPayloadRequest {
    * than that is refused at the end. 0: not known yet. Not in later messages.
    */
   size: number;
-  /** The next bytes. Up to 64 KiB. */
+  /** The next bytes. Up to 64 KiB. Empty: nothing yet, the upload goes on. */
   data: Uint8Array;
 }
 
@@ -395,8 +395,9 @@ export const PayloadServiceService = {
    * Takes the bytes of a payload or result and answers once they are on disk on a majority of the nodes. Then name the
    * answer in a JobSpec or an outcome, once, at any node, within minutes: what no job has by then is deleted. When the
    * call fails nothing is kept: begin anew, at another node if need be, with the same job id or lease token. For those
-   * only the bytes count, not by which upload they came. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that
-   * shows, not at the end), LIMIT_REACHED, NO_LEADER, SHUTTING_DOWN.
+   * only the bytes count, not by which upload they came. Send something at least every 10 s, be it a message without
+   * bytes: after a minute of silence the call fails. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that shows,
+   * not at the end), LIMIT_REACHED, CANCELLED (nothing was sent for 60 s), NO_LEADER, SHUTTING_DOWN.
    */
   uploadPayload: {
     path: "/gearmesh.v1.PayloadService/UploadPayload" as const,
@@ -410,8 +411,8 @@ export const PayloadServiceService = {
   },
   /**
    * The payload or the result of a job, from a byte on: also of one that is small enough for messages. Errors:
-   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST, NO_LEADER,
-   * SHUTTING_DOWN.
+   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST,
+   * LIMIT_REACHED (`slow-reader-ms`: nothing was read for 30 s; go on at `offset`), NO_LEADER, SHUTTING_DOWN.
    */
   downloadPayload: {
     path: "/gearmesh.v1.PayloadService/DownloadPayload" as const,
@@ -431,14 +432,15 @@ export interface PayloadServiceServer extends UntypedServiceImplementation {
    * Takes the bytes of a payload or result and answers once they are on disk on a majority of the nodes. Then name the
    * answer in a JobSpec or an outcome, once, at any node, within minutes: what no job has by then is deleted. When the
    * call fails nothing is kept: begin anew, at another node if need be, with the same job id or lease token. For those
-   * only the bytes count, not by which upload they came. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that
-   * shows, not at the end), LIMIT_REACHED, NO_LEADER, SHUTTING_DOWN.
+   * only the bytes count, not by which upload they came. Send something at least every 10 s, be it a message without
+   * bytes: after a minute of silence the call fails. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that shows,
+   * not at the end), LIMIT_REACHED, CANCELLED (nothing was sent for 60 s), NO_LEADER, SHUTTING_DOWN.
    */
   uploadPayload: handleClientStreamingCall<UploadPayloadRequest, UploadPayloadResponse>;
   /**
    * The payload or the result of a job, from a byte on: also of one that is small enough for messages. Errors:
-   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST, NO_LEADER,
-   * SHUTTING_DOWN.
+   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST,
+   * LIMIT_REACHED (`slow-reader-ms`: nothing was read for 30 s; go on at `offset`), NO_LEADER, SHUTTING_DOWN.
    */
   downloadPayload: handleServerStreamingCall<DownloadPayloadRequest, DownloadPayloadResponse>;
 }
@@ -448,8 +450,9 @@ export interface PayloadServiceClient extends Client {
    * Takes the bytes of a payload or result and answers once they are on disk on a majority of the nodes. Then name the
    * answer in a JobSpec or an outcome, once, at any node, within minutes: what no job has by then is deleted. When the
    * call fails nothing is kept: begin anew, at another node if need be, with the same job id or lease token. For those
-   * only the bytes count, not by which upload they came. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that
-   * shows, not at the end), LIMIT_REACHED, NO_LEADER, SHUTTING_DOWN.
+   * only the bytes count, not by which upload they came. Send something at least every 10 s, be it a message without
+   * bytes: after a minute of silence the call fails. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE (as soon as that shows,
+   * not at the end), LIMIT_REACHED, CANCELLED (nothing was sent for 60 s), NO_LEADER, SHUTTING_DOWN.
    */
   uploadPayload(
     callback: (error: ServiceError | null, response: UploadPayloadResponse) => void,
@@ -469,8 +472,8 @@ export interface PayloadServiceClient extends Client {
   ): ClientWritableStream<UploadPayloadRequest>;
   /**
    * The payload or the result of a job, from a byte on: also of one that is small enough for messages. Errors:
-   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST, NO_LEADER,
-   * SHUTTING_DOWN.
+   * INVALID_FIELD, NOT_FOUND (no such job, no result yet, or no node within reach has the bytes), LEASE_LOST,
+   * LIMIT_REACHED (`slow-reader-ms`: nothing was read for 30 s; go on at `offset`), NO_LEADER, SHUTTING_DOWN.
    */
   downloadPayload(
     request: DownloadPayloadRequest,
