@@ -9,6 +9,8 @@ import { encodeMembers, type Formation, type Member } from './members.js';
 
 const ADOPT_MS = 10_000;
 const LOOK_MS = 50;
+/** A node that has just been started is given so long to be reached. */
+const REACH_MS = 3_000;
 const BLOBS_MS = 5_000;
 /** A learner this close to the end of the log may vote. */
 const CAUGHT_UP_ENTRIES = 256;
@@ -51,6 +53,7 @@ class Replacement {
   readonly #say: (line: string) => void;
   #said = '';
   #begun = false;
+  readonly #since: number;
   /** Disk that is known to belong to the cluster. */
   #belongs = '';
 
@@ -58,6 +61,7 @@ class Replacement {
     this.#parts = parts;
     this.#name = name;
     this.#say = say;
+    this.#since = parts.clock.monotonicMs();
   }
 
   /** Does what can be done now; true once nothing is left. */
@@ -165,10 +169,11 @@ class Replacement {
 
   /** Null while the node is away in the middle of it. */
   #hello(): Hello | null {
-    const { transport } = this.#parts;
+    const { clock, transport } = this.#parts;
     const hello = transport.isConnected(this.#name) ? transport.hello(this.#name) : null;
     if (hello !== null) return hello;
     if (!this.#begun) {
+      if (clock.monotonicMs() - this.#since < REACH_MS) return null;
       throw new GearmeshError('WRONG_STATE', {
         message: `${this.#name} cannot be reached: start it with an empty data directory, then try again`,
       });

@@ -124,6 +124,21 @@ describe('replacing a node', () => {
     expect(await bed.settled(replaced)).toMatchObject({ code: 'CANCELLED', outcome: 'UNKNOWN' });
   });
 
+  it('waits a moment for one that is just being started, and no longer', async () => {
+    const bed = await SimBed.started(3);
+    const [wiped] = bed.others(bed.leader);
+    wiped.kill(true);
+    wiped.wipe();
+    await bed.pass(500);
+    const replace = () => bed.leader.node!.replaceNode(wiped.name, {}, () => {});
+    const refused = replace().catch((error: unknown) => error);
+    expect(await bed.settled(refused, 10_000)).toMatchObject({ code: 'WRONG_STATE', outcome: 'NOT_APPLIED' });
+    const replaced = replace();
+    await bed.pass(1_000);
+    void wiped.start();
+    expect((await bed.settled(replaced, 30_000)).revision).toBeGreaterThan(0);
+  });
+
   it('that is no member is answered alike by every node', async () => {
     const bed = await SimBed.started(3);
     for (const node of [bed.leader, bed.follower]) {
