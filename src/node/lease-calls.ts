@@ -7,7 +7,7 @@ import type { Engine } from './engine.js';
 import type { CallOptions, ExtendResult, OutcomeResult } from './interface.js';
 import { type CallParts, propose } from './job-calls.js';
 import type { Origin } from './origin.js';
-import { outcomeBytes } from './sessions.js';
+import { outcomeBytes } from './outcome-parts.js';
 
 /**
  * An outcome from a caller that has no stream: its session is found by the lease, and a job whose lease is over by its

@@ -1,13 +1,14 @@
 import type { Clock } from '../base/clock.js';
 import { GearmeshError } from '../core/errors.js';
 import type { Core } from '../core/interface.js';
-import type { BlobRef, FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
+import type { FunctionSpec, LeaseLostReason, Outcome } from '../core/types.js';
 import { leaseError, refusalError } from './answers.js';
 import { type Naming, withBlobs } from './blobs/naming.js';
 import type { Assignment, OutcomeBySession, OutcomeResult, SessionPort, WorkerSession } from './interface.js';
 import type { LiveData } from './live-data.js';
 import type { NodeObserver } from './options.js';
 import type { Origin } from './origin.js';
+import { inParts, outcomeBytes, resultBlob } from './outcome-parts.js';
 import { Starts } from './starts.js';
 
 /** Leases that run longer than this are acknowledged in the log; shorter ones are over before. */
@@ -29,34 +30,11 @@ interface Unsettled {
   readonly since: number;
 }
 
-/** Results of one proposal: together with what else may share its batch below the bound of a log entry. */
-const SETTLE_BYTES_MAX = 512 * 1024;
-
 /** Whether this outcome, which was accepted, was the job's last: a failed attempt may be followed by another. */
 export function hasEnded(core: Core, outcome: Outcome): boolean {
   if (outcome.kind === 'complete') return true;
   const state = core.stateOf(outcome.seq);
   return state === null || state === 'failed' || state === 'cancelled';
-}
-
-function resultBlob(outcome: OutcomeBySession): BlobRef | null {
-  return outcome.kind === 'complete' ? outcome.resultBlob : null;
-}
-
-/** In their order; one that is larger alone stands alone. */
-function inParts(outcomes: readonly OutcomeBySession[]): OutcomeBySession[][] {
-  const parts: OutcomeBySession[][] = [[]];
-  let bytes = 0;
-  for (const outcome of outcomes) {
-    const size = outcomeBytes(outcome);
-    if (bytes > 0 && bytes + size > SETTLE_BYTES_MAX) {
-      parts.push([]);
-      bytes = 0;
-    }
-    parts.at(-1)!.push(outcome);
-    bytes += size;
-  }
-  return parts;
 }
 
 /** One worker's session on this node: what its connection says becomes commands, what was applied becomes frames. */
@@ -238,6 +216,8 @@ class LocalSession implements WorkerSession {
   detach(): void {
     if (!this.#open) return;
     this.#end();
+    // A worker that is lost with what it has just begun is a lost worker, however soon: that attempt counts.
+    this.#starts?.say(this.#parts.core.heldTokens(this.id));
     this.#say(48, (builder) => builder.sessionDetach(this.id, this.epoch));
   }
 
@@ -484,17 +464,4 @@ function nothing(): void {}
 
 export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): number {
   return job.runTimeoutMs > 0 ? job.startedWall + job.runTimeoutMs : 0;
-}
-
-export function outcomeBytes(outcome: OutcomeBySession | Outcome): number {
-  switch (outcome.kind) {
-    case 'complete':
-      return 192 + outcome.result.length + outcome.resultContentType.length * 3;
-    case 'fail':
-      return (
-        128 + (outcome.error.code.length + outcome.error.message.length) * 3 + outcome.error.details.length
-      );
-    case 'release':
-      return 64 + outcome.reason.length * 3;
-  }
 }

@@ -26,6 +26,13 @@ export class Starts {
     this.#timer ??= this.#clock.setTimer(SAY_AFTER_MS, this.#turnOver);
   }
 
+  /** Those of them that were not said yet are said at once. */
+  say(tokens: Iterable<number>): void {
+    for (const token of tokens) {
+      if (this.#recent.delete(token) || this.#older.delete(token)) this.#said.add(token, 1);
+    }
+  }
+
   /** Its outcome is there. */
   remove(token: number): void {
     if (!this.#recent.delete(token) && !this.#older.delete(token)) this.#said.remove(token);

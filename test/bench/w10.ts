@@ -55,8 +55,8 @@ export async function w10(bench: Bench, parts: readonly Part[]): Promise<void> {
     cpuUs: () => serversCpu(cluster),
     entries: () => appliedIndex(cluster),
   };
-  if (run === 1) await load(ours, 'cycle', 1);
   await purge(cluster);
+  if (run === 1) await load(ours, 'cycle', 1);
   for (const part of parts) {
     const spinBefore = spin();
     const theirs = missing === '' ? await beside(part, seconds) : null;

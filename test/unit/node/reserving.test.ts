@@ -52,6 +52,18 @@ describe('a session whose jobs are reserved', () => {
     expect(states(bed.leader)).toEqual(new Array(5).fill('running 1'));
   });
 
+  it('rule: reserved jobs - a worker that is lost as soon as it began one counts as lost with it', async () => {
+    await jobs(2);
+    const [begun, kept] = got as [Assignment, Assignment];
+    session.start(begun.token);
+    session.detach();
+    await bed.until(() => bed.core(bed.leader).session(session.id) === null);
+    expect(bed.core(bed.leader).job(begun.job.seq)!.attempts).toMatchObject([
+      { number: 1, error: { code: 'WORKER_LOST' } },
+    ]);
+    expect(bed.core(bed.leader).job(kept.job.seq)!.attempts).toEqual([]);
+  });
+
   it('rule: reserved jobs - an outcome that comes soon takes the place of the start', async () => {
     await jobs(2);
     const [done, back] = got as [Assignment, Assignment];
