@@ -31,7 +31,8 @@ const ROOMS: Readonly<Record<string, readonly string[] | 'everything'>> = {
   http: ['base', 'obs', 'core/errors', 'core/types', 'type node/interface'],
   client: ['proto'],
   worker: ['proto', 'client'],
-  sim: ['base', 'core', 'consensus', 'storage', 'peer', 'node', 'obs'],
+  checker: ['base'],
+  sim: ['base', 'core', 'consensus', 'storage', 'peer', 'node', 'obs', 'checker'],
   cli: 'everything',
   cmd: ['cli'],
 };
@@ -52,6 +53,7 @@ const PACKAGES: Readonly<Record<string, readonly RegExp[]>> = {
   http: [/^node:/],
   client: [/^node:/, /^@grpc\/grpc-js$/, /^@bufbuild\/protobuf(\/|$)/],
   worker: [/^node:/, /^@grpc\/grpc-js$/, /^@bufbuild\/protobuf(\/|$)/],
+  checker: [],
   sim: [/^node:/],
   cli: [/^node:/, /^commander$/],
   cmd: [/^node:/],
