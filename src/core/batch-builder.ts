@@ -95,12 +95,19 @@ class Builder implements BatchBuilder {
     return this.#owe(specs.length);
   }
 
-  outcomes(session: number, epoch: number, credit: number, outcomes: readonly Outcome[]): number {
+  outcomes(
+    session: number,
+    epoch: number,
+    credit: number,
+    outcomes: readonly Outcome[],
+    begins = false,
+  ): number {
     const out = this.#out;
     this.#begin(COMMAND.outcomes);
     out.f64(session);
     out.f64(epoch);
     out.f64(credit);
+    out.u8(begins ? 1 : 0);
     out.u32(outcomes.length);
     for (const outcome of outcomes) writeOutcome(out, outcome, this.#countOf);
     return this.#owe(outcomes.length);

@@ -29,9 +29,16 @@ export interface BatchBuilder {
   submitAll(namespace: string, specs: readonly JobSpec[]): number;
   /**
    * One position per outcome. `credit`: cumulative within the epoch, taken into account after the outcomes.
-   * Session 0: the tokens alone say whose they are.
+   * Session 0: the tokens alone say whose they are. `begins`: the worker waits: what it is given with this command it
+   * begins at once, although its session reserves; what comes later is reserved.
    */
-  outcomes(session: number, epoch: number, credit: number, outcomes: readonly Outcome[]): number;
+  outcomes(
+    session: number,
+    epoch: number,
+    credit: number,
+    outcomes: readonly Outcome[],
+    begins?: boolean,
+  ): number;
   /** No position. */
   credit(session: number, epoch: number, credit: number): void;
   /** The worker has these; no position. */

@@ -41,6 +41,8 @@ export class Session {
   shownCredit = 0;
   shownWorker = 0;
   waitsForMatch = false;
+  /** It waits: a job that the command under way gives it is not reserved, but begins at once. */
+  begins = false;
   removed = false;
 
   constructor(

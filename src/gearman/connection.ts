@@ -191,7 +191,7 @@ export class Connection implements DecoderEvents, Requester, WorkerPort, LargePo
   #read(bytes: Buffer): void {
     if (this.#over) return;
     this.#decoder.push(bytes);
-    this.#worker?.settleFunctions();
+    this.#worker?.readEnd();
     this.#sendGathered();
     this.#pace();
   }

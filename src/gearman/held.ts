@@ -1,9 +1,10 @@
 import { gearmanHandle } from '../base/gearman-handle.js';
 import type { BlobRef } from '../core/types.js';
-import type { Assignment } from '../node/interface.js';
+import type { Assignment, OutcomeBySession } from '../node/interface.js';
 import type { Outgoing } from './out-queue.js';
 import { response, responseHead, TYPE } from './packets.js';
 import { REDUCER, uniqueShown } from './submissions.js';
+import type { Upload } from './upload.js';
 
 /** How a worker asks for a job: it decides in which packet the job comes. */
 export type Grab = 'plain' | 'unique' | 'all';
@@ -12,6 +13,8 @@ export type Grab = 'plain' | 'unique' | 'all';
 export interface Held {
   readonly handle: string;
   readonly token: number;
+  /** Its attempt has begun with its assignment: it was not reserved. */
+  readonly begun: boolean;
   readonly jobId: string;
   readonly function: string;
   readonly unique: string;
@@ -25,11 +28,19 @@ export interface Held {
   denominator: number;
 }
 
+/** How a worker says that its job ended, until the end of what was read with it. */
+export interface Said {
+  readonly held: Held;
+  readonly outcome: OutcomeBySession;
+  readonly upload: Upload | undefined;
+}
+
 /** An assignment as a Gearman worker needs it. */
 export function heldOf(cluster: string, { token, job }: Assignment): Held {
   return {
     handle: gearmanHandle(cluster, job.seq),
     token,
+    begun: job.state === 'running',
     jobId: job.id,
     function: job.function,
     unique: uniqueShown(job.uniqueKey),

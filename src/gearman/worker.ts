@@ -6,7 +6,7 @@ import type { Answer } from './answers.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
 import { wireError } from './errors.js';
-import { assignPacket, type Grab, type Held, heldOf } from './held.js';
+import { assignPacket, type Grab, type Held, heldOf, type Said } from './held.js';
 import { NAMESPACE, UNNAMED, WARNING_BYTES_MAX } from './limits.js';
 import type { Outgoing } from './out-queue.js';
 import { response, TYPE } from './packets.js';
@@ -36,7 +36,7 @@ const NOOP = response(TYPE.NOOP);
  *         ▲                                                               │
  *         └────────────────── not grabbed within a moment: back ──────────┘
  *
- * What is reserved is queued for all others, and comes back to its place in the queue at no cost. The worker has begun it
+ * A worker that asks already when the credit is given (with its outcome, say) begins what there is for it at once. What is reserved is queued for all others, and comes back to its place in the queue at no cost. The worker has begun it
  * when its GRAB_JOB was answered: that is said in the log beside, since the answer does not wait for it.
  *
  * While the credit stands and no job came, there is none: NO_JOB needs no question to the cluster.
@@ -47,6 +47,7 @@ export class GearmanWorker implements SessionPort {
   /** Run timeouts in milliseconds by function, 0: none. */
   readonly #functions = new Map<string, number>();
   #changed = false;
+  #said: Said[] = [];
   #session: WorkerSession | null = null;
   #opening = false;
   #early: ((session: WorkerSession) => void)[] = [];
@@ -93,6 +94,12 @@ export class GearmanWorker implements SessionPort {
   reset(): void {
     if (this.#functions.size > 0) this.#changed = true;
     this.#functions.clear();
+  }
+
+  /** The end of what was read at once: a worker often says an outcome and asks for more in one piece. */
+  readEnd(): void {
+    this.settleFunctions();
+    this.#tell();
   }
 
   /** Tells the cluster what has changed; called before what depends on it and at the end of what was read. */
@@ -177,7 +184,10 @@ export class GearmanWorker implements SessionPort {
 
   completeLarge(held: Held | null, blob: BlobRef, upload: Upload): void {
     if (held === null || !this.#storing.has(held)) upload.discard();
-    else this.#complete(held, NOTHING, blob, upload);
+    else {
+      this.#complete(held, NOTHING, blob, upload);
+      this.#tell();
+    }
   }
 
   /** The result cannot be kept, which is no fault of the job: it goes back. */
@@ -215,6 +225,7 @@ export class GearmanWorker implements SessionPort {
   /** The connection is gone: what the worker holds goes back. */
   end(): void {
     if (this.#over) return;
+    this.#tell();
     this.#giveBack('the worker is gone');
     this.#over = true;
     this.#reserveEnd?.cancel();
@@ -329,10 +340,11 @@ export class GearmanWorker implements SessionPort {
     } else if (this.#standing && this.#asking === 0) {
       this.#noJob();
     } else {
-      if (!this.#standing) {
+      // With an outcome that is still to be handed on comes a credit as well.
+      if (!this.#standing && this.#said.length === 0) {
         const total = this.#grant();
         this.#asking++;
-        this.#with((session) => session.settle([], total).then(this.#asked, this.#asked));
+        this.#with((session) => session.settle([], total, true).then(this.#asked, this.#asked));
       }
       this.#grabEnd = clock.setTimer(limits.grabAnswerMs, () => this.#noJob());
     }
@@ -365,7 +377,8 @@ export class GearmanWorker implements SessionPort {
     const { kind } = this.#grabs[0]!;
     const out = assignPacket(kind, held);
     held.payload = NOTHING;
-    this.#session!.start(held.token);
+    if (held.begun) this.#session!.ack([held.token]);
+    else this.#session!.start(held.token);
     this.#answer(out);
   }
 
@@ -430,27 +443,35 @@ export class GearmanWorker implements SessionPort {
 
   #settle(held: Held, outcome: OutcomeBySession, upload?: Upload): void {
     this.#forget(held);
-    // The worker will ask for its next job: it may be assigned with the end of this one.
-    const again =
-      !this.#standing &&
-      this.#reserved === null &&
-      this.#grabs.length === 0 &&
-      !this.#draining &&
-      !this.#over;
+    this.#said.push({ held, outcome, upload });
+  }
+
+  /** Hands on what was said, and with it the credit for the next job: it may be assigned with the end of this one. */
+  #tell(): void {
+    const said = this.#said;
+    if (said.length === 0) return;
+    this.#said = [];
+    const again = !this.#standing && this.#reserved === null && !this.#draining && !this.#over;
     if (again) this.#asking++;
-    this.#session!.settle([outcome], again ? this.#grant() : 0).then(
-      ([result]) => {
+    const outcomes = said.map(({ outcome }) => outcome);
+    this.#session!.settle(outcomes, again ? this.#grant() : 0, this.#grabs.length > 0).then(
+      (results) => {
         if (again) this.#asked();
-        if (result!.error !== null) {
-          upload?.discard();
-          this.#port.error(wireError(result!.error));
-        }
-        this.#settled(held);
+        results.forEach(({ error }, i) => {
+          const { held, upload } = said[i]!;
+          if (error !== null) {
+            upload?.discard();
+            this.#port.error(wireError(error));
+          }
+          this.#settled(held);
+        });
       },
       (error: unknown) => {
         if (again) this.#asked();
-        this.#port.error(wireError(error));
-        this.#settled(held);
+        for (const { held } of said) {
+          this.#port.error(wireError(error));
+          this.#settled(held);
+        }
       },
     );
   }

@@ -276,8 +276,11 @@ export interface WorkerSession {
   readonly graceMs: number;
   /** Tokens that were claimed at the attach and are no longer held. */
   readonly lostTokens: readonly number[];
-  /** One promise per call; results by position. Outcomes and the credit that comes back with them are one command. */
-  settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]>;
+  /**
+   * One promise per call; results by position. Outcomes and the credit that comes back with them are one command.
+   * `begins`: the worker waits; a job that there is for it at once is begun, not reserved.
+   */
+  settle(outcomes: readonly OutcomeBySession[], credit: number, begins?: boolean): Promise<OutcomeResult[]>;
   /** Cumulative since this attach. */
   credit(total: number): void;
   ack(tokens: readonly number[]): void;

@@ -92,8 +92,8 @@ class LocalSession implements WorkerSession {
     }
   }
 
-  settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
-    if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit);
+  settle(outcomes: readonly OutcomeBySession[], credit: number, begins = false): Promise<OutcomeResult[]> {
+    if (outcomes.every((one) => resultBlob(one) === null)) return this.#settleAll(outcomes, credit, begins);
     let left = credit;
     return withBlobs<OutcomeResult>(this.#parts.naming, {
       refs: outcomes.map(resultBlob),
@@ -105,22 +105,31 @@ class LocalSession implements WorkerSession {
         return this.#settleAll(
           positions.map((position) => outcomes[position]!),
           once,
+          begins,
         );
       },
       refused: (position, error) => ({ token: outcomes[position]!.token, revision: 0, error }),
     });
   }
 
-  #settleAll(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
-    if (outcomes.length <= 1) return this.#settlePart(outcomes, credit);
+  #settleAll(
+    outcomes: readonly OutcomeBySession[],
+    credit: number,
+    begins: boolean,
+  ): Promise<OutcomeResult[]> {
+    if (outcomes.length <= 1) return this.#settlePart(outcomes, credit, begins);
     const parts = inParts(outcomes);
     // The credit of a frame counts after its outcomes.
     const last = parts.length - 1;
-    const results = parts.map((part, i) => this.#settlePart(part, i === last ? credit : 0));
+    const results = parts.map((part, i) => this.#settlePart(part, i === last ? credit : 0, begins));
     return Promise.all(results).then((all) => all.flat());
   }
 
-  #settlePart(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
+  #settlePart(
+    outcomes: readonly OutcomeBySession[],
+    credit: number,
+    begins: boolean,
+  ): Promise<OutcomeResult[]> {
     const { core, origin } = this.#parts;
     return new Promise((resolve, reject) => {
       if (!this.#open) {
@@ -143,7 +152,7 @@ class LocalSession implements WorkerSession {
         bytes,
         repeatable: false,
         encode: (builder) => {
-          builder.outcomes(this.id, this.epoch, credit, placed);
+          builder.outcomes(this.id, this.epoch, credit, placed, begins);
         },
         outcome: (position, token, refusal, revision) => {
           const error = refusal === null ? null : leaseError(refusal, placed[position]!, core.settings);
@@ -256,16 +265,17 @@ class LocalSession implements WorkerSession {
     for (const { seq, token } of this.fresh) {
       const job = core.job(seq);
       if (job === null || job.token !== token) continue;
-      const deadlineWall = this.#starts === null ? deadlineOf(job) : 0;
-      jobs.push({ token, attempt: job.attempt, deadlineWall, job });
-      tokens.push(token);
+      const begun = job.state === 'running';
+      jobs.push({ token, attempt: job.attempt, deadlineWall: begun ? deadlineOf(job) : 0, job });
       this.#created.set(token, job.createdUs);
-      if (this.#starts === null) observer.started(core.waitedUs(token));
+      if (!begun) continue;
+      // What is reserved is acknowledged by its start.
+      tokens.push(token);
+      observer.started(core.waitedUs(token));
     }
     this.fresh.length = 0;
     if (jobs.length === 0) return;
-    // What was reserved is acknowledged by its start.
-    if (this.#starts === null) this.#unsettled.push({ tokens, since: this.#parts.clock.monotonicMs() });
+    if (tokens.length > 0) this.#unsettled.push({ tokens, since: this.#parts.clock.monotonicMs() });
     this.port.assigned(jobs);
   }
 

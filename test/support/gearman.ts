@@ -90,6 +90,12 @@ export class RawGearman {
     return this;
   }
 
+  /** In one piece: the server reads all of them at once. */
+  together(...packets: readonly [Name, ...(string | Uint8Array)[]][]): this {
+    const all = packets.map(([name, ...args]) => packet(REQUEST_MAGIC, TYPE[name], args));
+    return this.bytes(Buffer.concat(all));
+  }
+
   bytes(bytes: Uint8Array | string): this {
     this.socket.write(bytes);
     return this;

@@ -42,6 +42,7 @@ export function outcomes(state: State, reader: ByteReader): void {
   const session = state.sessions.get(readCount(reader));
   const epoch = readCount(reader);
   const credit = readCount(reader);
+  const begins = reader.u8() === 1;
   const current = session === null || session.epoch === epoch;
   for (let left = reader.u32(); left > 0; left--) {
     const kind = reader.u8();
@@ -69,6 +70,7 @@ export function outcomes(state: State, reader: ByteReader): void {
   }
   if (session !== null && !session.removed && session.epoch === epoch) {
     if (!session.isLease) grant(state, session, credit);
+    session.begins = begins;
     matchLater(state, session);
   }
 }

@@ -46,7 +46,7 @@ const NO_DETAILS = Buffer.alloc(0);
 
 /**
  * Gives a job that is in no list to a session that can take it, under a new lease: one more attempt, or, where the
- * session reserves, kept for it until it says that it begins.
+ * session reserves and does not wait for it, kept for it until it says that it begins.
  */
 export function assign(
   state: State,
@@ -56,7 +56,7 @@ export function assign(
   page: JobPage,
   row: number,
 ): void {
-  if (session.reserves) {
+  if (session.reserves && !session.begins) {
     reserve(state, session, fn, seq, page, row);
     return;
   }

@@ -45,6 +45,7 @@ export function matchAll(state: State): void {
     const session = state.toMatch[i]!;
     session.waitsForMatch = false;
     if (!session.removed) matchSession(state, session);
+    session.begins = false;
   }
   state.toMatch.length = 0;
 }

@@ -145,6 +145,12 @@ export function assignment(token: number, payload = 'p'): Assignment {
   return { token, attempt: 1, deadlineWall: 1_700_000_100_000, job };
 }
 
+/** One that the worker has not begun. */
+export function reservation(token: number, payload = 'p'): Assignment {
+  const job = jobView({ token, state: 'queued', attempt: 0, payload: Buffer.from(payload) });
+  return { token, attempt: 0, deadlineWall: 0, job };
+}
+
 /** Remembers what it was told, in order; answers when the test says so. */
 export class FakeSession implements WorkerSession {
   readonly id = 7;
@@ -162,12 +168,9 @@ export class FakeSession implements WorkerSession {
     this.said.push(what);
     this.note();
   }
-  settle(outcomes: readonly OutcomeBySession[], credit: number): Promise<OutcomeResult[]> {
-    this.#say(
-      'settle',
-      outcomes.map((o) => `${o.kind} ${o.token}`),
-      credit,
-    );
+  settle(outcomes: readonly OutcomeBySession[], credit: number, begins = false): Promise<OutcomeResult[]> {
+    const said = outcomes.map((o) => `${o.kind} ${o.token}`);
+    this.#say('settle', said, credit, ...(begins ? ['begins'] : []));
     return this.answer(outcomes);
   }
   credit(total: number): void {

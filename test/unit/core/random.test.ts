@@ -196,7 +196,7 @@ class Life {
               resultBlob: s.b % 4 === 0 ? this.#blob(s) : null,
             };
     this.outcomes.push({ session: session.id, outcome });
-    bed.do((b) => b.outcomes(session.id, session.epoch, s.c % 12, [outcome]));
+    bed.do((b) => b.outcomes(session.id, session.epoch, s.c % 12, [outcome], s.b % 2 === 0));
   }
 
   #job(a: number): string {

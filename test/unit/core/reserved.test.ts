@@ -78,6 +78,24 @@ describe('a reserved job', () => {
     ]);
   });
 
+  it('rule: reserved jobs - one that waits begins what its command gives it at once; what comes later is reserved', () => {
+    const bed = new Bed();
+    const session = reserving(bed, 1);
+    const first = bed.submit();
+    const [second, third] = [bed.submit(), bed.submit()] as [number, number];
+    const notes = bed.do((b) => b.outcomes(session, 1, 2, [complete(first, bed.token(first))], true));
+    expect(notes.of('job').at(-1)).toBe(`job ${second} started`);
+    expect(bed.core.job(second)).toMatchObject({ state: 'running', attempt: 1, session });
+    // The credit alone does it as well, for as much as there is now.
+    bed.do((b) => b.outcomes(session, 1, 4, [], true));
+    expect(bed.core.job(third)).toMatchObject({ state: 'running', attempt: 1, session });
+    const fourth = bed.submit();
+    expect(bed.core.job(fourth)).toMatchObject({ state: 'queued', attempt: 0, session });
+    // Whoever does not wait has it reserved.
+    bed.do((b) => b.outcomes(session, 1, 5, [complete(second, bed.token(second))]));
+    expect(bed.core.job(bed.submit())).toMatchObject({ state: 'queued', attempt: 0, session });
+  });
+
   it('rule: reserved jobs - an outcome implies that it was begun', () => {
     const bed = new Bed({ initialBackoffMs: 0 });
     const session = reserving(bed, 2);

@@ -9,7 +9,7 @@ import { createGearmanServer, type GearmanServer } from '../../../src/gearman/in
 import { packet, REQUEST_MAGIC, TYPE } from '../../../src/gearman/packets.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
-import { assignment, FakeNode, type FakeSession, JOB_ID, jobView } from '../api/fake-node.js';
+import { assignment, FakeNode, type FakeSession, JOB_ID, jobView, reservation } from '../api/fake-node.js';
 import { HandClock } from '../api/hand-clock.js';
 
 /**
@@ -381,7 +381,7 @@ describe('a worker', () => {
     for (let i = 0; i < 3; i++) await raw.send('GRAB_JOB').expect('NO_JOB');
     raw.send('PRE_SLEEP');
     await raw.before();
-    expect(session.said).toEqual([['settle', [], 1]]);
+    expect(session.said).toEqual([['settle', [], 1, 'begins']]);
     const spec = (name: string) => ({ name, concurrency: 0, runTimeoutMs: 0 });
     expect(node.calls[0]).toEqual(['openSession', 'default', 'me', [spec('a'), spec('b')], false, 0]);
   });
@@ -389,19 +389,19 @@ describe('a worker', () => {
   it('asks for its next job with the outcome of the last', async () => {
     const all = await bed();
     const { raw, session, port } = await sleeper(all);
-    port.assigned([assignment(11, 'first')]);
+    port.assigned([reservation(11, 'first')]);
     await raw.expect('NOOP');
     expect(argsOf(await raw.send('GRAB_JOB').next(), 3)).toEqual([HANDLE, 'resize', 'first']);
     raw.send('WORK_DATA', HANDLE, 'd').send('WORK_COMPLETE', HANDLE, 'r');
     await raw.before();
     expect(session.said).toEqual([
-      ['settle', [], 1],
+      ['settle', [], 1, 'begins'],
       ['start', 11],
       ['data', 11, 0, ['d']],
       ['settle', ['complete 11'], 2],
     ]);
     // It is there before the worker asks.
-    port.assigned([assignment(12, 'second')]);
+    port.assigned([reservation(12, 'second')]);
     expect(argsOf(await raw.send('GRAB_JOB').next(), 3)[2]).toBe('second');
     expect(session.said.slice(4)).toEqual([['start', 12]]);
   });
@@ -409,7 +409,7 @@ describe('a worker', () => {
   it('that asks right behind an outcome waits for it: with its answer comes the next job, or that there is none', async () => {
     const all = await bed();
     const { raw, session, port } = await sleeper(all);
-    port.assigned([assignment(11, 'first')]);
+    port.assigned([reservation(11, 'first')]);
     await raw.expect('NOOP');
     await raw.send('GRAB_JOB').expect('JOB_ASSIGN');
     const settled: (() => void)[] = [];
@@ -417,19 +417,22 @@ describe('a worker', () => {
       new Promise((resolve) => {
         settled.push(() => resolve(outcomes.map(({ token }) => ({ token, revision: 200, error: null }))));
       });
-    raw.send('WORK_COMPLETE', HANDLE, 'r').send('GRAB_JOB');
+    raw.together(['WORK_COMPLETE', HANDLE, 'r'], ['GRAB_JOB']);
     await all.node.until(() => settled.length === 1);
     settled.shift()!();
+    // As it waits, it begins this one with its assignment.
     port.assigned([assignment(12, 'second')]);
     expect(argsOf(await raw.next(), 3)[2]).toBe('second');
-    raw.send('WORK_COMPLETE', HANDLE, 'r').send('GRAB_JOB').send('GRAB_JOB');
+    raw.together(['WORK_COMPLETE', HANDLE, 'r'], ['GRAB_JOB'], ['GRAB_JOB']);
     await all.node.until(() => settled.length === 1);
     settled.shift()!();
     await raw.expect('NO_JOB');
     await raw.expect('NO_JOB');
-    expect(session.said.filter(([what]) => what === 'settle').slice(1)).toEqual([
-      ['settle', ['complete 11'], 2],
-      ['settle', ['complete 12'], 3],
+    expect(session.said.slice(1)).toEqual([
+      ['start', 11],
+      ['settle', ['complete 11'], 2, 'begins'],
+      ['ack', [12]],
+      ['settle', ['complete 12'], 3, 'begins'],
     ]);
   });
 
@@ -452,14 +455,14 @@ describe('a worker', () => {
   it('that does not grab its job in time loses it, however often it says that it sleeps', async () => {
     const all = await bed();
     const { raw, session, port } = await sleeper(all);
-    port.assigned([assignment(11)]);
+    port.assigned([reservation(11)]);
     await raw.expect('NOOP');
     all.clock.advance(199);
     await raw.send('PRE_SLEEP').expect('NOOP');
     all.clock.advance(1);
     expect(session.said.at(-1)).toEqual(['settle', ['release 11'], 0]);
     await raw.send('GRAB_JOB').expect('NO_JOB');
-    expect(session.said.at(-1)).toEqual(['settle', [], 2]);
+    expect(session.said.at(-1)).toEqual(['settle', [], 2, 'begins']);
     raw.send('WORK_COMPLETE', HANDLE, 'r');
     expect(await raw.expect('ERROR')).toMatch(/^JOB_NOT_FOUND\0/);
   });
@@ -467,7 +470,7 @@ describe('a worker', () => {
   it('that goes gives back what it was about to get, without an attempt, and then the rest', async () => {
     const all = await bed();
     const { raw, session, port } = await sleeper(all);
-    port.assigned([assignment(11)]);
+    port.assigned([reservation(11)]);
     await raw.expect('NOOP');
     raw.end();
     await all.node.until(() => session.said.at(-1)?.[0] === 'detach');
@@ -477,7 +480,7 @@ describe('a worker', () => {
   it('that cannot do a function any more gives its kept job back', async () => {
     const all = await bed();
     const { raw, session, port } = await sleeper(all);
-    port.assigned([assignment(11)]);
+    port.assigned([reservation(11)]);
     await raw.expect('NOOP');
     raw.send('CANT_DO', 'resize');
     await raw.before();
@@ -491,7 +494,7 @@ describe('a worker', () => {
   it('whose lease is lost does not get the job, nor may it end it', async () => {
     const all = await bed();
     const { raw, port } = await sleeper(all);
-    port.assigned([assignment(11)]);
+    port.assigned([reservation(11)]);
     await raw.expect('NOOP');
     port.leasesLost([{ token: 11, reason: 'cancelled' }]);
     await raw.send('GRAB_JOB').expect('NO_JOB');
@@ -506,7 +509,7 @@ describe('a worker', () => {
     await all.node.until(() => all.node.sessions.length === 2);
     await busy.expect('NO_JOB');
     const port = all.node.ports[1]!;
-    port.assigned([assignment(12)]);
+    port.assigned([reservation(12)]);
     expect((await busy.send('GRAB_JOB').next()).name).toBe('JOB_ASSIGN');
     server!.drain();
     for (const one of all.node.ports) one.drain('the node is stopping');

@@ -4,7 +4,7 @@ import { GearmeshError } from '../../../src/core/errors.js';
 import { packet, REQUEST_MAGIC, TYPE } from '../../../src/gearman/packets.js';
 import type { SubmitResult } from '../../../src/node/interface.js';
 import { argsOf, type RawGearman } from '../../support/gearman.js';
-import { assignment, type FakeSession, jobView } from '../api/fake-node.js';
+import { type FakeSession, jobView, reservation } from '../api/fake-node.js';
 import { Bed, created } from './bed.js';
 
 /**
@@ -36,7 +36,7 @@ async function worker(token: number, payload?: Buffer): Promise<{ raw: RawGearma
   const raw = (await bed.open()).send('CAN_DO', 'resize').send('GRAB_JOB');
   await node.until(() => node.sessions.length === at + 1);
   await raw.expect('NO_JOB');
-  const given = assignment(token);
+  const given = reservation(token);
   const blob = payload === undefined ? null : node.blobs.put(payload);
   const job = {
     ...given.job,
