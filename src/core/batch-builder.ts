@@ -13,6 +13,7 @@ import {
   writeCalendar,
 } from './codec.js';
 import type { BatchBuilder } from './interface.js';
+import { isEndless } from './jobs/retry-policy.js';
 import { SETTING_KEYS } from './settings.js';
 import {
   type BlobCount,
@@ -390,7 +391,8 @@ class Builder implements BatchBuilder {
   /** id, digest, seed, flags, the optional parts that the flags name, blob. */
   #spec(namespace: string, spec: JobSpec): void {
     const out = this.#out;
-    const { retry } = spec;
+    const endless = isEndless(spec.retry);
+    const retry = endless ? null : spec.retry;
     invariant(isUlid(spec.id), 'a job id is a ULID', { id: spec.id });
     ulidToBytes(spec.id, id);
     out.raw(id);
@@ -402,6 +404,7 @@ class Builder implements BatchBuilder {
         (spec.foreground ? SPEC_FLAG.foreground : 0) |
         (spec.uniqueKey !== '' ? SPEC_FLAG.uniqueKey : 0) |
         (retry !== null ? SPEC_FLAG.retry : 0) |
+        (endless ? SPEC_FLAG.endless : 0) |
         (spec.runAtWall !== 0 ? SPEC_FLAG.runAt : 0) |
         (spec.delayMs !== 0 ? SPEC_FLAG.delay : 0) |
         (spec.runTimeoutMs !== 0 ? SPEC_FLAG.runTimeout : 0) |

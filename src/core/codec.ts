@@ -68,6 +68,8 @@ export const SPEC_FLAG = {
   /** Its submitter waits, and the job may be dropped when nobody does. */
   waits: 1024,
   payloadBlob: 4096,
+  /** The policy is `ENDLESS_RETRY`; nothing is written for it. */
+  endless: 8192,
 } as const;
 
 /** `completeBlob`: the result is a blob. */

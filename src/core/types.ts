@@ -28,6 +28,15 @@ export interface RetryPolicy {
   readonly jitterPermille: number;
 }
 
+/** Again at once, as often as it takes: so frequent (Gearman's jobs) that such a job keeps no policy of its own. */
+export const ENDLESS_RETRY: RetryPolicy = {
+  maxAttempts: 2 ** 32 - 1,
+  initialBackoffMs: 0,
+  maxBackoffMs: 0,
+  multiplierPermille: 1_000,
+  jitterPermille: 0,
+};
+
 /** A payload or result that is kept outside the log. */
 export interface BlobRef {
   /** 32 lower-case hex digits, random. */

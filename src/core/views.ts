@@ -36,6 +36,7 @@ import {
 import { cancelled } from './jobs/leases.js';
 import { dueOf, functionOf, priorityOf, stateOf } from './jobs/lifecycle.js';
 import type { JobPage } from './jobs/page.js';
+import { ownRetry } from './jobs/retry-policy.js';
 import { waiting } from './jobs/waiters.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
@@ -50,6 +51,8 @@ import {
 } from './types.js';
 
 const NOTHING = new Uint8Array(0);
+const idBytes = Buffer.alloc(16);
+const NO_PROGRESS: JobView['progress'] = { numerator: 0, denominator: 0, message: '' };
 
 export function jobView(state: State, seq: number): JobView | null {
   const page = state.jobs.page(seq);
@@ -80,7 +83,7 @@ export function jobView(state: State, seq: number): JobView | null {
     uniqueKey: extras?.uniqueKey ?? '',
     foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
     waiters: waiting(extras),
-    retry: retryOf(state, extras?.retry ?? null),
+    retry: retryOf(state, ownRetry(page, row)),
     runTimeoutMs: page.f[f + F_RUN_TIMEOUT]!,
     startDeadlineWall: extras?.startDeadlineWall ?? 0,
     retentionMs: page.f[f + F_RETENTION]!,
@@ -94,11 +97,10 @@ export function jobView(state: State, seq: number): JobView | null {
     startedWall: page.f[f + F_STARTED_WALL]!,
     startedUs: page.f[f + F_STARTED_US]!,
     finishedWall: page.f[f + F_FINISHED_WALL]!,
-    progress: {
-      numerator: extras?.numerator ?? 0,
-      denominator: extras?.denominator ?? 0,
-      message: extras?.message ?? '',
-    },
+    progress:
+      extras === null
+        ? NO_PROGRESS
+        : { numerator: extras.numerator, denominator: extras.denominator, message: extras.message },
     cancelRequested: cancelled(page, row),
     cancelReason: extras?.cancelReason ?? '',
     result: outcome.result,
@@ -112,9 +114,8 @@ export function jobView(state: State, seq: number): JobView | null {
 
 /** A ULID from its four little-endian words. */
 export function ulidOf(word: (at: number) => number): string {
-  const bytes = Buffer.alloc(16);
-  for (let i = 0; i < 4; i++) bytes.writeUInt32LE(word(i), i * 4);
-  return ulidFromBytes(bytes);
+  for (let i = 0; i < 4; i++) idBytes.writeUInt32LE(word(i), i * 4);
+  return ulidFromBytes(idBytes);
 }
 
 function retryOf(state: State, own: RetryPolicy | null): RetryPolicy {

@@ -54,8 +54,6 @@ export const CLIENT_ID_BYTES_MAX = 255;
 export const ARGUMENTS_BYTES_MAX = 2_048;
 /** Text of a warning, which travels as the message of the job's progress; what is beyond is cut off. */
 export const WARNING_BYTES_MAX = 4_096;
-/** Attempts of a job whose workers may be lost without limit. */
-export const ATTEMPTS_MAX = 2 ** 32 - 1;
 /** A job that somebody waits for is kept at least so long after its end. */
 export const FOLLOWED_RETENTION_MS_MIN = 10_000;
 export const NAMESPACE = 'default';

@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
 import { type CalendarFields, parseCalendar } from '../base/calendar.js';
-import type { BlobRef, JobSpec, PriorityRank, ScheduleSpec } from '../core/types.js';
+import {
+  type BlobRef,
+  ENDLESS_RETRY,
+  type JobSpec,
+  type PriorityRank,
+  type ScheduleSpec,
+} from '../core/types.js';
 import type { Deps } from './deps.js';
 import type { WireError } from './errors.js';
-import { ATTEMPTS_MAX, FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
+import { FOLLOWED_RETENTION_MS_MIN, FUNCTION_BYTES_MAX, UNIQUE_BYTES_MAX } from './limits.js';
 import { argumentsOf, type PacketType, TYPE } from './packets.js';
 import { wireText } from './text.js';
 
@@ -99,13 +105,7 @@ export function jobSpec(
     runAtWall,
     delayMs: 0,
     uniqueKey,
-    retry: {
-      maxAttempts: deps.jobRetries === 0 ? ATTEMPTS_MAX : deps.jobRetries + 1,
-      initialBackoffMs: 0,
-      maxBackoffMs: 0,
-      multiplierPermille: 1_000,
-      jitterPermille: 0,
-    },
+    retry: deps.jobRetries === 0 ? ENDLESS_RETRY : { ...ENDLESS_RETRY, maxAttempts: deps.jobRetries + 1 },
     runTimeoutMs: 0,
     startDeadlineWall: 0,
     retentionMs:

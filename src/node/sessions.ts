@@ -143,8 +143,7 @@ class LocalSession implements WorkerSession {
         const running = core.seqOfToken(outcome.token);
         const seq =
           running !== 0 ? running : outcome.jobId === '' ? 0 : core.seqOf(this.namespace, outcome.jobId);
-        const { jobId: _, ...rest } = outcome;
-        placed.push({ ...rest, seq } as Outcome);
+        placed.push({ ...outcome, seq });
         bytes += outcomeBytes(outcome);
       }
       const results = new Array<OutcomeResult>(outcomes.length);

@@ -4,7 +4,7 @@ import { type BlobClaim, readBlobClaim } from '../blob-refs.js';
 import { blobBodyLength } from '../blobs.js';
 import { readCount, SPEC_FLAG } from '../codec.js';
 import type { JobId } from '../state.js';
-import type { RetryPolicy } from '../types.js';
+import { ENDLESS_RETRY, type RetryPolicy } from '../types.js';
 
 /** One submission as read from a command; the instance is used again for the next. */
 export class SubmittedSpec implements JobId {
@@ -39,6 +39,7 @@ export class SubmittedSpec implements JobId {
     this.flags = flags;
     this.uniqueKey = (flags & SPEC_FLAG.uniqueKey) === 0 ? '' : reader.string();
     this.retry = (flags & SPEC_FLAG.retry) === 0 ? null : readRetry(reader);
+    if ((flags & SPEC_FLAG.endless) !== 0) this.retry = ENDLESS_RETRY;
     this.runAtWall = (flags & SPEC_FLAG.runAt) === 0 ? 0 : readCount(reader);
     this.delayMs = (flags & SPEC_FLAG.delay) === 0 ? 0 : readCount(reader);
     this.runTimeoutMs = (flags & SPEC_FLAG.runTimeout) === 0 ? 0 : readCount(reader);

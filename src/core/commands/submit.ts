@@ -12,6 +12,7 @@ import {
   F_RETENTION,
   F_REVISION,
   F_RUN_TIMEOUT,
+  FLAG_ENDLESS,
   FLAG_FOREGROUND,
   FLAG_PRIORITY_SHIFT,
   QUEUED,
@@ -23,6 +24,7 @@ import {
   U_SEED,
 } from '../jobs/fields.js';
 import { count, endWaiting, extrasFor, queue, schedule } from '../jobs/lifecycle.js';
+import { isEndless } from '../jobs/retry-policy.js';
 import { count as countWaiters, submittedBy } from '../jobs/waiters.js';
 import type { JobId, State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
@@ -232,9 +234,11 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   page.u[words + U_DIGEST] = job.digest;
   page.u[words + U_FUNCTION] = fn.id;
   page.u[words + U_SEED] = job.seed;
+  const endless = isEndless(job.retry);
   page.u[words + U_FLAGS] =
     ((job.flags & SPEC_FLAG.priority) << FLAG_PRIORITY_SHIFT) |
     ((job.flags & SPEC_FLAG.foreground) !== 0 ? FLAG_FOREGROUND : 0) |
+    (endless ? FLAG_ENDLESS : 0) |
     QUEUED;
   const numbers = row * F_FIELDS;
   page.f[numbers + F_CREATED_WALL] = state.wall;
@@ -247,7 +251,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   const { payloadBlob } = job;
   if (
     job.uniqueKey !== '' ||
-    job.retry !== null ||
+    (job.retry !== null && !endless) ||
     job.startDeadlineWall !== 0 ||
     payloadBlob !== null ||
     submitterWaits(job)
@@ -258,7 +262,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
       countWaiters(state, extras, 1);
     }
     extras.uniqueKey = job.uniqueKey;
-    extras.retry = job.retry;
+    extras.retry = endless ? null : job.retry;
     extras.startDeadlineWall = job.startDeadlineWall;
     if (payloadBlob !== null) extras.payloadBlob = takeBlob(state, payloadBlob);
     if (job.uniqueKey !== '') state.uniqueKeys.add(mixText(job.uniqueKey, fn.id), seq);

@@ -67,3 +67,5 @@ export const FLAG_PRIORITY_SHIFT = 3;
 export const FLAG_FOREGROUND = 32;
 export const FLAG_CANCEL = 64;
 export const FLAG_ACKED = 128;
+/** Its retry policy is `ENDLESS_RETRY`. */
+export const FLAG_ENDLESS = 256;

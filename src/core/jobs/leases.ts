@@ -40,6 +40,7 @@ import {
 } from './lifecycle.js';
 import type { JobPage } from './page.js';
 import { comeBack, isReserved, reserve, unrank } from './reserved.js';
+import { ownRetry } from './retry-policy.js';
 import { abandoned, NOBODY_WAITS } from './waiters.js';
 
 const NO_DETAILS = Buffer.alloc(0);
@@ -258,7 +259,7 @@ export function failAttempt(
   extrasFor(page, row).error = error;
   count(state, fn, TOTAL.failedAttempts);
   const attempt = page.u[row * U_FIELDS + U_ATTEMPT]!;
-  const policy = page.extrasOf(row)!.retry;
+  const policy = ownRetry(page, row);
   if (!retryable || attempt >= maxAttempts(state, policy) || abandoned(page, row)) {
     end(state, fn, seq, page, row, FAILED);
     return;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ENDLESS_RETRY } from '../../../src/core/index.js';
 import { Bed, complete, fail, release } from './bed.js';
 
 describe('outcomes', () => {
@@ -65,6 +66,20 @@ describe('outcomes', () => {
       failed: 1,
       totals: { failedAttempts: 3, retried: 2, failed: 1 },
     });
+  });
+
+  it('go on at once and without end where their policy says so, which costs no more than the default', () => {
+    const bed = new Bed({ maxAttempts: 2, initialBackoffMs: 60_000 });
+    const session = bed.open(100);
+    const seq = bed.submit({ retry: { ...ENDLESS_RETRY }, delayMs: 0 });
+    const other = bed.twin();
+    for (const one of [bed, other]) {
+      for (let attempt = 1; attempt <= 5; attempt++) {
+        expect(one.core.job(seq)).toMatchObject({ state: 'running', attempt, retry: ENDLESS_RETRY });
+        one.outcome(session, fail(seq, one.token(seq)));
+      }
+    }
+    expect(other.core.stateHash()).toBe(bed.core.stateHash());
   });
 
   it('spread their backoff by the seed, the same on every replica', () => {

@@ -6,6 +6,7 @@ import {
   type BlobRef,
   type Core,
   createCore,
+  ENDLESS_RETRY,
   encodeEntry,
   encodeNodeUp,
   type JobSpec,
@@ -149,7 +150,9 @@ class Life {
               multiplierPermille: 1500,
               jitterPermille: 300,
             }
-          : null,
+          : s.a % 5 === 2
+            ? ENDLESS_RETRY
+            : null,
       seed: s.b,
     };
   }
