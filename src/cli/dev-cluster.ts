@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentNameOf, OPTIONS } from '../config/index.js';
 import { whyNotFree } from './dev-ports.js';
+import { ENGINE_FLAGS } from './engine-flags.js';
 import { CliError } from './exit-codes.js';
 
 export interface DevClusterOptions {
@@ -140,7 +141,7 @@ export class DevCluster {
       http: at(i, 2),
       gearman: at(i, 3),
       data_dir: dataDirectory,
-      args: [process.execPath, ...process.execArgv, entry, 'server', ...flags],
+      args: [process.execPath, ...ENGINE_FLAGS, ...process.execArgv, entry, 'server', ...flags],
     };
   }
 

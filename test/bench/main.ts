@@ -1,5 +1,6 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { ENGINE_FLAGS } from '../../src/cli/engine-flags.js';
 import { RealCluster } from '../support/real-cluster.js';
 import { purge } from './bench-cluster.js';
 import { fdatasync, residentBytes } from './gauge.js';
@@ -59,7 +60,8 @@ if (only.has('W6')) await w6(report, Number(flags.kills));
 report.finish();
 
 async function inOneCluster(): Promise<void> {
-  const nodeFlags = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
+  const profile = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
+  const nodeFlags = [...ENGINE_FLAGS, ...profile];
   const cluster = await RealCluster.start({ nodeFlags });
   try {
     if (Number(flags.fill) > 0) await fill({ cluster, report, run: 0, seconds: Number(flags.fill) });

@@ -11,6 +11,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { DevClusterOptions } from '../../../src/cli/dev-cluster.js';
 import { DevCluster } from '../../../src/cli/dev-cluster.js';
 import { freeBasePort } from '../../../src/cli/dev-ports.js';
+import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
 
 const FAKE = fileURLToPath(new URL('./fake-node.mjs', import.meta.url));
 const SOURCE = fileURLToPath(new URL('../../../src/cli/dev-cluster.ts', import.meta.url));
@@ -97,9 +98,12 @@ test('each node is a process of its own with its ports, its data and the words t
   });
   expect(second!.grpc).toBe(`127.0.0.1:${base + 10}`);
   expect(first!.pid).not.toBe(second!.pid);
-  expect(first!.args.slice(0, 3)).toEqual(
-    [process.execPath, ...process.execArgv, FAKE, 'server'].slice(0, 3),
-  );
+  expect(first!.args.slice(0, first!.args.indexOf('server'))).toEqual([
+    process.execPath,
+    ...ENGINE_FLAGS,
+    ...process.execArgv,
+    FAKE,
+  ]);
   const words = first!.args.slice(first!.args.indexOf('server')).join(' ');
   expect(words).toBe(
     `server --id n1 --data-dir ${join(directory, 'n1')} --cluster-name test --listen-grpc 127.0.0.1:${base} ` +

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
 import { loadServerConfig, OPTIONS } from '../../../src/config/index.js';
 import { ROOT } from '../../support/root.js';
 import { parseDockerfile, textOf } from './scripts.js';
@@ -48,6 +49,10 @@ describe('reading a Dockerfile', () => {
 });
 
 describe('deploy/Dockerfile', () => {
+  it('starts the server with the flags of the engine that every server has', () => {
+    expect(image.entrypoint).toEqual(['node', ...ENGINE_FLAGS, '/opt/gearmesh/gearmesh.mjs']);
+  });
+
   it('copies nothing but the bundle and an empty volume into the image', () => {
     expect(image.steps.map((step) => step.text)).toEqual([
       '/src/build/bundle /opt/gearmesh',
