@@ -170,7 +170,7 @@ export class SimClient {
   }
 
   #unwait({ node, life }: Accepted, seq: number): void {
-    if (node.starts === life) node.node?.unwait(seq);
+    if (node.starts === life) node.attached(async (api) => api.unwait(seq)).catch(() => {});
   }
 
   #follow(target: SimNode, job: string, leavesMs: number) {

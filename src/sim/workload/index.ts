@@ -50,6 +50,11 @@ export class Workload {
     return this.#scene.operations;
   }
 
+  /** Jobs of which somebody was told that they were accepted. */
+  get acknowledged(): number {
+    return this.#scene.ledger.accepted.length;
+  }
+
   /** The workload itself failed: a defect of it. */
   get broken(): readonly string[] {
     return this.#scene.broken;

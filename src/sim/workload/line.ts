@@ -38,16 +38,22 @@ export class Line {
     this.#end = null;
   }
 
+  /** Says something that is not answered. */
+  say(what: (session: WorkerSession) => void): void {
+    const { session } = this;
+    if (session === null || !this.served) return;
+    this.target.attached(async () => what(session)).catch(() => {});
+  }
+
   give(credit: number): void {
     this.granted += credit;
-    if (this.open) this.session?.credit(this.granted);
+    const { granted } = this;
+    if (this.open) this.say((session) => session.credit(granted));
   }
 
   /** The node notices after this time that nobody is there any more. */
   detachAfter(world: World, delayMs: number): void {
-    const detach = (): void => {
-      if (this.served) this.session?.detach();
-    };
+    const detach = (): void => this.say((session) => session.detach());
     if (delayMs <= 0) detach();
     else world.after(delayMs, detach);
   }

@@ -73,7 +73,7 @@ export class Operator {
     const changes = random.pick<Partial<Settings>>([
       { jobsPerFunctionMax: 25 },
       { sweepSteps: 3 },
-      { ackTimeoutMs: 1_000 },
+      { cancelGraceMs: 2_000 },
       { sessionGraceMs: 1_500 },
       { creditsPerSessionMax: 4 },
     ]);

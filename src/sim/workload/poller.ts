@@ -66,6 +66,9 @@ export class Poller {
           target,
           (node, call) => node.leaseJobs(request, call),
           (told) => {
+            if (told.value === null) {
+              scene.note({ type: 'interrupted', at: scene.world.now, worker: this.#name, node: told.node });
+            }
             for (const one of told.value ?? []) {
               const got = this.#got(told.node, one);
               if (got !== null) given.push({ given: got, durationMs: request.durationMs });

@@ -92,7 +92,9 @@ export class Scene {
     this.operations += 1;
     return new Promise((resolve, reject) => {
       const aborting = new AbortController();
-      const deadline = world.after(ms, () => aborting.abort());
+      // A process that stands still does not notice that the time is over.
+      const abort = () => target.attached(async () => aborting.abort()).catch(() => {});
+      const deadline = world.after(ms, abort);
       const patience = world.after(ms + PATIENCE_MS, () => end('unknown', '', null, false));
       const unheard = (): void => end('unknown', '', null, false);
       const end = (fate: Fate, error: string, value: T | null, answered: boolean): void => {

@@ -32,6 +32,8 @@ export function lineOf(event: HistoryEvent): string {
     }
     case 'lease':
       return `${event.worker} lease ${event.job} at ${event.node} ${event.token} ${event.attempt}`;
+    case 'interrupted':
+      return `${event.worker} cut off from ${event.node}`;
     case 'lease-lost':
       return `${event.worker} lost ${event.token}`;
     case 'settle':

@@ -26,6 +26,7 @@ export function follow(scene: Scene, target: SimNode, way: WatchWay): Promise<Wa
     let over = false;
     let told = false;
     let opened: Watch | null = null;
+    const life = target.starts;
     const note = (event: Watched['event'], seen: Watched['seen']): void =>
       scene.note({ type: 'watched', at: world.now, watch, node: target.name, job, event, seen });
     const leave = way.leavesMs > 0 ? world.after(way.leavesMs, () => end('left')) : null;
@@ -34,7 +35,8 @@ export function follow(scene: Scene, target: SimNode, way: WatchWay): Promise<Wa
       over = true;
       leave?.cancel();
       if (how !== 'ended' && told) note('broken', null);
-      if (how === 'left') opened?.close();
+      if (how === 'left' && target.starts === life)
+        target.attached(async () => opened?.close()).catch(() => {});
       resolve(how);
     };
     const watcher: JobWatcher = {
@@ -49,7 +51,6 @@ export function follow(scene: Scene, target: SimNode, way: WatchWay): Promise<Wa
       dataGap: () => {},
       failed: () => end('broken'),
     };
-    const life = target.starts;
     scene
       .call(
         target,

@@ -53,7 +53,11 @@ export class SessionWorker {
       const target = this.#scene.pickUp(this.#random);
       if (target !== null) {
         const line = await this.#connect(target);
-        if (line !== null) this.#leave(line, await line.ended);
+        if (line !== null) {
+          const how = await line.ended;
+          this.#interrupted(line);
+          this.#leave(line, how);
+        }
       }
       this.#line = null;
       await this.#scene.world.sleep(this.#random.between(...AGAIN_MS));
@@ -74,6 +78,7 @@ export class SessionWorker {
     const port = this.#port(line, early);
     const before = this.#session;
     const heldTokens = [...this.#held.keys()];
+    this.#interrupted(line);
     const { value, error } = await scene.call(
       target,
       async (node) => {
@@ -86,6 +91,7 @@ export class SessionWorker {
         return session;
       },
       (told) => {
+        this.#interrupted(line);
         if (told.value === null) line.end('refused');
       },
     );
@@ -108,6 +114,12 @@ export class SessionWorker {
     if (!this.#way.all && random.chance(200)) this.#changeFunctions(line, value);
     target.attached(() => line.ended).catch(() => line.end('lost'));
     return line;
+  }
+
+  /** What the cluster gives it about now may never reach it. */
+  #interrupted({ target }: Line): void {
+    const { world } = this.#scene;
+    this.#scene.note({ type: 'interrupted', at: world.now, worker: this.#name, node: target.name });
   }
 
   #opening() {
@@ -138,7 +150,10 @@ export class SessionWorker {
     const scene = this.#scene;
     return {
       assigned: (jobs: readonly Assignment[]) => {
-        if (!line.open) return;
+        if (!line.open) {
+          this.#interrupted(line);
+          return;
+        }
         for (const one of jobs) {
           const given = noteLease(scene, this.#name, line.target.name, one, !this.#way.reserves);
           const held = { ...given, cancelled: false };
@@ -180,17 +195,19 @@ export class SessionWorker {
         await this.#settle(outcomeOf('release', this.#name, one, null));
         return;
       }
-      if (line.open) line.session?.start(one.token);
+      if (line.open) line.say((session) => session.start(one.token));
     } else if (line.open) {
-      line.session?.ack([one.token]);
+      line.say((session) => session.ack([one.token]));
     }
     const ms = random.between(0, character.workMs) * (random.chance(30) ? LONG : 1);
     const chunks = random.chance(60) ? 1 + random.below(3) : 0;
     for (let i = 0; i < chunks; i++) {
       await world.sleep(ms / (chunks + 1));
       if (!line.open || this.#life !== life) break;
-      line.session?.progress(one.token, i + 1, chunks, '');
-      line.session?.data(one.token, i, [Buffer.from(`${i}`)]);
+      line.say((session) => {
+        session.progress(one.token, i + 1, chunks, '');
+        session.data(one.token, i, [Buffer.from(`${i}`)]);
+      });
     }
     await world.sleep(ms / (chunks + 1));
     if (this.#life === life) await this.#finish(one, chunks);
