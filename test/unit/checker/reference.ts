@@ -56,7 +56,12 @@ const BUSY_MS = 20_000;
 
 export class Reference {
   readonly #dice: Dice;
-  readonly #toCome: { readonly at: number; readonly order: number; readonly act: () => void }[] = [];
+  readonly #toCome: {
+    readonly at: number;
+    readonly order: number;
+    readonly act: () => void;
+    readonly counts: boolean;
+  }[] = [];
   readonly #events: { readonly at: number; readonly order: number; readonly event: HistoryEvent }[] = [];
   readonly #jobs = new Map<string, Job>();
   readonly #aliases = new Map<string, string>();
@@ -64,6 +69,8 @@ export class Reference {
   readonly #workers: Worker[];
   readonly #streams = new Map<string, { position: number; effect: number }>();
   readonly #offset: number;
+  /** What is to come and has to be waited for: not the end of retentions. */
+  #ahead = 0;
   #now = 0;
   #order = 0;
   #token = 0;
@@ -81,9 +88,10 @@ export class Reference {
     for (let i = 0; i < submissions; i++) this.#at(this.#dice.below(BUSY_MS), () => this.#look());
     for (let i = 0; i < submissions / 3; i++) this.#at(this.#dice.below(BUSY_MS), () => this.#operator());
     for (let minute = 0; minute < 3; minute++) this.#at(minute * 6_000, () => this.#schedule(minute));
-    while (this.#toCome.length > 0) {
+    while (this.#ahead > 0) {
       const next = this.#toCome.pop()!;
       this.#now = next.at;
+      if (next.counts) this.#ahead--;
       next.act();
       this.#match();
     }
@@ -98,8 +106,9 @@ export class Reference {
     return { events: this.#events.map(({ event }) => event), promises: PROMISES };
   }
 
-  #at(at: number, act: () => void): void {
-    const entry = { at: Math.max(at, this.#now), order: ++this.#order, act };
+  #at(at: number, act: () => void, counts = true): void {
+    const entry = { at: Math.max(at, this.#now), order: ++this.#order, act, counts };
+    if (counts) this.#ahead++;
     // Latest first.
     let i = this.#toCome.length;
     while (i > 0 && this.#toCome[i - 1]!.at <= entry.at) i--;
@@ -312,9 +321,10 @@ export class Reference {
     const length = past.length;
     const own = job.spec.retentionMs;
     const retention = own >= 0 ? own : state === 'failed' ? PROMISES.failedRetentionMs : PROMISES.retentionMs;
-    this.#after(retention, () => {
+    const drop = () => {
       if (past.length === length) this.#drop(job);
-    });
+    };
+    this.#at(this.#now + retention, drop, false);
   }
 
   #drop(job: Job): void {
@@ -491,10 +501,12 @@ export class Reference {
     return all.length === 0 ? null : this.#dice.pick(this.#dice.chance(700) ? all.slice(-6) : all);
   }
 
-  #look(): void {
+  /** Somebody looks at a job, and perhaps again a little later. */
+  #look(again: Job | null = null): void {
     const dice = this.#dice;
-    const job = this.#some();
+    const job = again ?? this.#some();
     if (job === null) return;
+    if (dice.chance(500)) this.#after(dice.below(300), () => this.#look(job));
     if (dice.chance(150)) {
       this.#watch(job);
       return;
