@@ -15,10 +15,12 @@ function moved(event: HistoryEvent, life: number): HistoryEvent {
     if (key === 'job' || key === 'watch' || key === 'madeBy' || key === 'stream' || key === 'call') {
       return value === '' ? '' : `${life}/${String(value)}`;
     }
-    if (typeof value !== 'number' || value === 0) return value;
-    if (key === 'token') return value + life * LIFE_MS;
-    const time = key === 'begin' || key === 'end' || key === 'at' || key === 'due' || key === 'startDeadline';
-    return time ? value + life * LIFE_MS : value;
+    if (typeof value !== 'number') return value;
+    if (key === 'begin' || key === 'end' || key === 'at') return value + life * LIFE_MS;
+    const none = value === 0;
+    return !none && (key === 'token' || key === 'due' || key === 'startDeadline')
+      ? value + life * LIFE_MS
+      : value;
   });
   return JSON.parse(text) as HistoryEvent;
 }
