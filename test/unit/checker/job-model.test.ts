@@ -169,6 +169,23 @@ describe('not-linearizable', () => {
 });
 
 describe('the bound', () => {
+  it('is not reached by a job that many decisions were about, of which nobody knows what became', () => {
+    const unknown = Array.from({ length: 40 }, (_, i) => [
+      change('cancel', 'a', [15 + i, null]),
+      change('retry', 'a', [15 + i, null]),
+      change('delete', 'a', [15 + i, null]),
+    ]).flat();
+    const reads = Array.from({ length: 20 }, (_, i) =>
+      read('a', [100 + 10 * i, 105 + 10 * i], i % 2 === 0 ? cancelled : seen('a', 'queued')),
+    );
+    expect(examine({ events: [made, ...unknown, ...reads], promises: PROMISES })).toEqual({
+      violations: [],
+      undecided: [],
+    });
+    const late = read('a', [900, 905], 'absent');
+    rejected(made, ...unknown, ...reads, late, read('a', [910, 915], seen('a', 'queued')));
+  });
+
   it('names the jobs of which the search was given up, and blames nobody', () => {
     const many = Array.from({ length: 12 }, (_, i) => read('a', [20 + i, 60 + i], seen('a', 'queued')));
     const found = examine({ events: [made, ...many], promises: PROMISES }, 50);
