@@ -18,7 +18,7 @@ interface Purge {
   readonly node: string;
   readonly begin: number;
   readonly states: readonly JobState[];
-  /** Jobs that there may have been when it was asked for. */
+  /** Those for which it is noted already. */
   readonly tried: ReadonlySet<string>;
 }
 
@@ -99,11 +99,12 @@ export class Operator {
 
   /** It goes on behind its answer, so each job that it may hit may be hit at any time from now on. */
   async #purge(states: readonly JobState[]): Promise<void> {
-    const tried = this.#purgeable();
     await this.#say(
       (node, call) => node.purgeQueue(NAMESPACE, PURGED, states, call),
       ({ node, begin, fate }) => {
         if (fate === 'not-applied') return;
+        // It hits what there was when it was carried out, which may be what was submitted since it was asked for.
+        const tried = this.#purgeable();
         for (const job of tried) this.#noteHit(job, node, begin, states);
         if (fate === 'unknown') this.#unheard.push({ node, begin, states, tried: new Set(tried) });
       },
