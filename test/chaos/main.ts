@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import { check, type Violation } from '../../src/checker/index.js';
+import { examine, type Violation } from '../../src/checker/index.js';
 import { readHistory, writeHistory } from './history-file.js';
 import { inside, lookAround, runInside } from './machine.js';
 import { HELP, type Options, readOptions, UsageError } from './options.js';
@@ -34,10 +34,13 @@ async function main(): Promise<number> {
 
 async function judge({ judge: file, json }: Options): Promise<number> {
   const history = await readHistory(file);
-  const violations = check(history);
-  if (json) process.stdout.write(`${JSON.stringify({ events: history.events.length, violations })}\n`);
+  const { violations, undecided } = examine(history);
+  const events = history.events.length;
+  if (json) process.stdout.write(`${JSON.stringify({ events, undecided, violations })}\n`);
   else {
-    process.stdout.write(`${history.events.length} events, ${violations.length} violations\n`);
+    process.stdout.write(
+      `${events} events, ${violations.length} violations, ${undecided.length} jobs undecided\n`,
+    );
     show(violations);
   }
   return violations.length === 0 ? 0 : 1;
@@ -65,7 +68,7 @@ async function verdict(
   say: (line: string) => void,
 ): Promise<number> {
   const history = notes.recorder.history();
-  const violations = check(history);
+  const { violations, undecided } = examine(history);
   const texts = [...summary.findings, ...violations.map(({ rule, text }) => `${rule}: ${text}`)];
   const isBroken = texts.length > 0;
   if (isBroken && !options.json) {
@@ -81,8 +84,8 @@ async function verdict(
     say(`kept in ${directory}; to judge it again: npm run chaos -- --judge ${file}`);
   }
   const kept = keep ? directory : '';
-  if (options.json) process.stdout.write(`${JSON.stringify({ ...summary, violations, kept })}\n`);
-  else process.stdout.write(page(summary, texts));
+  if (options.json) process.stdout.write(`${JSON.stringify({ ...summary, undecided, violations, kept })}\n`);
+  else process.stdout.write(page(summary, texts, undecided.length));
   return isBroken ? 1 : 0;
 }
 

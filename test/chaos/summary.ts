@@ -103,8 +103,11 @@ export function longestGap(moments: readonly number[], intervals: readonly Inter
   return longest;
 }
 
-/** One page for people. `violations`: sentences, of history and findings. */
-export function page(summary: Summary, violations: readonly string[]): string {
+/**
+ * One page for people. `violations`: sentences, of history and findings. `undecided`: jobs of which the search for an
+ * order of events was given up.
+ */
+export function page(summary: Summary, violations: readonly string[], undecided: number): string {
   const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
   const rows = Object.entries(summary.faults).map(
     ([kind, { injected, effective }]) =>
@@ -130,6 +133,7 @@ export function page(summary: Summary, violations: readonly string[]): string {
     `longest time without an accepted job   ${seconds(longestGapMs)}`,
     `  while a majority was up, connected   ${seconds(longestGapWithMajorityMs)} (${summary.majorityPercent} % of the time)`,
     `events in the history                  ${summary.events}`,
+    `jobs undecided                         ${undecided}`,
     `violations                             ${violations.length}`,
     ...violations.slice(0, 20).map((text) => `  ${text}`),
     '',

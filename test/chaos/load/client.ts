@@ -7,7 +7,7 @@ import {
 } from '../../../src/client/index.js';
 import { IdSource } from '../../../src/client/ulid.js';
 import type { SeededRandom } from '../../../src/sim/random.js';
-import { FUNCTIONS, type Notes, payloadOf, seenOf, submitted } from './notes.js';
+import { FUNCTIONS, type Notes, payloadOf, seenOf, shown, submitted } from './notes.js';
 import { Pace } from './pace.js';
 import { follow } from './watch.js';
 
@@ -18,7 +18,10 @@ const AGAIN_MS = 300;
 /** Ids older than this are no longer said again: they are remembered for five minutes. */
 const AGAIN_FOR_MS = 200_000;
 const BATCH_MAX = 8;
+/** Jobs that are remembered, those that may still run, and those that may not have begun. */
 const RECENT = 200;
+const LATEST = 20;
+const NEWEST = 3;
 const KEYS = ['red', 'green', 'blue'];
 
 interface Wanted {
@@ -85,11 +88,16 @@ export class LoadClient {
     if (dice < 55 || this.#recent.length === 0) await this.#submit(this.#wanted());
     else if (dice < 64) await this.#submitBatch();
     else if (dice < 68) this.#besides(this.#runOne());
-    else if (dice < 88) await this.#read(this.#random.pick(this.#recent));
-    else if (dice < 93) this.#besides(this.#watch(this.#random.pick(this.#recent)));
-    else if (dice < 97) await this.#change('cancel', this.#random.pick(this.#recent));
-    else if (dice < 98) await this.#change('retry', this.#random.pick(this.#recent));
-    else await this.#change('delete', this.#random.pick(this.#recent));
+    else if (dice < 88) await this.#read(this.#some(LATEST));
+    else if (dice < 93) this.#besides(this.#watch(this.#some(NEWEST)));
+    else if (dice < 97) await this.#change('cancel', this.#some(NEWEST));
+    else if (dice < 98) await this.#change('retry', this.#some(RECENT));
+    else await this.#change('delete', this.#some(LATEST));
+  }
+
+  /** One of the last so many. */
+  #some(last: number): string {
+    return this.#random.pick(this.#recent.slice(-last));
   }
 
   #besides(work: Promise<void>): void {
@@ -113,7 +121,7 @@ export class LoadClient {
       ...(deadlineMs > 0 ? { startDeadline: new Date(Date.now() + deadlineMs) } : {}),
     };
     const payload = payloadOf(job, random.chance(50) ? random.below(20_000) : random.below(200));
-    this.#notes.tried.set(job, fn);
+    this.#notes.tried.set(job, shown(payload));
     return { job, fn, payload, options, startDeadline: deadlineMs > 0 ? this.#notes.now() + deadlineMs : 0 };
   }
 
@@ -212,7 +220,7 @@ export class LoadClient {
           ...this.#notes.ended(name, node, begin, null),
           ...asked,
           ...own,
-          answer: { job: event.jobId, disposition: event.disposition ?? 'created' },
+          answer: { job: event.jobId, disposition: event.disposition ?? 'same-id' },
         });
       }
     } catch (error) {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Fate } from '../../../src/checker/index.js';
+import { ATTEMPTS_MAX } from '../../../src/gearman/limits.js';
 import type { SeededRandom } from '../../../src/sim/random.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
 import type { RealNode } from '../../support/real-cluster.js';
@@ -13,6 +14,7 @@ const CALL_MS = 4_000;
 const IDLE_MS = 6_000;
 const AGAIN_MS = 300;
 const CLI_MS = 8_000;
+
 /** Codes after which nothing was done; docs/gearman.md lists them. */
 const NOT_DONE = new Set(['NO_LEADER', 'SERVER_SHUTTING_DOWN', 'QUEUE_ERROR']);
 const BIG = { high: 'SUBMIT_JOB_HIGH_BG', normal: 'SUBMIT_JOB_BG', low: 'SUBMIT_JOB_LOW_BG' } as const;
@@ -56,9 +58,9 @@ export class GearmanClient {
 
   #wanted(): { readonly job: string; readonly payload: string; readonly priority: Priority } {
     const job = `g-${++counted}`;
-    this.#notes.tried.set(job, GEARMAN_FUNCTION);
-    const priority = this.#random.pick(['high', 'normal', 'low'] as const);
-    return { job, payload: payloadOf(job, this.#random.below(200)), priority };
+    const payload = payloadOf(job, this.#random.below(200));
+    this.#notes.tried.set(job, shown(payload));
+    return { job, payload, priority: this.#random.pick(['high', 'normal', 'low'] as const) };
   }
 
   async #byPackets(): Promise<void> {
@@ -123,6 +125,7 @@ export class GearmanClient {
     stream: string,
   ): void {
     const { job, payload, priority } = wanted;
+    const options = { priority, uniqueKey: job, retry: { maxAttempts: ATTEMPTS_MAX } };
     const position = this.#position++;
     const call = `${this.#name}/${position}`;
     this.#notes.calls++;
@@ -136,7 +139,7 @@ export class GearmanClient {
       end: this.#notes.now(),
       fate,
       error,
-      ...submitted(job, GEARMAN_FUNCTION, payload, begin, { priority, uniqueKey: job }, 0),
+      ...submitted(job, GEARMAN_FUNCTION, payload, begin, options, 0),
       stream,
       position,
       call,

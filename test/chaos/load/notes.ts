@@ -23,7 +23,7 @@ export class Notes {
   readonly now: () => number;
   /** When a submission was acknowledged. */
   readonly acknowledgements: number[] = [];
-  /** Everything somebody tried to submit, by the names that the history uses, with the function. */
+  /** Everything somebody tried to submit, by the names that the history uses, with its payload as the history has it. */
   readonly tried = new Map<string, string>();
   /** Jobs known to be accepted. */
   readonly accepted = new Set<string>();

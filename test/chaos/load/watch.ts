@@ -16,6 +16,8 @@ const EVENTS: Readonly<Partial<Record<JobEventKind, Exclude<Watched['event'], 'b
   [JobEventKind.ENDED]: 'ended',
 };
 
+const ENDS: ReadonlySet<SeenState> = new Set(['succeeded', 'failed', 'cancelled', 'expired']);
+
 export interface Following {
   readonly endpoint: string;
   readonly node: string;
@@ -50,16 +52,13 @@ export function follow({ endpoint, node, job, watch, notes, signal }: Following)
     if (kind === undefined) return;
     began = true;
     ended ||= kind === 'ended';
-    note(kind, {
-      state: fromState(event.state) as SeenState,
-      attempt: event.attempt,
-      payload: '',
-      result: shown(Buffer.from(event.result).toString()),
-      errorCode: event.error?.code ?? '',
-    });
+    note(kind, shownBy(kind, event, notes.tried.get(job)));
   });
   return new Promise((resolve) => {
+    let isOver = false;
     const over = (): void => {
+      if (isOver) return;
+      isOver = true;
       signal.removeEventListener('abort', stop);
       client.close();
       if (began && !ended) note('broken', null);
@@ -68,4 +67,18 @@ export function follow({ endpoint, node, job, watch, notes, signal }: Following)
     stream.on('error', (_error: ServiceError) => over());
     stream.on('end', over);
   });
+}
+
+/** Null: a job that had ended before is told as ended twice, first without its result. */
+function shownBy(kind: Watched['event'], event: JobEvent, payload = ''): Watched['seen'] {
+  const state = fromState(event.state) as SeenState;
+  if (kind === 'accepted' && ENDS.has(state)) return null;
+  return {
+    state,
+    attempt: event.attempt,
+    // A watch does not show it: it is what was submitted, so that this says nothing about it.
+    payload,
+    result: shown(Buffer.from(event.result).toString()),
+    errorCode: event.error?.code ?? '',
+  };
 }

@@ -103,6 +103,8 @@ class Life {
   readonly #held = new Map<number, string>();
   readonly #given = new Map<number, Given>();
   #node = '';
+  /** When it began to stop: what it hands back, it hands back after this. */
+  #stopping = 0;
   #dead = false;
 
   constructor(
@@ -215,19 +217,24 @@ class Life {
     if (this.#dead || report.type === 'started') return;
     const { leaseToken } = report;
     const given = this.#given.get(leaseToken);
-    const job = this.#held.get(leaseToken) ?? report.jobId;
+    const job = this.#held.get(leaseToken);
     this.#given.delete(leaseToken);
     this.#held.delete(leaseToken);
+    // It came while the worker stopped, and went back unseen.
+    if (job === undefined) return;
     if (report.type === 'released') {
-      this.#settled(leaseToken, released(job, given?.begin ?? this.#notes.now()), null);
+      this.#settled(leaseToken, released(job, this.#stopping), null);
       return;
     }
     if (given === undefined) {
-      const at = this.#notes.now();
-      this.#notes.recorder.note({ type: 'lease-lost', at, worker: this.#name, token: leaseToken });
+      if (!isGuess(report)) this.#leaseLost(leaseToken);
       return;
     }
     this.#settled(leaseToken, given, report.type === 'lost' ? leaseLost(report) : null);
+  }
+
+  #leaseLost(token: number): void {
+    this.#notes.recorder.note({ type: 'lease-lost', at: this.#notes.now(), worker: this.#name, token });
   }
 
   #settled(token: number, given: Given, error: unknown): void {
@@ -250,11 +257,11 @@ class Life {
   }
 
   async stop(timeoutMs: number): Promise<void> {
-    const begin = this.#notes.now();
+    this.#stopping = this.#notes.now();
     await this.#worker.stop({ timeoutMs });
     this.#interrupted();
     for (const [token, job] of this.#held) {
-      if (!this.#given.has(token)) this.#given.set(token, released(job, begin));
+      if (!this.#given.has(token)) this.#given.set(token, released(job, this.#stopping));
     }
     this.#giveUp();
     for (const { door } of this.#doors) door.close();
@@ -285,6 +292,11 @@ function released(job: string, begin: number): Given {
 
 function abortedBy(ctx: JobContext): string {
   return ctx.signal.aborted ? String((ctx.signal.reason as { kind?: string }).kind) : '';
+}
+
+/** Nobody told the worker: it had no contact for so long that it counts its leases as lost. */
+function isGuess(report: JobReport): boolean {
+  return report.error?.message.startsWith('no contact') === true;
 }
 
 function leaseLost(report: JobReport): GearmeshError {
