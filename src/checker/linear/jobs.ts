@@ -42,9 +42,9 @@ function fewest(story: Story, promises: Promises): number {
   );
 }
 
-function evidenceOf(story: Story, { promises, tokens }: Stories): Evidence[] {
+function evidenceOf(story: Story, { jobs, promises, tokens }: Stories): Evidence[] {
   return [
-    ...submissions(story),
+    ...submissions(story, jobs),
     ...reads(story, promises),
     ...leases(story, tokens),
     ...settles(story),
@@ -53,7 +53,7 @@ function evidenceOf(story: Story, { promises, tokens }: Stories): Evidence[] {
   ];
 }
 
-function submissions(story: Story): Evidence[] {
+function submissions(story: Story, jobs: Stories['jobs']): Evidence[] {
   const list: Evidence[] = [];
   for (const event of story.makers) {
     const answer = event.answer?.disposition;
@@ -70,12 +70,10 @@ function submissions(story: Story): Evidence[] {
       event,
     });
   }
-  const ids = new Map<string, number>();
-  for (const event of story.joined) ids.set(event.job, (ids.get(event.job) ?? 0) + 1);
   for (const event of story.joined) {
     // Said again, an id gets the answer of its first time, also when the job that it joined is over.
-    if (event.fate !== 'done' || event.answer!.disposition !== 'coalesced' || ids.get(event.job) !== 1)
-      continue;
+    const once = jobs.get(event.job)!.submits.filter(mayBe).length === 1;
+    if (!once || event.fate !== 'done' || event.answer!.disposition !== 'coalesced') continue;
     list.push({ begin: event.begin, end: endOf(event), call: { kind: 'joined' }, event });
   }
   return list;
