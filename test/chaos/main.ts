@@ -11,6 +11,11 @@ const SEEDS = 1_000_000;
 const EVENTS_SHOWN = 8;
 const FAREWELL_MS = 3_000;
 
+// A defect of this program is no violation: another exit code than that.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(2);
+});
 process.exitCode = await main();
 // Workers that were left for dead may still try to connect.
 setTimeout(() => process.exit(), FAREWELL_MS).unref();

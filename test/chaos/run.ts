@@ -54,7 +54,12 @@ export async function run(
       failed = error;
       schedule.end();
     });
-    stop.addEventListener('abort', () => schedule.end(), { once: true });
+    const end = (): void => {
+      // Ctrl-C reaches the nodes as well.
+      stage.stopWatching();
+      schedule.end();
+    };
+    stop.addEventListener('abort', end, { once: true });
     const from = now();
     await schedule.run(options.minutes * MINUTE);
     const to = now();

@@ -228,7 +228,8 @@ export class Stage {
   #unmount(node: RealNode, keep: boolean): void {
     const copy = this.#fileOf(node, 'data');
     if (keep) cpSync(node.directory, copy, { recursive: true });
-    execFileSync('umount', [node.directory]);
+    // At once, whoever may still have a file of it open.
+    execFileSync('umount', ['-l', node.directory]);
     rmSync(this.#fileOf(node, 'image'), { force: true });
     if (!keep) return;
     rmSync(node.directory, { recursive: true });

@@ -97,24 +97,20 @@ export class GearmanClient {
     }
   }
 
-  /** By gearmand's own `gearman`, which says by its exit code whether it has a handle. */
+  /** By gearmand's own `gearman`. It exits with 0 also when the server refused: only what it says counts. */
   async #byCommand(): Promise<void> {
     const { job, payload } = this.#wanted();
     const [host, port] = this.#node.gearman.split(':') as [string, string];
     const begin = this.#notes.now();
-    const args = ['-h', host, '-p', port, '-f', GEARMAN_FUNCTION, '-u', job, '-b', payload];
-    const isDone = await run('gearman', args, { timeout: CLI_MS, killSignal: 'SIGKILL' }).then(
-      () => true,
-      () => false,
+    const args = ['-v', '-h', host, '-p', port, '-f', GEARMAN_FUNCTION, '-u', job, '-b', payload];
+    const said = await run('gearman', args, { timeout: CLI_MS, killSignal: 'SIGKILL' }).then(
+      ({ stdout, stderr }) => `${stdout}${stderr}`,
+      () => '',
     );
+    const isDone = said.includes('Task created: ');
+    const fate = isDone ? 'done' : 'unknown';
     const wanted = { job, payload, priority: 'normal' } as const;
-    this.#note(
-      wanted,
-      begin,
-      isDone ? 'done' : 'unknown',
-      isDone ? '' : 'FAILED',
-      `${this.#name}/command/${job}`,
-    );
+    this.#note(wanted, begin, fate, isDone ? '' : 'FAILED', `${this.#name}/command/${job}`);
   }
 
   #note(
