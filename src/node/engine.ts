@@ -1,5 +1,4 @@
 import type { LogEntry, Membership, Output, RaftMessage, Standing } from '../consensus/types.js';
-import { GearmeshError } from '../core/errors.js';
 import { createBatchBuilder } from '../core/index.js';
 import type { PeerFrame } from '../peer/types.js';
 import type { Blobs } from './blobs/blobs.js';
@@ -20,7 +19,7 @@ import { Presence } from './presence.js';
 import { Reads } from './reads.js';
 import { Replica } from './replica.js';
 import { ROUND_MS, Rounds } from './rounds.js';
-import { Sessions } from './sessions.js';
+import { goesOn, Sessions } from './sessions.js';
 import { Snapshotting } from './snapshotting.js';
 import { StatusBoard } from './status.js';
 import { Supervisor } from './supervisor.js';
@@ -473,9 +472,7 @@ export class Engine {
   #reborn(applied: 'none' | 'unknown'): void {
     this.origin.retire(applied);
     this.waiters.reborn();
-    this.sessions.endAll(
-      new GearmeshError('SESSION_UNKNOWN', { message: 'the node lost touch with the cluster; attach again' }),
-    );
+    this.sessions.endAll(goesOn('the session lost its node'));
     this.#parts.reborn();
     this.#presence.renew();
   }

@@ -133,7 +133,7 @@ class LocalSession implements WorkerSession {
     const { core, origin } = this.#parts;
     return new Promise((resolve, reject) => {
       if (!this.#open) {
-        reject(new GearmeshError('SESSION_UNKNOWN', { message: 'the session is no longer attached here' }));
+        reject(goesOn('the session is no longer attached here'));
         return;
       }
       const placed: Outcome[] = [];
@@ -405,9 +405,7 @@ export class Sessions {
   detached(session: number, epoch: number): void {
     const local = this.#local.get(session);
     if (local !== undefined && local.epoch === epoch) {
-      local.ended(
-        new GearmeshError('SESSION_UNKNOWN', { message: 'the session was detached; attach it anew' }),
-      );
+      local.ended(goesOn('the session was detached'));
     }
   }
 
@@ -470,6 +468,11 @@ export class Sessions {
 }
 
 function nothing(): void {}
+
+/** Why a connection ends whose session does not: its worker keeps its jobs, and resumes. */
+export function goesOn(why: string): GearmeshError {
+  return new GearmeshError('NO_LEADER', { message: `${why}: resume it at any node` });
+}
 
 export function deadlineOf(job: { runTimeoutMs: number; startedWall: number }): number {
   return job.runTimeoutMs > 0 ? job.startedWall + job.runTimeoutMs : 0;

@@ -12,8 +12,20 @@ import { ENTRY } from './root.js';
 const READY_MS = 30_000;
 const LOOK_MS = 10;
 
+/** Addresses of one node, `host:port`. */
+export interface NodePlace {
+  readonly grpc: string;
+  readonly peer: string;
+  readonly http: string;
+  readonly gearman: string;
+  /** Where the others are told that its peer address is, e.g. that of a proxy. Absent: where it listens. */
+  readonly told?: string;
+}
+
 export interface RealClusterOptions {
   readonly nodes?: number;
+  /** Absent: free ports on loopback. */
+  readonly places?: readonly NodePlace[];
   /** Where the first node listens for Gearman. Absent: any free port. */
   readonly gearmanPort?: number;
   /** More flags of `gearmesh server` for every node. */
@@ -21,6 +33,8 @@ export interface RealClusterOptions {
   /** Program and arguments put before the interpreter, e.g. a tracer; `directory` is the cluster's own. */
   readonly wrap?: (name: string, directory: string) => readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** The same for one node alone; `directory` is the cluster's own. */
+  readonly environmentOf?: (name: string, directory: string) => Readonly<Record<string, string>>;
   /** Flags of the interpreter. */
   readonly nodeFlags?: readonly string[];
 }
@@ -163,14 +177,10 @@ export class RealCluster {
   static async prepare(options: RealClusterOptions = {}): Promise<RealCluster> {
     const count = options.nodes ?? 3;
     const directory = mkdtempSync(join(tmpdir(), 'gearmesh-test-'));
-    const ports = await freePorts(count * 4);
-    const at = (i: number): string => `127.0.0.1:${ports[i]}`;
-    const peers = Array.from({ length: count }, (_, i) => `n${i + 1}=${at(i * 4 + 1)}`).join(',');
-    const nodes = Array.from({ length: count }, (_, i) => {
+    const places = options.places ?? (await freePlaces(count, options.gearmanPort));
+    const peers = places.map(({ peer, told = peer }, i) => `n${i + 1}=${told}`).join(',');
+    const nodes = places.map(({ grpc, peer, http, gearman }, i) => {
       const name = `n${i + 1}`;
-      const [grpc, peer, http] = [at(i * 4), at(i * 4 + 1), at(i * 4 + 2)];
-      const fixed = i === 0 ? options.gearmanPort : undefined;
-      const gearman = fixed === undefined ? at(i * 4 + 3) : `127.0.0.1:${fixed}`;
       const data = join(directory, name);
       const flags = ['--id', name, '--data-dir', data, '--cluster-name', 'test'];
       flags.push(
@@ -201,7 +211,7 @@ export class RealCluster {
         directory: data,
         logFile: join(directory, `${name}.log`),
         command: [...command, ...(options.flags ?? [])],
-        environment: options.environment ?? {},
+        environment: { ...options.environment, ...options.environmentOf?.(name, directory) },
       });
     });
     return new RealCluster(nodes, directory);
@@ -284,7 +294,8 @@ export class RealCluster {
    * ever had another state than the rest or set its data aside, which mends it: only `damaged`, whose disk the test
    * broke, may have done the latter.
    */
-  async agreedHash(options: { damaged?: RealNode } = {}): Promise<string> {
+  async agreedHash(options: { damaged?: RealNode | readonly RealNode[] } = {}): Promise<string> {
+    const damaged = [options.damaged ?? []].flat();
     let hash = '';
     await until(READY_MS, async () => {
       const seen = new Set<string>();
@@ -298,7 +309,7 @@ export class RealCluster {
       return seen.size === 1;
     });
     for (const node of this.nodes) {
-      const wrong = whyAstray(node, node === options.damaged);
+      const wrong = whyAstray(node, damaged.includes(node));
       if (wrong !== null) throw new Error(`${wrong}\n${node.log().slice(-3_000)}`);
     }
     return hash;
@@ -349,6 +360,15 @@ export async function until(ms: number, condition: () => Promise<boolean> | bool
 
 /** The one port in reach that `fetch` refuses to ask (Fetch Standard, section 2.9, "Port blocking"). */
 const NOT_FETCHED = 10_080;
+
+async function freePlaces(count: number, gearmanPort: number | undefined): Promise<NodePlace[]> {
+  const ports = await freePorts(count * 4);
+  const at = (i: number): string => `127.0.0.1:${ports[i]}`;
+  return Array.from({ length: count }, (_, i) => {
+    const gearman = i === 0 && gearmanPort !== undefined ? `127.0.0.1:${gearmanPort}` : at(i * 4 + 3);
+    return { grpc: at(i * 4), peer: at(i * 4 + 1), http: at(i * 4 + 2), gearman };
+  });
+}
 
 /** Below the ports that systems hand out by themselves: a node that starts again finds its own still free. */
 export async function freePorts(count: number): Promise<number[]> {

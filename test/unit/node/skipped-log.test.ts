@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { SessionPort } from '../../../src/node/index.js';
+import type { SessionPort, WorkerSession } from '../../../src/node/index.js';
 import type { SimNode } from '../../../src/sim/cluster.js';
 import { jobSpec } from './parts.js';
 import { SimBed } from './sim-bed.js';
@@ -22,6 +22,7 @@ describe('a node that skipped log', () => {
   let bed: SimBed;
   let away: SimNode;
   let before: number;
+  let session: WorkerSession;
   let told: string[];
   let calls: string[];
 
@@ -30,7 +31,7 @@ describe('a node that skipped log', () => {
     bed = await SimBed.started(9, { snapshotLogBytes: 8 * 1024, keepLogBytes: 1024 });
     away = bed.follower;
     before = bed.incarnation(away);
-    told = (await bed.worker(away, 1)).told;
+    ({ session, told } = await bed.worker(away, 1));
     calls = [];
   });
 
@@ -62,7 +63,7 @@ describe('a node that skipped log', () => {
     await bed.until(back);
     await bed.until(() => calls.length === 2);
     expect(bed.lines.some((line) => line.includes(`${away.name} state replaced by a snapshot`))).toBe(true);
-    expect(told).toEqual(['SESSION_UNKNOWN']);
+    expect(told).toEqual(['NO_LEADER']);
     expect(calls.sort()).toEqual(['open OUTCOME_UNKNOWN UNKNOWN', 'submit done']);
     await bed.until(() => bed.agree());
     expect(bed.core(away).findJob('default', id)).not.toBeNull();
@@ -89,7 +90,11 @@ describe('a node that skipped log', () => {
     await bed.until(back);
     await bed.until(() => calls.length === 2);
     expect(bed.lines.some((line) => line.includes(`${away.name} state replaced by a snapshot`))).toBe(false);
-    expect(told).toEqual(['SESSION_UNKNOWN']);
+    // The session lives: the worker is to resume it, and need not give up its jobs.
+    expect(told).toEqual(['NO_LEADER']);
+    const resume = { session: session.id, secret: session.secret, heldTokens: [] };
+    const resumed = bed.others(away)[0]!.node!.attachSession(resume, NOBODY);
+    expect((await bed.settled(resumed)).id).toBe(session.id);
     // Nothing of the old incarnation can count any more, so nothing is in doubt.
     expect(calls.sort()).toEqual(['open done', 'submit done']);
     await bed.until(() => bed.agree());

@@ -1,0 +1,109 @@
+import type { SeededRandom } from '../../../src/sim/random.js';
+import type { Stage } from '../stage.js';
+import { CLOCK } from './clock.js';
+import { DISK_FAULTS } from './disk.js';
+import { type Fault, shuffled } from './fault.js';
+import { KILLS } from './kill.js';
+import type { FaultKind } from './kinds.js';
+import { NETWORK_FAULTS } from './network.js';
+import { RESTART, TRANSFER } from './orderly.js';
+import { PAUSE } from './pause.js';
+
+const FAULTS: readonly Fault[] = [
+  ...KILLS,
+  PAUSE,
+  RESTART,
+  TRANSFER,
+  ...NETWORK_FAULTS,
+  CLOCK,
+  ...DISK_FAULTS,
+];
+/** Between two faults of one lane, so that some of them meet a cluster that is whole. */
+const REST_MS = [200, 2_500] as const;
+
+export interface Count {
+  injected: number;
+  /** It was seen to have done something. */
+  effective: number;
+}
+
+/**
+ * Faults, one after the other in each of two lanes, drawn by the seed: every kind once in a random order, then all of
+ * them again. The seed fixes which come in which order and for how long; when exactly, the machine has its share in.
+ */
+export class FaultSchedule {
+  readonly counts = new Map<FaultKind, Count>();
+  /** Kind and why it cannot be had here. */
+  readonly skipped = new Map<FaultKind, string>();
+  readonly #stage: Stage;
+  readonly #random: SeededRandom;
+  readonly #usable: Fault[] = [];
+  readonly #stop = new AbortController();
+
+  constructor(stage: Stage, kinds: readonly FaultKind[], random: SeededRandom) {
+    this.#stage = stage;
+    this.#random = random;
+    for (const kind of kinds) {
+      const fault = FAULTS.find((one) => one.kind === kind)!;
+      const why = fault.whyNot(stage);
+      if (why !== '') this.skipped.set(kind, why);
+      else {
+        this.#usable.push(fault);
+        this.counts.set(kind, { injected: 0, effective: 0 });
+      }
+    }
+  }
+
+  /** Resolves after so many milliseconds, or `end`, once everything has healed. */
+  async run(ms: number): Promise<void> {
+    const timer = setTimeout(() => this.end(), ms);
+    await Promise.all([this.#lane('nodes'), this.#lane('beside')]);
+    clearTimeout(timer);
+  }
+
+  end(): void {
+    this.#stop.abort();
+  }
+
+  async #lane(lane: Fault['lane']): Promise<void> {
+    const random = this.#random.fork();
+    const faults = this.#usable.filter((fault) => fault.lane === lane);
+    while (faults.length > 0 && !this.#over) {
+      for (const fault of shuffled(faults, random)) {
+        await this.#pause(random.between(...REST_MS));
+        if (this.#over) return;
+        await this.#one(fault, random.fork());
+      }
+    }
+  }
+
+  get #over(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  async #one(fault: Fault, random: SeededRandom): Promise<void> {
+    const injected = await fault.inject(this.#stage, random);
+    if (injected === null) return;
+    const count = this.counts.get(fault.kind)!;
+    count.injected++;
+    this.#stage.say(`${fault.kind}: ${injected.what}`);
+    await this.#pause(injected.lastsMs);
+    const effective = await injected.heal();
+    if (effective) count.effective++;
+    this.#stage.say(`${fault.kind}: healed${effective ? '' : ' (no effect was seen)'}`);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const { signal } = this.#stop;
+      if (signal.aborted) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal.addEventListener('abort', done);
+    });
+  }
+}
