@@ -104,6 +104,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return all.map((row) =>
     row
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-      .join('  '),
+      .join('  ')
+      .trimEnd(),
   );
 }
