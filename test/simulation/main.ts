@@ -4,6 +4,8 @@ import { failureText, Session } from './cli/session.js';
 
 // Who reads the beginning of a trace has closed the pipe before its end.
 process.stdout.on('error', () => process.exit(0));
+/** A frame between two nodes: of a hundred lines all but a few. */
+const FRAME = /^[\d.]+ \S+>\S+ (control|data|bulk) /;
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -23,9 +25,13 @@ async function main(): Promise<number> {
 }
 
 /** One run in this process, told as it happens. */
-async function trace({ first, overrides }: Flags): Promise<number> {
+async function trace({ first, overrides, frames }: Flags): Promise<number> {
   const plan = planWith(first, overrides);
-  const report = await runPlan(plan, { lines: (line) => process.stdout.write(`${line}\n`) });
+  const report = await runPlan(plan, {
+    lines: (line) => {
+      if (frames || !FRAME.test(line)) process.stdout.write(`${line}\n`);
+    },
+  });
   const { violations, traceHash, virtualMs, events } = report;
   process.stdout.write(
     `\nseed ${plan.seed}: trace ${traceHash}, ${Math.round(virtualMs)} virtual ms, ${events} events\n`,

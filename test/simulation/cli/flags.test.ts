@@ -39,6 +39,7 @@ describe('flags of the simulator', () => {
     [['--clients', '0'], 'from 1'],
     [['--seed', '1', '--seeds', '2'], 'do not go with it'],
     [['--trace'], 'name its --seed'],
+    [['--seed', '1', '--frames'], '--trace'],
     [['--faults', 'crash,flood'], 'there is no fault "flood"'],
     [['--unheard-of'], 'unheard-of'],
     [['17'], '17'],

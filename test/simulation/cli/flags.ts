@@ -16,7 +16,8 @@ its seed. Judges what clients and workers saw, and looks into the nodes.
   --from N          the first of them (1)
   --minutes M       begin no more runs after so long
   --seed N          this one alone, without the regressions
-  --trace           with --seed: every note of the run
+  --trace           with --seed: what the nodes say, the faults, and what clients and workers saw, as it happens
+  --frames          with --trace: every frame between nodes as well
   --jobs K          processes (${cpus().length}: the cores of this machine)
   --repeat          every seed twice, in another process, time zone and locale; else the first two alone
   --shrink N        runs to make a failed plan smaller (40; 0: as it is), for each of the first three
@@ -47,6 +48,7 @@ export interface Flags {
   /** One seed was asked for by its number. */
   readonly single: boolean;
   readonly trace: boolean;
+  readonly frames: boolean;
   readonly jobs: number;
   readonly repeat: boolean;
   readonly shrinkRuns: number;
@@ -78,6 +80,7 @@ export function flagsOf(args: readonly string[]): Flags {
   if (single && (values.seeds ?? values.from ?? values.minutes) !== undefined) {
     throw new UsageError('--seed names one seed: --seeds, --from and --minutes do not go with it');
   }
+  if (values.frames && !values.trace) throw new UsageError('--frames adds to what --trace tells');
   if (values.trace && !single) throw new UsageError('--trace tells of one run: name its --seed');
   const overrides: { -readonly [K in keyof Overrides]: Overrides[K] } = {};
   const override = (
@@ -101,6 +104,7 @@ export function flagsOf(args: readonly string[]): Flags {
     minutes,
     single,
     trace: values.trace,
+    frames: values.frames,
     jobs: number('jobs', values.jobs, 1, cpus().length),
     repeat: values.repeat,
     shrinkRuns: number('shrink', values.shrink, 0, 40),
@@ -148,6 +152,7 @@ function parsed(args: readonly string[]) {
         'chaos-ms': TEXT,
         faults: TEXT,
         trace: SWITCH,
+        frames: SWITCH,
         repeat: SWITCH,
         'no-regressions': SWITCH,
         json: SWITCH,
