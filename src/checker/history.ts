@@ -109,6 +109,17 @@ export interface LeaseLost {
   readonly token: number;
 }
 
+/**
+ * A worker gave up its connection, or found it broken; noted then, before it connects or attaches anew, and also when
+ * it closes its session. What the cluster gave it shortly before may never have reached it.
+ */
+export interface Interrupted {
+  readonly type: 'interrupted';
+  readonly at: number;
+  readonly worker: string;
+  readonly node: string;
+}
+
 /** A worker said how an attempt ended. `not-applied` with LEASE_LOST: it came too late. */
 export interface Settle extends Call {
   readonly type: 'settle';
@@ -143,11 +154,11 @@ export interface Last {
   /** How long ago it ended is judged by this. */
   readonly at: number;
   readonly seen: Seen | 'absent';
-  /** '' for a job that no schedule made; else `schedule id/nominal minute`. */
+  /** '' for a job that no schedule made; else `schedule id/nominal minute`, also of one that is absent by now. */
   readonly madeBy: string;
 }
 
-export type HistoryEvent = Submit | Read | Change | Lease | LeaseLost | Settle | Watched | Last;
+export type HistoryEvent = Submit | Read | Change | Lease | LeaseLost | Interrupted | Settle | Watched | Last;
 
 /** What the cluster was told, which promises depend on. Milliseconds. */
 export interface Promises {
@@ -159,6 +170,12 @@ export interface Promises {
   readonly failedRetentionMs: number;
   /** For so long an id is known after its submission. */
   readonly dedupeWindowMs: number;
+  /**
+   * Shortest time after which the cluster takes back a lease that never reached a worker whose connection held (the
+   * time in which a lease is to be acknowledged). To be set where workers note each `interrupted`: without it nobody
+   * can tell whether the first lease that was seen of a job was its first, and the order of jobs is not judged.
+   */
+  readonly unseenLeaseMs?: number;
 }
 
 export interface History {

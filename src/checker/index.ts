@@ -1,2 +1,3 @@
 export { check } from './check.js';
 export * from './history.js';
+export { Recorder } from './recorder.js';

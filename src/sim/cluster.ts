@@ -8,7 +8,15 @@ import type { SeededRandom } from './random.js';
 import type { SimClock, World } from './world.js';
 
 const SEGMENT_BYTES = 256 * 1024;
+const SNAPSHOT_LOG_BYTES = 512 * 1024;
+const KEEP_LOG_BYTES = 64 * 1024;
+/** What the least entry counts for the next snapshot, and what the least batch takes in the log. */
+const ENTRY_BYTES_MIN = 64;
+const BLOCK_BYTES = 4 * 1024;
 const DIRECTORY = '/data';
+/** What a disk takes for anything but a sync, from and to, virtual milliseconds; and a sync that counts as slow. */
+const OTHER_MS = [0.01, 0.01] as const;
+const SLOW_MS = 200;
 /** States are compared at indexes that are multiples of this: nodes apply several entries at once, so not all show. */
 const COMPARE_INDEXES = 4;
 
@@ -40,6 +48,16 @@ export class SimNode {
   #gone: Set<() => void> = new Set();
   starts = 0;
   fatal: Error | null = null;
+  /** How long its disk takes for a sync, from and to, virtual milliseconds. */
+  syncMs: readonly [number, number];
+  /** Operations of its disk that are under way. */
+  diskBusy = 0;
+  /** Syncs of the log that were done, and syncs that took long. */
+  logSyncs = 0;
+  slowSyncs = 0;
+  /** How far its wall clock was set from the right time, milliseconds. */
+  #setMs = 0;
+  #started = false;
   /** Settings that this process is started with, where they are not the cluster's. */
   settings: Partial<Settings> | null = null;
 
@@ -47,6 +65,7 @@ export class SimNode {
     this.#cluster = cluster;
     this.name = name;
     this.#random = cluster.world.random.fork();
+    this.syncMs = [0.1, cluster.options.maxSyncMs ?? 2];
   }
 
   /** The running process, null while it is down. */
@@ -58,29 +77,38 @@ export class SimNode {
     return this.#node !== null;
   }
 
+  /** True from its start to its end, also while it is not yet `up`. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  get paused(): boolean {
+    return this.#clock?.paused === true;
+  }
+
+  get wallOffMs(): number {
+    return this.#setMs;
+  }
+
+  /** Rejects where the data directory cannot be used; then the process is gone. */
   async start(): Promise<void> {
     const { world, network, options, peers } = this.#cluster;
     this.starts += 1;
+    this.#started = true;
     const life = this.starts;
-    const clock = world.clock(this.#random.between(-50, 50));
+    const clock = world.clock(this.#random.between(-50, 50) + this.#setMs);
     this.#clock = clock;
     this.disk.before = async (operation) => {
-      const ms = operation.kind === 'sync' ? this.#random.between(0.1, options.maxSyncMs ?? 2) : 0.01;
-      await world.sleep(ms);
+      const isSync = operation.kind === 'sync';
+      await this.#wait(isSync ? this.syncMs : OTHER_MS, clock);
+      if (isSync && operation.path.includes('/wal/')) this.logSyncs += 1;
     };
     const disk = this.disk.mount();
     const log: Log = {
       debug: () => {},
-      info: (fields, message) => {
-        if (message === 'state replaced by a snapshot') this.#cluster.installs += 1;
-        world.note(`${this.name} ${message} ${JSON.stringify(fields)}`);
-      },
-      warn: (fields, message) => world.note(`${this.name} ${message} ${JSON.stringify(fields)}`),
-      error: (fields, message) => {
-        const line = `${this.name} ${message} ${JSON.stringify(fields)}`;
-        if (message === HASHES_DIFFER) this.#cluster.diverged.push(line);
-        world.note(line);
-      },
+      info: (fields, message) => this.#said(fields, message),
+      warn: (fields, message) => this.#said(fields, message),
+      error: (fields, message) => this.#said(fields, message),
     };
     const address = { grpc: `${this.name}:7730`, http: `${this.name}:7732`, peer: `${this.name}:7731` };
     const node = await startNode({
@@ -91,53 +119,105 @@ export class SimNode {
       directory: DIRECTORY,
       clock,
       random: this.#random,
-      transport: network.transport(this.name),
+      transport: network.transport(this.name, clock),
       peers,
       advertised: address,
       settings: this.settings ?? options.settings ?? {},
       timings: DEFAULT_TIMINGS,
       segmentBytes: SEGMENT_BYTES,
-      snapshotLogBytes: options.snapshotLogBytes ?? 512 * 1024,
-      keepLogBytes: options.keepLogBytes ?? 64 * 1024,
+      snapshotLogBytes: options.snapshotLogBytes ?? SNAPSHOT_LOG_BYTES,
+      keepLogBytes: options.keepLogBytes ?? KEEP_LOG_BYTES,
       diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,
       blobUploadsMax: options.blobUploadsMax ?? 64,
       log,
-      observer: { ...silent, ...options.observer?.(this.name), applied: () => this.#cluster.compare(this) },
+      observer: {
+        ...silent,
+        ...options.observer?.(this.name),
+        applied: () => this.#cluster.wasApplied(this),
+      },
       onFatal: (error) => {
         if (this.starts === life) this.die(error);
       },
     });
-    if (this.starts === life) this.#node = node;
+    if (this.starts !== life) return;
+    this.#node = node;
+    this.#cluster.booted(this);
+  }
+
+  /** Starts it where it is down; what became of a start that failed is heard by `died`. */
+  boot(): void {
+    if (this.#started) return;
+    const life = this.starts + 1;
+    this.start().catch((error: unknown) => {
+      if (this.starts === life) this.die(error as Error);
+    });
+  }
+
+  #said(fields: object, message: string): void {
+    const line = `${this.name} ${message} ${JSON.stringify(fields)}`;
+    if (message === 'state replaced by a snapshot') this.#cluster.installs += 1;
+    if (message === HASHES_DIFFER) this.#cluster.diverged.push(line);
+    this.#cluster.world.note(line);
+    this.#cluster.heard(this, message, fields);
+  }
+
+  /** What the disk takes, and longer where the process stands still when it is done. */
+  async #wait([from, to]: readonly [number, number], clock: SimClock): Promise<void> {
+    const ms = from === to ? from : this.#random.between(from, to);
+    this.diskBusy += 1;
+    if (ms >= SLOW_MS) this.slowSyncs += 1;
+    await this.#cluster.world.sleep(ms);
+    this.diskBusy -= 1;
+    if (clock.paused) await new Promise<void>((resolve) => clock.run(resolve));
   }
 
   /** The process ends by its own hand. */
   die(error: Error): void {
-    if (this.#node === null) return;
+    if (!this.#started) return;
     this.#cluster.world.note(`${this.name} fatal ${error.message}`);
     this.fatal = error;
     this.kill();
+    this.#cluster.died(this, error);
   }
 
-  /** The process dies; with `powerLoss` the machine does, and what was not synced may be gone. */
-  kill(powerLoss = false): void {
+  /** The process dies; with `powerLoss` the machine does, and what was not synced may be gone. Returns the bytes lost. */
+  kill(powerLoss = false, tear = true): number {
     const { world, network } = this.#cluster;
     world.note(`${this.name} killed${powerLoss ? ' by power loss' : ''}`);
     this.#node = null;
+    this.#started = false;
     this.starts += 1;
     this.#clock?.kill();
     network.kill(this.name);
-    if (powerLoss) this.#cluster.unsyncedLost += this.disk.crash({ random: this.#random, tear: true });
-    else this.disk.stop();
+    const lost = powerLoss ? this.disk.crash({ random: this.#random, tear }) : 0;
+    this.#cluster.unsyncedLost += lost;
+    if (!powerLoss) this.disk.stop();
     const gone = [...this.#gone];
     this.#gone = new Set();
     for (const tell of gone) tell();
+    return lost;
+  }
+
+  /** The process stands still, as one that was sent SIGSTOP does. */
+  pause(): void {
+    if (this.#clock === null || !this.#started || this.paused) return;
+    this.#cluster.world.note(`${this.name} stands still`);
+    this.#clock.pause();
+    this.#cluster.network.paused(this.name);
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.#cluster.world.note(`${this.name} goes on`);
+    this.#clock!.resume();
   }
 
   /** Somebody sets the machine's wall clock, so many milliseconds forward (or back). */
   setClock(forwardMs: number): void {
     this.#cluster.world.note(`${this.name} clock ${forwardMs}`);
+    this.#setMs += forwardMs;
     if (this.#clock !== null) this.#clock.wallOffsetMs += forwardMs;
   }
 
@@ -157,16 +237,21 @@ export class SimNode {
     this.disk = new MemoryDisk();
   }
 
-  /** Rejects when the process dies before `work` is done: what a client sees as a lost connection. */
+  /**
+   * Rejects when the process dies before `work` is done: what a client sees as a lost connection. One that stands still
+   * hears of it when it goes on.
+   */
   attached<T>(work: (node: GearmeshNode) => Promise<T>): Promise<T> {
     const node = this.#node;
     if (node === null) return Promise.reject(new Error('connection refused'));
     return new Promise((resolve, reject) => {
       const tell = (): void => reject(new Error('connection lost'));
       this.#gone.add(tell);
-      work(node)
-        .then(resolve, reject)
-        .finally(() => this.#gone.delete(tell));
+      this.#clock!.run(() => {
+        work(node)
+          .then(resolve, reject)
+          .finally(() => this.#gone.delete(tell));
+      });
     });
   }
 }
@@ -185,6 +270,14 @@ export class SimCluster {
   readonly #hashes = new Map<number, { readonly node: string; readonly hash: string }>();
   /** Bytes written and not yet synced that power losses took. */
   unsyncedLost = 0;
+  /** Hears what nodes say in their logs. */
+  heard: (node: SimNode, message: string, fields: object) => void = () => {};
+  /** Hears of a process that is up. */
+  booted: (node: SimNode) => void = () => {};
+  /** Hears of a process that ended by its own hand. */
+  died: (node: SimNode, error: Error) => void = () => {};
+  /** Hears that a node has applied entries. */
+  applied: (node: SimNode) => void = () => {};
 
   constructor(world: World, options: SimClusterOptions) {
     this.world = world;
@@ -195,6 +288,11 @@ export class SimCluster {
       this.peers.push({ name: `n${i}`, host: `n${i}`, port: 7731 });
     }
     for (const peer of this.peers) this.nodes.push(new SimNode(this, peer.name));
+  }
+
+  wasApplied(node: SimNode): void {
+    this.compare(node);
+    this.applied(node);
   }
 
   /** Every state that a node ever had is to be that of all others at the same index, also of those that died since. */
@@ -209,6 +307,16 @@ export class SimCluster {
         `at index ${core.appliedIndex} ${node.name} has state ${hash}, ${seen.node} had ${seen.hash}`,
       );
     }
+  }
+
+  /**
+   * Bytes that a log has at most when all is at rest: the entries that start the next snapshot and those that are kept
+   * behind it, each synced by itself and so in a block of its own, and the segments at both ends, which go as a whole.
+   */
+  get logBytesMax(): number {
+    const { snapshotLogBytes = SNAPSHOT_LOG_BYTES, keepLogBytes = KEEP_LOG_BYTES } = this.options;
+    const entries = (snapshotLogBytes + keepLogBytes) / ENTRY_BYTES_MIN;
+    return entries * BLOCK_BYTES + 3 * SEGMENT_BYTES;
   }
 
   get running(): SimNode[] {

@@ -10,7 +10,7 @@ import type {
   PeerHandler,
   Transport,
 } from '../peer/types.js';
-import type { World } from './world.js';
+import type { SimClock, World } from './world.js';
 
 export interface NetworkFaults {
   /** Frames lost on a connection that stands, out of a thousand. */
@@ -28,8 +28,9 @@ export class SimNetwork {
   readonly faults: NetworkFaults = { lossPermille: 0, minDelayMs: 0.05, maxDelayMs: 1 };
   readonly world: World;
   readonly #ends = new Map<string, SimTransport>();
-  /** Pairs that hear nothing of each other, as `from>to`. */
-  readonly #cut = new Set<string>();
+  /** Pairs of which the second hears nothing of the first, as `from>to`, with the number of faults that say so. */
+  readonly #cut = new Map<string, number>();
+  #connections = 0;
   /** A frame made its receiver throw: a process dies of that. */
   uncaught: (name: string, error: Error) => void = (_, error) => {
     throw error;
@@ -37,15 +38,22 @@ export class SimNetwork {
   /** Sees every frame that is sent, lost or not. */
   passing: (frame: PeerFrame, from: string, to: string) => void = () => {};
   frames = 0;
+  /** Frames that never arrived: by chance on a connection that stands, and in all. */
+  lostByChance = 0;
   lost = 0;
+  /** Frames that arrive before one that was sent earlier on another channel. */
+  overtaken = 0;
+  /** Connections that broke while both ends lived. */
+  broken = 0;
 
   constructor(world: World) {
     this.world = world;
   }
 
-  transport(name: string): SimTransport {
+  /** `clock`: of the process, which decides when it sees what arrives. */
+  transport(name: string, clock: SimClock): SimTransport {
     this.#ends.get(name)?.die();
-    const end = new SimTransport(this, name);
+    const end = new SimTransport(this, name, clock);
     this.#ends.set(name, end);
     return end;
   }
@@ -66,21 +74,54 @@ export class SimNetwork {
     }
   }
 
-  cut(from: string, to: string): void {
-    this.#cut.add(`${from}>${to}`);
+  /** `to` hears nothing of `from` until the returned function was called (or `heal`). */
+  cut(from: string, to: string): () => void {
+    const pair = `${from}>${to}`;
+    this.#cut.set(pair, (this.#cut.get(pair) ?? 0) + 1);
     this.world.after(SILENCE_MS, () => {
       if (!this.isCut(from, to)) return;
-      this.end(to)?.drop(from, 'timeout');
-      this.end(from)?.drop(to, 'timeout');
+      this.disconnect(from, to, 'timeout');
     });
+    let over = false;
+    return () => {
+      const count = this.#cut.get(pair);
+      if (over || count === undefined) return;
+      over = true;
+      if (count > 1) this.#cut.set(pair, count - 1);
+      else this.#cut.delete(pair);
+    };
   }
 
+  /** All cuts end. */
   heal(): void {
     this.#cut.clear();
   }
 
+  /** The connection between the two breaks; what is under way on it is lost. */
+  disconnect(one: string, other: string, reason: LostReason = 'closed'): void {
+    const [a, b] = [this.end(one), this.end(other)];
+    if (a?.isConnected(other) === true || b?.isConnected(one) === true) this.broken += 1;
+    b?.drop(one, reason);
+    a?.drop(other, reason);
+  }
+
+  /** A process stands still: its sockets stay open, until the others lose patience. */
+  paused(name: string): void {
+    this.world.after(SILENCE_MS, () => {
+      const end = this.end(name);
+      if (end?.clock.paused !== true || end.clock.pausedMs < SILENCE_MS) return;
+      for (const other of this.#ends.values())
+        if (other !== end) this.disconnect(other.name, name, 'timeout');
+    });
+  }
+
   isCut(from: string, to: string): boolean {
     return this.#cut.has(`${from}>${to}`);
+  }
+
+  newConnection(): number {
+    this.#connections += 1;
+    return this.#connections;
   }
 
   delay(): number {
@@ -88,14 +129,18 @@ export class SimNetwork {
   }
 }
 
+/** One end of a connection; both ends have its number. */
 interface Link {
+  readonly connection: number;
   readonly peer: SimTransport;
   readonly hello: Hello;
+  /** When the last frame of each channel arrives: they keep their order. */
   readonly last: Record<Channel, number>;
 }
 
 export class SimTransport implements Transport {
   readonly name: string;
+  readonly clock: SimClock;
   alive = true;
   readonly #network: SimNetwork;
   #handler: PeerHandler | null = null;
@@ -103,9 +148,10 @@ export class SimTransport implements Transport {
   #peers: readonly PeerAddress[] = [];
   readonly #links = new Map<string, Link>();
 
-  constructor(network: SimNetwork, name: string) {
+  constructor(network: SimNetwork, name: string, clock: SimClock) {
     this.#network = network;
     this.name = name;
+    this.clock = clock;
   }
 
   async listen(handler: PeerHandler): Promise<void> {
@@ -135,29 +181,45 @@ export class SimTransport implements Transport {
     this.#network.frames += 1;
     this.#network.passing(frame, this.name, to);
     const bytes = encodeFrame(frame);
-    if (this.#network.isCut(this.name, to) || world.random.chance(faults.lossPermille)) {
+    const byChance = world.random.chance(faults.lossPermille);
+    if (byChance || this.#network.isCut(this.name, to)) {
       this.#network.lost += 1;
+      if (byChance) this.#network.lostByChance += 1;
       return true;
     }
     const at = Math.max(link.last[channel], world.now + this.#network.delay());
     link.last[channel] = at;
+    const { control, data, bulk } = link.last;
+    if (at < Math.max(control, data, bulk)) this.#network.overtaken += 1;
+    const there = link.peer;
+    const stands = (): boolean => there.alive && there.#links.get(this.name)?.connection === link.connection;
     world.after(at - world.now, () => {
-      const there = link.peer;
-      if (!there.alive || there.#links.get(this.name)?.peer !== this) return;
-      world.note(`${this.name}>${to} ${channel} ${frame.type} ${bytes.length}`);
-      const received = decodeFrame(bytes, DEFAULT_PEER_LIMITS) as PeerFrame;
-      try {
-        there.#handler?.frame(this.name, received);
-      } catch (error) {
-        if (error instanceof MalformedBytesError) {
-          there.drop(this.name, 'closed');
-          this.drop(to, 'closed');
-        } else {
-          this.#network.uncaught(to, error as Error);
-        }
+      if (!stands()) {
+        this.#network.lost += 1;
+        return;
       }
+      // What lies in the socket of a process that stands still is read when it goes on, unless the connection broke.
+      there.clock.run(() => {
+        if (stands()) there.#arrived(this, channel, frame.type, bytes);
+        else this.#network.lost += 1;
+      });
     });
     return true;
+  }
+
+  #arrived(from: SimTransport, channel: Channel, type: string, bytes: Uint8Array): void {
+    this.#network.world.note(`${from.name}>${this.name} ${channel} ${type} ${bytes.length}`);
+    const received = decodeFrame(bytes, DEFAULT_PEER_LIMITS) as PeerFrame;
+    try {
+      this.#handler?.frame(from.name, received);
+    } catch (error) {
+      if (error instanceof MalformedBytesError) {
+        this.drop(from.name, 'closed');
+        from.drop(this.name, 'closed');
+      } else {
+        this.#network.uncaught(this.name, error as Error);
+      }
+    }
   }
 
   queued(): number {
@@ -175,10 +237,13 @@ export class SimTransport implements Transport {
   probe(name: string, timeoutMs: number): Promise<boolean> {
     return new Promise((resolve) => {
       const there = this.#network.end(name);
-      const cut = this.#network.isCut(this.name, name) || this.#network.isCut(name, this.name);
-      this.#network.world.after(cut ? timeoutMs : this.#network.delay() * 2, () =>
-        resolve(there?.alive === true && !cut),
-      );
+      const mute =
+        there?.clock.paused === true ||
+        this.#network.isCut(this.name, name) ||
+        this.#network.isCut(name, this.name);
+      const roundMs = this.#network.delay() * 2;
+      const late = mute || roundMs > timeoutMs;
+      this.clock.setTimer(late ? timeoutMs : roundMs, () => resolve(there?.alive === true && !late));
     });
   }
 
@@ -194,18 +259,17 @@ export class SimTransport implements Transport {
   drop(name: string, reason: LostReason): void {
     if (!this.alive || !this.#links.delete(name)) return;
     this.#network.world.note(`${this.name} lost ${name} ${reason}`);
-    this.#handler?.lost(name, reason);
+    this.clock.run(() => this.#handler?.lost(name, reason));
   }
 
   #dial(): void {
-    if (!this.alive) return;
     for (const peer of this.#peers) this.#connect(peer.name);
-    this.#network.world.after(CONNECT_MS, () => this.#dial());
+    this.clock.setTimer(CONNECT_MS, () => this.#dial());
   }
 
   #connect(name: string): void {
     const there = this.#network.end(name);
-    if (this.#links.has(name) || there === null || there.#handler === null) return;
+    if (this.#links.has(name) || there === null || there.#handler === null || there.clock.paused) return;
     if (this.#network.isCut(this.name, name) || this.#network.isCut(name, this.name)) return;
     if (this.#hello === null || there.#hello === null) return;
     // A half of the connection may be left from before.
@@ -214,8 +278,9 @@ export class SimTransport implements Transport {
     if (refused !== null) return;
     const last = (): Record<Channel, number> => ({ control: 0, data: 0, bulk: 0 });
     const theirHello = there.#hello;
-    this.#links.set(name, { peer: there, hello: theirHello, last: last() });
-    there.#links.set(this.name, { peer: this, hello: this.#hello, last: last() });
+    const connection = this.#network.newConnection();
+    this.#links.set(name, { connection, peer: there, hello: theirHello, last: last() });
+    there.#links.set(this.name, { connection, peer: this, hello: this.#hello, last: last() });
     this.#network.world.note(`${this.name} connects ${name}`);
     this.#handler?.connected(name, theirHello);
     there.#handler.connected(this.name, this.#hello);

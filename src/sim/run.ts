@@ -1,301 +1,120 @@
-import { SimCluster, type SimClusterOptions, type SimNode } from './cluster.js';
-import { judgeSchedules, madeBySchedule, ScheduleHistory, SimScheduler } from './schedules.js';
-import { History, NAMESPACE, SimClient, SimWorker } from './workload.js';
+import { check, type Promises, Recorder } from '../checker/index.js';
+import { DEFAULT_SETTINGS, type Settings } from '../core/types.js';
+import { DEFAULT_TIMINGS } from '../node/index.js';
+import { SimCluster, type SimClusterOptions } from './cluster.js';
+import { Coverage } from './coverage.js';
+import { Bed } from './faults/bed.js';
+import { Faults } from './faults/scheduler.js';
+import { Heard } from './heard.js';
+import { Inside } from './inside.js';
+import type { SimPlan } from './plan.js';
+import { PresentLoad as Workload } from './present-load.js';
+import type { RunReport, SimViolation } from './report.js';
+import { atRest, baseline } from './rest.js';
 import { World } from './world.js';
 
+const FORMATION_MS = 30_000;
+/** A run whose load goes slowly is given so much longer to make its operations. */
+const LONGER_MS = 120_000;
 /** Everything accepted must have ended so long after the last fault, virtual milliseconds. */
 const LIVENESS_MS = 180_000;
 const LOOK_MS = 250;
-/** Below any of these a run proves too little to count. */
-const ENOUGH = { jobs: 1_000, crashes: 3, leaderChanges: 2 } as const;
-const LONGEST_MS = 60_000;
+/** So much more than a leader's own error may a clock of those who look differ: small errors that every clock has. */
+const SMALL_ERRORS_MS = 1_000;
 
-export interface RunOptions extends Partial<SimClusterOptions> {
-  readonly seed: number;
-  /** Virtual milliseconds of load and faults. */
-  readonly chaosMs?: number;
-  readonly clients?: number;
-  readonly workers?: number;
+export interface RunOptions extends Partial<Omit<SimClusterOptions, 'nodes'>> {
   readonly lines?: (line: string) => void;
   /** Called once all nodes are ready and before the faults: to break something on purpose. */
   readonly plan?: (cluster: SimCluster) => void;
 }
 
-export interface RunReport {
-  readonly seed: number;
-  readonly traceHash: string;
-  readonly acknowledged: number;
-  readonly completed: number;
-  readonly unknown: number;
-  /** Jobs that schedules made. */
-  readonly firings: number;
-  readonly crashes: number;
-  readonly leaderChanges: number;
-  readonly framesLost: number;
-  /** Bytes that were written, not yet synced, and gone after a power loss. */
-  readonly unsyncedLost: number;
-  readonly snapshots: number;
-  /** Times that a node took over another one's state. */
-  readonly installs: number;
-  readonly virtualMs: number;
-  readonly events: number;
-  /** Empty when every promise was kept. */
-  readonly violations: readonly string[];
-}
-
 /**
- * One simulated life of a cluster: load while nodes lose power, processes die and frames are lost; then the faults end
- * and everything accepted must reach its end, on every node alike.
+ * One simulated life of a cluster: load under faults; then the faults end and everything accepted must reach its end, on
+ * every node alike. Judged while it goes on by looking into the nodes, and afterwards by what clients and workers saw.
  */
-export async function runSeed(options: RunOptions): Promise<RunReport> {
-  const world = new World(options.seed, options.lines ?? null);
+export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<RunReport> {
+  const { lines, plan: breaking, ...clusterOptions } = options;
+  const world = new World(plan.seed, lines ?? null);
   // Some runs keep so little log that whoever was away for a moment needs another node's state.
   const logBytes = world.random.pick([16, 64, 512]) * 1024;
+  const settings: Partial<Settings> = {
+    retentionMs: 86_400_000,
+    retainedJobsMax: 1_000_000,
+    ...options.settings,
+  };
   const cluster = new SimCluster(world, {
     snapshotLogBytes: logBytes,
     keepLogBytes: logBytes >> 3,
-    ...options,
-    nodes: options.nodes ?? 3,
-    settings: { retentionMs: 86_400_000, retainedJobsMax: 1_000_000, ...options.settings },
+    diskReserveBytes: 64 * 1024,
+    ...clusterOptions,
+    nodes: plan.nodes,
+    settings,
   });
-  const history = new History();
-  const violations: string[] = [];
-  for (const node of cluster.nodes) void node.start();
-  if (!(await world.run(30_000, () => cluster.allReady()))) violations.push('the cluster did not form');
+  const coverage = new Coverage();
+  const heard = new Heard(cluster, coverage);
+  const inside = new Inside(cluster, coverage);
+  const bed = new Bed(cluster, coverage, heard);
+  bed.unexcused = (node, error) =>
+    inside.broken('stopped', `${node.name} stopped by itself: ${error.message}`);
+  cluster.applied = (node) => inside.applied(node);
+  world.looking = () => {
+    inside.look();
+    heard.look(cluster.leader);
+  };
+  for (const node of cluster.nodes) node.boot();
+  if (!(await world.run(FORMATION_MS, () => cluster.allReady())))
+    inside.broken('liveness', 'the cluster did not form');
 
-  const clients = Array.from({ length: options.clients ?? 3 }, () => new SimClient(cluster, history));
-  const workers = Array.from(
-    { length: options.workers ?? 4 },
-    (_, i) => new SimWorker(cluster, history, `w${i}`),
-  );
-  const schedules = new ScheduleHistory();
-  const scheduler = new SimScheduler(cluster, schedules);
-  for (const one of [...clients, ...workers, scheduler]) {
-    void one.run().catch((error: unknown) => violations.push(`the workload broke: ${String(error)}`));
-  }
-  options.plan?.(cluster);
-  const chaos = new Chaos(cluster);
-  const chaosEnd = world.now + (options.chaosMs ?? 10_000);
-  chaos.start();
-  await world.run(chaosEnd, () => false);
-  // A run proves something only when enough happened in it.
-  const enough = (): boolean =>
-    history.acknowledged.size >= ENOUGH.jobs &&
-    chaos.crashes >= ENOUGH.crashes &&
-    chaos.leaderChanges >= ENOUGH.leaderChanges &&
-    cluster.unsyncedLost > 0 &&
-    cluster.network.lost > 0;
-  await world.run(world.now + LONGEST_MS, enough);
-  chaos.stop();
-  for (const client of [...clients, scheduler]) client.stopped = true;
+  const recorder = new Recorder(promisesOf(settings));
+  const workload = new Workload(cluster, recorder, plan);
+  workload.start();
+  breaking?.(cluster);
+  const faults = new Faults(bed, plan);
+  faults.start();
+  await world.run(world.now + plan.chaosMs, () => false);
+  await world.run(world.now + LONGER_MS, () => workload.operations >= plan.operations);
+  faults.stop();
+  workload.quiesce();
 
   const deadline = world.now + LIVENESS_MS;
-  let open = 'nothing was looked at';
+  let open: string | null;
   do {
     await world.run(world.now + LOOK_MS, () => false);
-    open = cluster.allReady()
-      ? (allEnded(cluster, history) ?? (sameIndex(cluster) ? '' : 'replicas differ in index'))
-      : 'not all nodes are ready';
-  } while (open !== '' && world.now < deadline);
-  if (open !== '') violations.push(`not everything accepted came to an end: ${open}`);
-  for (const worker of workers) worker.stopped = true;
-  judge(cluster, history, schedules, violations);
-  for (const node of cluster.nodes) {
-    if (node.fatal !== null) violations.push(`${node.name} stopped by itself: ${node.fatal.message}`);
-  }
+    open = atRest(cluster) ?? workload.unfinished();
+  } while (open !== null && world.now < deadline);
+  if (open !== null) inside.broken('liveness', `not everything came to an end: ${open}`);
+  workload.observe();
+  workload.stop();
+  await baseline(cluster, inside);
+
+  const history = recorder.history();
+  const broken = workload.broken.map((text): SimViolation => ({ seenBy: 'history', rule: 'workload', text }));
+  const judged = check(history).map(({ rule, text }): SimViolation => ({ seenBy: 'history', rule, text }));
+  for (const text of cluster.diverged) inside.broken('replicas-differ', text);
+  coverage.reached('framesLost', cluster.network.lost);
+  coverage.reached('connectionsLost', cluster.network.broken);
+  coverage.reached('unsyncedBytesLost', cluster.unsyncedLost);
   return {
-    seed: options.seed,
+    plan,
     traceHash: world.traceHash,
-    acknowledged: history.acknowledged.size,
-    completed: history.completed.size,
-    unknown: history.unknown,
-    firings: Math.max(...cluster.nodes.map(({ node }) => node?.parts?.core.counts().firings.created ?? 0)),
-    crashes: chaos.crashes,
-    leaderChanges: chaos.leaderChanges,
-    framesLost: cluster.network.lost,
-    unsyncedLost: cluster.unsyncedLost,
-    snapshots: cluster.nodes.reduce(
-      (sum, node) => sum + ((node.node?.parts?.store.newest?.mark.index ?? 0) > 1 ? 1 : 0),
-      0,
-    ),
-    installs: cluster.installs,
+    violations: [...broken, ...judged, ...inside.violations],
+    faults: coverage.faults(),
+    states: coverage.states(),
+    operations: workload.operations,
+    acknowledged: workload.acknowledged,
     virtualMs: world.now,
     events: world.events,
-    violations,
+    history,
   };
 }
 
-class Chaos {
-  readonly #cluster: SimCluster;
-  crashes = 0;
-  leaderChanges = 0;
-  #leader = '';
-  #over = false;
-
-  constructor(cluster: SimCluster) {
-    this.#cluster = cluster;
-  }
-
-  start(): void {
-    const { world, network } = this.#cluster;
-    network.faults.lossPermille = world.random.pick([1, 2, 10, 30]);
-    const watch = (): void => {
-      if (this.#over) return;
-      const leader = this.#cluster.leader?.name ?? '';
-      if (leader !== '' && leader !== this.#leader) {
-        if (this.#leader !== '') this.leaderChanges += 1;
-        this.#leader = leader;
-      }
-      world.after(20, watch);
-    };
-    watch();
-    const next = (): void => {
-      if (this.#over) return;
-      this.#strike();
-      world.after(world.random.between(200, 1_400), next);
-    };
-    world.after(world.random.between(300, 900), next);
-  }
-
-  stop(): void {
-    const { network, nodes } = this.#cluster;
-    this.#over = true;
-    network.faults.lossPermille = 0;
-    network.heal();
-    for (const node of nodes) if (!node.up) void node.start();
-  }
-
-  #strike(): void {
-    const { world, network, running, nodes } = this.#cluster;
-    const { random } = world;
-    const leader = this.#cluster.leader;
-    // The first crash hits the leader, so that every run has one such.
-    const kind = this.crashes === 0 ? 0 : random.below(10);
-    if (kind < 6) {
-      const aim = this.crashes === 0 || random.chance(500);
-      const target = leader !== null && aim ? leader : random.pick(nodes);
-      if (!target.up) return;
-      if (random.chance(700)) this.#cutPower(target);
-      else this.#crash(target.name, false);
-    } else if (kind < 7) {
-      for (const node of [...running]) this.#crash(node.name, true);
-    } else {
-      const one = random.pick(nodes).name;
-      const other = random.pick(nodes).name;
-      if (one === other) return;
-      world.note(`cut ${one} ${other}`);
-      network.cut(one, other);
-      if (random.chance(700)) network.cut(other, one);
-      world.after(random.between(200, 3_000), () => network.heal());
-    }
-  }
-
-  /** In the middle of a write, if there is one soon: that is when it takes something. */
-  #cutPower(target: SimNode, looks = 50): void {
-    if (!target.up || this.#over) return;
-    if (target.disk.hasUnsynced || looks === 0) this.#crash(target.name, true);
-    else this.#cluster.world.after(1, () => this.#cutPower(target, looks - 1));
-  }
-
-  #crash(name: string, powerLoss: boolean): void {
-    const { world, nodes } = this.#cluster;
-    const node = nodes.find((one) => one.name === name)!;
-    this.crashes += 1;
-    node.kill(powerLoss);
-    // Now and then long enough for the log to go on without it.
-    const downMs = world.random.chance(150) ? 5_000 : world.random.between(50, 1_500);
-    world.after(downMs, () => {
-      if (!node.up) void node.start();
-    });
-  }
-}
-
-/** The first accepted job that has not ended everywhere, as text; null when all have. */
-function allEnded(cluster: SimCluster, history: History): string | null {
-  for (const node of cluster.nodes) {
-    const core = node.node?.parts?.core;
-    if (core === undefined) return `${node.name} is down`;
-    for (const id of history.acknowledged.keys()) {
-      const seq = core.seqOf(NAMESPACE, id);
-      const state = seq === 0 ? null : core.stateOf(seq);
-      // A lost one does not change any more: the judge names it.
-      if (state === 'queued' || state === 'running' || state === 'scheduled')
-        return `${id} is ${state} at ${node.name}`;
-    }
-  }
-  return null;
-}
-
-function sameIndex(cluster: SimCluster): boolean {
-  const indexes = cluster.nodes.map((node) => node.node?.parts?.core.appliedIndex ?? -1);
-  return indexes.every((index) => index === indexes[0]);
-}
-
-function judge(
-  cluster: SimCluster,
-  history: History,
-  schedules: ScheduleHistory,
-  violations: string[],
-): void {
-  const outcomes = new Map<string, string>();
-  const hashes = new Set<string>();
-  for (const node of cluster.nodes) {
-    const core = node.node?.parts?.core;
-    if (core === undefined) continue;
-    hashes.add(`${core.appliedIndex}:${core.stateHash()}`);
-    for (const id of history.acknowledged.keys()) {
-      const job = core.findJob(NAMESPACE, id);
-      if (job === null) {
-        violations.push(`acknowledged job ${id} is unknown to ${node.name}`);
-        continue;
-      }
-      const outcome = `${job.state} ${Buffer.from(job.result).toString()} ${job.finishedWall}`;
-      const before = outcomes.get(id);
-      if (before !== undefined && before !== outcome) {
-        violations.push(`${id} is "${outcome}" at ${node.name} and "${before}" elsewhere`);
-      }
-      outcomes.set(id, outcome);
-    }
-    for (const [id, tokens] of history.completed) {
-      const job = core.findJob(NAMESPACE, id);
-      if (job?.state !== 'succeeded') {
-        violations.push(
-          `completion of ${id} was accepted, yet it is ${job?.state ?? 'unknown'} at ${node.name}`,
-        );
-      }
-      if (tokens.size > 1) violations.push(`${id} was completed under ${tokens.size} leases`);
-      const last = Math.max(...(history.leases.get(id) ?? []));
-      if (last > Math.max(...tokens)) violations.push(`${id} was leased again after its completion`);
-      if (job !== null && Buffer.from(job.result).toString() !== id) {
-        violations.push(`${id} has another result at ${node.name} than the accepted one`);
-      }
-    }
-    const seen = core.listJobs({
-      namespace: NAMESPACE,
-      function: '',
-      states: [],
-      uniqueKey: '',
-      pageSize: 1_000_000,
-      after: 0,
-      budget: 10_000_000,
-    });
-    const others = seen.jobs.filter((job) => !history.tried.has(job.id));
-    for (const job of others.filter((one) => !madeBySchedule(schedules, one))) {
-      violations.push(`${node.name} has ${job.id}, which nobody submitted`);
-    }
-    judgeSchedules(node.name, core, schedules, others, violations);
-  }
-  violations.push(...history.broken);
-  for (const watch of history.watches) {
-    const node = cluster.nodes.find((one) => one.name === watch.node)!;
-    // A watch dies with its node; while that lives it comes to an end, as every accepted job does.
-    if (node.starts === watch.starts && !watch.ended()) {
-      violations.push(`the watch of ${watch.id} at ${watch.node} never ended`);
-    }
-  }
-  violations.push(...cluster.diverged);
-  if (hashes.size > 1) violations.push(`state hashes differ: ${[...hashes].join(' ')}`);
-  for (const [id, tokens] of history.leases) {
-    if (new Set(tokens).size !== tokens.length) violations.push(`${id} was delivered twice under one lease`);
-  }
+function promisesOf(changes: Partial<Settings>): Promises {
+  const settings = { ...DEFAULT_SETTINGS, ...changes };
+  return {
+    skewMs: DEFAULT_TIMINGS.clockSkewMaxMs + SMALL_ERRORS_MS,
+    maxAttempts: settings.maxAttempts,
+    retentionMs: settings.retentionMs,
+    failedRetentionMs: settings.failedRetentionMs,
+    dedupeWindowMs: settings.dedupeWindowMs,
+  };
 }

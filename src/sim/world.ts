@@ -25,6 +25,9 @@ export class World {
   #order = 0;
   #hash = 0;
   #events = 0;
+  #interrupts: { readonly at: number; readonly work: () => void }[] = [];
+  /** Called after each event and all that follows from it. */
+  looking: (() => void) | null = null;
 
   constructor(seed: number, lines: ((line: string) => void) | null = null) {
     this.random = new SeededRandom(seed);
@@ -66,6 +69,11 @@ export class World {
     };
   }
 
+  /** Calls `work` between two events, so many of them from now, whatever the time is then. */
+  afterEvents(count: number, work: () => void): void {
+    this.#interrupts.push({ at: this.#events + Math.max(1, count), work });
+  }
+
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.after(ms, resolve);
@@ -87,8 +95,20 @@ export class World {
       this.#events += 1;
       event.work();
       await settle();
+      this.looking?.();
+      if (this.#interrupts.length > 0) await this.#interrupt();
     }
     return true;
+  }
+
+  async #interrupt(): Promise<void> {
+    const due = this.#interrupts.filter(({ at }) => at <= this.#events);
+    if (due.length === 0) return;
+    this.#interrupts = this.#interrupts.filter(({ at }) => at > this.#events);
+    for (const { work } of due) {
+      work();
+      await settle();
+    }
   }
 
   /** A node's clocks: `wallOffsetMs` wrong by the wall, and dead once `kill` was called. */
@@ -133,6 +153,9 @@ export class SimClock implements Clock {
   readonly #world: World;
   wallOffsetMs: number;
   #alive = true;
+  #late: (() => void)[] | null = null;
+  /** World time; null while it runs. */
+  #pausedAt: number | null = null;
 
   constructor(world: World, wallOffsetMs: number) {
     this.#world = world;
@@ -141,6 +164,47 @@ export class SimClock implements Clock {
 
   kill(): void {
     this.#alive = false;
+    this.#late = null;
+    this.#pausedAt = null;
+  }
+
+  /** The process stands still: nothing of it runs, and time goes on. */
+  pause(): void {
+    this.#late ??= [];
+    this.#pausedAt ??= this.#world.now;
+  }
+
+  get paused(): boolean {
+    return this.#pausedAt !== null;
+  }
+
+  /** For how long it stands still by now; 0 while it runs. */
+  get pausedMs(): number {
+    return this.#pausedAt === null ? 0 : this.#world.now - this.#pausedAt;
+  }
+
+  /** It goes on: with all that came meanwhile, in the order in which it came, before what comes from now on. */
+  resume(): void {
+    this.#pausedAt = null;
+    this.#catchUp();
+  }
+
+  /** Runs what happens in this process: at once, or when it goes on; never once it is dead. */
+  run(work: () => void): void {
+    if (!this.#alive) return;
+    if (this.#late === null) work();
+    else this.#late.push(work);
+  }
+
+  #catchUp(): void {
+    if (this.paused || this.#late === null) return;
+    const next = this.#late.shift();
+    if (next === undefined) {
+      this.#late = null;
+      return;
+    }
+    next();
+    this.#world.after(0, () => this.#catchUp());
   }
 
   monotonicMs(): number {
@@ -152,9 +216,18 @@ export class SimClock implements Clock {
   }
 
   setTimer(delayMs: number, fn: () => void): Timer {
-    return this.#world.after(delayMs, () => {
-      if (this.#alive) fn();
-    });
+    let cancelled = false;
+    const timer = this.#world.after(delayMs, () =>
+      this.run(() => {
+        if (!cancelled) fn();
+      }),
+    );
+    return {
+      cancel: () => {
+        cancelled = true;
+        timer.cancel();
+      },
+    };
   }
 
   defer(fn: () => void): void {

@@ -88,6 +88,9 @@ export class MemoryDisk implements Disk {
   /** Counts the operations that changed content, durability or names. */
   changes = 0;
 
+  /** Counts the writes that found no room. */
+  refused = 0;
+
   readonly #names = new Map<string, MemoryFile>();
   readonly #durableNames = new Map<string, MemoryFile>();
   readonly #folders = new Set<string>(['/']);
@@ -390,7 +393,9 @@ export class MemoryDisk implements Disk {
     // As a system does: what still fits is written before the error.
     if (missing < bytes.length) file.write(bytes.subarray(0, bytes.length - missing), position);
     this.#lastWritten = file;
-    if (missing > 0) throw systemError('ENOSPC', path);
+    if (missing === 0) return;
+    this.refused++;
+    throw systemError('ENOSPC', path);
   }
 
   /** Passes the simulator's hook, then takes effect at once, unless whoever asked is dead by then. */

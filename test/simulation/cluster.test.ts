@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { SimCluster } from '../../src/sim/cluster.js';
-import { runSeed } from '../../src/sim/run.js';
+import { planOf, type SimPlan } from '../../src/sim/plan.js';
+import { type RunOptions, runPlan } from '../../src/sim/run.js';
 
 /**
- * Goal: nothing acknowledged is lost, whatever dies. Three nodes of the code that ships run in one process under virtual
- * time, while machines lose power (unsynced writes gone, the last one torn), processes die and frames are lost.
+ * Goal: nothing that was promised is broken, whatever happens. Whole clusters of the code that ships run in one process
+ * under virtual time, while processes die, disks fail, clocks jump and connections break.
  * Repeat one seed by hand: SEED=7 npx vitest run --project simulation
  */
 
@@ -22,48 +23,50 @@ function readAClock(cluster: SimCluster): void {
   };
 }
 
+/** A shorter life than that of the seed. */
+function brief(seed: number, changes: Partial<SimPlan> = {}): SimPlan {
+  return { ...planOf(seed), chaosMs: 8_000, operations: 300, ...changes };
+}
+
+async function texts(plan: SimPlan, options: RunOptions): Promise<string[]> {
+  const { violations } = await runPlan(plan, options);
+  return violations.map(({ rule, text }) => `${rule}: ${text}`);
+}
+
 const SEEDS =
-  process.env.SEED === undefined ? Array.from({ length: 50 }, (_, i) => i + 1) : [Number(process.env.SEED)];
+  process.env.SEED === undefined ? Array.from({ length: 4 }, (_, i) => i + 1) : [Number(process.env.SEED)];
 
 describe('a cluster under faults', () => {
-  let installs = 0;
-
   it.each(SEEDS)('seed %i keeps every promise', async (seed) => {
-    const report = await runSeed({ seed });
+    const plan = planOf(seed);
+    const report = await runPlan(plan);
     expect(report.violations).toEqual([]);
-    installs += report.installs;
-    expect(report.firings, 'jobs of schedules').toBeGreaterThan(0);
-    expect(report.acknowledged, 'acknowledged jobs').toBeGreaterThanOrEqual(1_000);
-    expect(report.crashes, 'crashes').toBeGreaterThanOrEqual(3);
-    expect(report.leaderChanges, 'leader changes').toBeGreaterThanOrEqual(2);
-    expect(report.unsyncedLost, 'bytes lost because they were not synced').toBeGreaterThan(0);
-    expect(report.framesLost, 'frames lost').toBeGreaterThan(0);
+    expect(report.operations).toBeGreaterThanOrEqual(plan.operations);
+    expect(report.virtualMs).toBeGreaterThan(plan.chaosMs);
+    expect(report.acknowledged, 'acknowledged jobs').toBeGreaterThan(100);
+    const injected = Object.values(report.faults).reduce((sum, one) => sum + one.injected, 0);
+    expect(injected, 'faults').toBeGreaterThan(10);
+    expect(report.states.elections, 'elections').toBeGreaterThan(0);
   });
 
-  it.skipIf(SEEDS.length < 10)('had nodes take over the state of others', () => {
-    expect(installs).toBeGreaterThan(10);
-  });
-
-  it('gives the same trace for the same seed', async () => {
-    const [first, second] = [await runSeed({ seed: 4711 }), await runSeed({ seed: 4711 })];
+  it('gives the same report for the same seed', async () => {
+    const [first, second] = [await runPlan(brief(4711)), await runPlan(brief(4711))];
     expect(second).toEqual(first);
-    expect((await runSeed({ seed: 4712 })).traceHash).not.toBe(first.traceHash);
+    expect((await runPlan(brief(4712))).traceHash).not.toBe(first.traceHash);
   });
 
   it('notices that acknowledged jobs are lost when nodes acknowledge before the sync', async () => {
-    const lost: number[] = [];
-    for (let seed = 1; seed <= 3; seed++) {
-      const { violations } = await runSeed({ seed, plant: 'acknowledge-before-sync' });
-      expect(violations, `seed ${seed}`).not.toEqual([]);
-      if (violations.some((text) => /^acknowledged job \w+ is unknown to n\d$/.test(text))) lost.push(seed);
-    }
-    expect(lost.length).toBeGreaterThan(0);
+    const plan = brief(1, { nodes: 3, faults: ['power-loss', 'torn-write', 'power-loss-all'] });
+    const found = await texts(plan, { plant: 'acknowledge-before-sync' });
+    expect(found.join('\n')).toMatch(
+      /acknowledged job \w+ is unknown to n\d|durable: n\d starts with a log up to/,
+    );
   });
 
   it('notices a replica that applied something else, although nothing of it is left at the end', async () => {
-    for (let seed = 1; seed <= 3; seed++) {
-      const { violations } = await runSeed({ seed, plan: readAClock });
-      expect(violations.join('\n'), `seed ${seed}`).toMatch(/at index \d+ n\d has state/);
+    for (let seed = 1; seed <= 2; seed++) {
+      const found = await texts(brief(seed, { faults: ['power-loss'] }), { plan: readAClock });
+      expect(found.join('\n'), `seed ${seed}`).toMatch(/replicas-differ: at index \d+ n\d has state/);
     }
   });
 });

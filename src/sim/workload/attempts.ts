@@ -1,0 +1,122 @@
+import type { Settle } from '../../checker/history.js';
+import type { BlobRef, Outcome } from '../../core/types.js';
+import type { Assignment, OutcomeBySession, OutcomeResult } from '../../node/index.js';
+import type { WorkerDeed } from './character.js';
+import type { Scene, Told } from './scene.js';
+import { NAMESPACE } from './specs.js';
+import { textOf } from './text.js';
+
+/** A job that a worker was given, copied out of the node's memory. */
+export interface Given {
+  readonly token: number;
+  readonly job: string;
+}
+
+/** Writes down that a worker got a job. `shown`: the attempt is one that counts. */
+export function noteLease(
+  scene: Scene,
+  worker: string,
+  node: string,
+  one: Assignment,
+  shown: boolean,
+): Given {
+  scene.leased.add(one.job.id);
+  scene.note({
+    type: 'lease',
+    at: scene.world.now,
+    worker,
+    node,
+    job: one.job.id,
+    token: one.token,
+    attempt: shown ? one.attempt : 0,
+    function: one.job.function,
+    payload: textOf(one.job.payload, one.job.payloadBlob),
+  });
+  return { token: one.token, job: one.job.id };
+}
+
+export function noteLost(scene: Scene, worker: string, token: number): void {
+  scene.note({ type: 'lease-lost', at: scene.world.now, worker, token });
+}
+
+/** What a worker says at the end. `blob`: the result that was uploaded before, of a large one. */
+export function outcomeOf(
+  deed: WorkerDeed,
+  worker: string,
+  { token, job }: Given,
+  blob: BlobRef | null,
+): OutcomeBySession {
+  switch (deed) {
+    case 'fail':
+    case 'fail-for-good':
+      return {
+        kind: 'fail',
+        jobId: job,
+        token,
+        error: { code: deed === 'fail' ? 'AGAIN' : 'BROKEN', message: worker, details: Buffer.alloc(0) },
+        retryable: deed === 'fail',
+        retryAfterMs: 0,
+        dataCount: 0,
+      };
+    case 'release':
+      return { kind: 'release', jobId: job, token, reason: 'by chance' };
+    default:
+      return {
+        kind: 'complete',
+        jobId: job,
+        token,
+        result: blob === null ? Buffer.from(`${worker} ${token}`) : Buffer.alloc(0),
+        resultBlob: blob,
+        resultContentType: 'text/plain',
+        dataCount: 0,
+      };
+  }
+}
+
+/** Writes down what became of an outcome. Null `result`: the call as a whole failed. */
+export function noteSettle(
+  scene: Scene,
+  by: string,
+  outcome: OutcomeBySession,
+  told: Told<unknown>,
+  result: OutcomeResult | null,
+): Settle {
+  const error = result?.error ?? null;
+  const fate = error === null ? told.fate : error.outcome === 'NOT_APPLIED' ? 'not-applied' : 'unknown';
+  const event: Settle = {
+    type: 'settle',
+    by,
+    node: told.node,
+    begin: told.begin,
+    end: told.end,
+    fate,
+    error: error === null ? told.error : error.code,
+    job: outcome.jobId,
+    token: outcome.token,
+    outcome: outcome.kind,
+    result: outcome.kind === 'complete' ? textOf(outcome.result, outcome.resultBlob) : '',
+    retryable: outcome.kind === 'fail' && outcome.retryable,
+  };
+  scene.note(event);
+  return event;
+}
+
+/** An outcome said without a session's connection, at any node. */
+export async function settleAlone(
+  scene: Scene,
+  by: string,
+  outcome: OutcomeBySession,
+): Promise<Settle | null> {
+  const target = scene.pickUp(scene.random);
+  if (target === null) return null;
+  const { jobId, ...rest } = outcome;
+  let noted: Settle | null = null;
+  await scene.call(
+    target,
+    (node, call) => node.settle(NAMESPACE, jobId, { ...rest, seq: 0 } as Outcome, call),
+    (told) => {
+      noted = noteSettle(scene, by, outcome, told, told.value);
+    },
+  );
+  return noted;
+}
