@@ -1,4 +1,5 @@
-import type { SimPlan, SimViolation } from '../simulation/cli/engine.js';
+import type { SimPlan } from '../../src/sim/plan.js';
+import type { SimViolation } from '../../src/sim/report.js';
 import type { Outcome } from '../simulation/cli/messages.js';
 
 /** A seed in which the mutant was found, and by what. */

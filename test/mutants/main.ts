@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { planOf, type SimPlan } from '../simulation/cli/engine.js';
+import { planOf, type SimPlan } from '../../src/sim/plan.js';
 import { Pool } from '../simulation/cli/pool.js';
 import { table } from '../simulation/cli/tally.js';
 import { bundle } from './build.js';

@@ -1,4 +1,4 @@
-import { runPlan } from './cli/engine.js';
+import { runPlan } from '../../src/sim/run.js';
 import { type Flags, flagsOf, HELP, planWith, UsageError } from './cli/flags.js';
 import { failureText, Session } from './cli/session.js';
 

@@ -1,4 +1,4 @@
-import { runPlan } from './engine.js';
+import { runPlan } from '../../../src/sim/run.js';
 import type { FromChild, ToChild } from './messages.js';
 
 /** A process that runs one plan after the other, as its parent asks, and ends with it. */
@@ -8,7 +8,7 @@ function tell(message: FromChild): void {
 
 async function run({ plan }: ToChild): Promise<void> {
   const before = process.cpuUsage();
-  const { history: _, ...report } = { history: null, ...(await runPlan(plan)) };
+  const { history: _, ...report } = await runPlan(plan);
   const { user, system } = process.cpuUsage(before);
   tell({
     type: 'outcome',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FAULT_KINDS, planOf } from './engine.js';
+import { FAULT_KINDS, planOf } from '../../../src/sim/plan.js';
 import { commandOf, flagsOf, planWith, UsageError } from './flags.js';
 
 /** The words that a shell would pass to the program for a command that was printed. */

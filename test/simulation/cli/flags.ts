@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { FAULT_KINDS, type FaultKind, planOf, type SimPlan } from './engine.js';
+import { FAULT_KINDS, type FaultKind, planOf, type SimPlan } from '../../../src/sim/plan.js';
 
 export const HELP = `Runs simulated lives of whole clusters: the code that ships, in virtual time, under faults; each life from one number,
 its seed. Judges what clients and workers saw, and looks into the nodes.

@@ -1,4 +1,5 @@
-import type { RunReport, SimPlan } from './engine.js';
+import type { SimPlan } from '../../../src/sim/plan.js';
+import type { RunReport } from '../../../src/sim/report.js';
 
 /** What a child tells of a run: all but what the clients saw, which is large and has been judged already. */
 export interface Outcome extends Omit<RunReport, 'history'> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { planOf } from './engine.js';
+import { planOf } from '../../../src/sim/plan.js';
 import { Pool } from './pool.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'gearmesh-pool-'));

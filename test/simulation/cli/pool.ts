@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
+import type { SimPlan } from '../../../src/sim/plan.js';
 import { ROOT } from '../../support/root.js';
-import type { SimPlan } from './engine.js';
 import type { FromChild, Outcome } from './messages.js';
 
 /** A child that has grown beyond this is replaced before its next run. */

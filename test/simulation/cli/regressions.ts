@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { FAULT_KINDS, planOf, type SimPlan } from '../../../src/sim/plan.js';
 import { ROOT } from '../../support/root.js';
-import { FAULT_KINDS, planOf, type SimPlan } from './engine.js';
 import type { Overrides } from './flags.js';
 
 /** A life that once broke a promise, as small as it was made, and what the reason was. */

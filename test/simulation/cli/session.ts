@@ -1,4 +1,4 @@
-import type { SimPlan } from './engine.js';
+import type { SimPlan } from '../../../src/sim/plan.js';
 import { commandOf, type Flags, planWith } from './flags.js';
 import type { Outcome } from './messages.js';
 import { Pool } from './pool.js';

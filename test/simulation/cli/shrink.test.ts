@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FAULT_KINDS, planOf, type SimPlan, type SimViolation } from './engine.js';
+import { FAULT_KINDS, planOf, type SimPlan } from '../../../src/sim/plan.js';
+import type { SimViolation } from '../../../src/sim/report.js';
 import { shrink, smaller } from './shrink.js';
 
 const [ONE, OTHER] = FAULT_KINDS;

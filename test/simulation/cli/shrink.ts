@@ -1,4 +1,4 @@
-import type { SimPlan } from './engine.js';
+import type { SimPlan } from '../../../src/sim/plan.js';
 import type { Outcome } from './messages.js';
 
 const LEAST = { chaosMs: 1_000, operations: 50, nodes: 3 } as const;

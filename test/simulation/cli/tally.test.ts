@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FAULT_KINDS, planOf } from './engine.js';
+import { FAULT_KINDS, planOf } from '../../../src/sim/plan.js';
 import type { Outcome } from './messages.js';
 import { regressions, regressionsOf } from './regressions.js';
 import { Tally } from './tally.js';

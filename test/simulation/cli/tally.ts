@@ -1,4 +1,4 @@
-import { FAULT_KINDS, type FaultKind } from './engine.js';
+import { FAULT_KINDS, type FaultKind } from '../../../src/sim/plan.js';
 import type { Outcome } from './messages.js';
 
 /** From so many seeds on, a kind of fault that never had an effect means that it is not injected as it should be. */

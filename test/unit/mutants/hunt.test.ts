@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { planOf, type SimPlan } from '../../../src/sim/plan.js';
+import type { SimViolation } from '../../../src/sim/report.js';
 import { hunt } from '../../mutants/hunt.js';
-import { planOf, type SimPlan, type SimViolation } from '../../simulation/cli/engine.js';
 
 const inside: SimViolation = { seenBy: 'inside', rule: 'replicas', text: 'states differ' };
 const lost: SimViolation = { seenBy: 'history', rule: 'lost', text: 'a job is lost' };
