@@ -1,10 +1,9 @@
 import { crc32 } from 'node:zlib';
 import type { Consensus, HardState, Output, RaftId } from '../consensus/types.js';
-import type { Core } from '../core/interface.js';
-import type { JobView } from '../core/types.js';
 import type { SimCluster, SimNode } from './cluster.js';
 import type { Coverage } from './coverage.js';
 import type { SimViolation } from './report.js';
+import { checkTables, Limits } from './tables.js';
 
 /** The tables of a core are looked at again after so many entries. */
 const LOOK_ENTRIES = 128;
@@ -33,6 +32,7 @@ interface Promised {
 interface Watched {
   consensus: Consensus | null;
   lookedAt: number;
+  limits: Limits;
   term: number;
 }
 
@@ -57,7 +57,12 @@ export class Inside {
   constructor(cluster: SimCluster, coverage: Coverage) {
     this.#cluster = cluster;
     this.#coverage = coverage;
-    this.#watched = cluster.nodes.map(() => ({ consensus: null, lookedAt: 0, term: 0 }));
+    this.#watched = cluster.nodes.map(() => ({
+      consensus: null,
+      lookedAt: 0,
+      limits: new Limits(),
+      term: 0,
+    }));
   }
 
   /** To be called after each event: a node is watched from the moment it has a log. */
@@ -77,71 +82,15 @@ export class Inside {
     const core = node.node?.parts?.core;
     const watched = this.#watched[this.#cluster.nodes.indexOf(node)];
     if (core === undefined || watched === undefined) return;
+    const broken = (rule: string, text: string): void => this.broken(rule, text);
+    watched.limits.look(node.name, core, broken);
     if (core.appliedIndex >= watched.lookedAt && core.appliedIndex < watched.lookedAt + LOOK_ENTRIES) return;
     watched.lookedAt = core.appliedIndex;
-    this.tables(node.name, core);
-  }
-
-  /** At most one live lease per job and one live job per unique key; no limit is exceeded. */
-  tables(name: string, core: Core): void {
-    const live = liveJobs(core);
-    const at = `at index ${core.appliedIndex} of ${name}`;
-    const tokens = new Set<number>();
-    const held = new Map<number, number>();
-    const keys = new Map<string, string>();
-    for (const job of live) {
-      if (job.token !== 0) {
-        if (tokens.has(job.token)) this.broken('one-lease', `two jobs hold the lease ${job.token} ${at}`);
-        tokens.add(job.token);
-        held.set(job.session, (held.get(job.session) ?? 0) + 1);
-        if (core.seqOfToken(job.token) !== job.seq)
-          this.broken('one-lease', `the lease ${job.token} of ${job.id} leads to another job ${at}`);
-        if (core.session(job.session) === null)
-          this.broken(
-            'one-lease',
-            `${job.id} is held by the session ${job.session}, which is not there ${at}`,
-          );
-      } else if (job.state === 'running') {
-        this.broken('one-lease', `${job.id} runs without a lease ${at}`);
-      }
-      if (job.uniqueKey === '') continue;
-      const key = JSON.stringify([job.namespace, job.function, job.uniqueKey]);
-      const other = keys.get(key);
-      if (other !== undefined)
-        this.broken('unique-key', `${job.id} and ${other} live under the key ${job.uniqueKey} ${at}`);
-      keys.set(key, job.id);
-    }
-    for (const [id, count] of held) {
-      const session = core.session(id);
-      if (session !== null && (session.held !== count || core.heldTokens(id).length !== count))
-        this.broken('one-lease', `session ${id} counts ${session.held} jobs and holds ${count} ${at}`);
-    }
-    this.#limits(core, at);
+    checkTables(node.name, core, broken);
   }
 
   broken(rule: string, text: string): void {
     if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ seenBy: 'inside', rule, text });
-  }
-
-  #limits(core: Core, at: string): void {
-    const { settings } = core;
-    const counts = core.counts();
-    const within = (what: string, count: number, limit: number): void => {
-      if (count > limit) this.broken('limits', `${count} ${what}, allowed are ${limit}, ${at}`);
-    };
-    within('live jobs', counts.waiting + counts.running, settings.jobsMax);
-    within('sessions', counts.sessions, settings.sessionsMax);
-    within('functions', counts.functions, settings.functionsMax);
-    within('schedules', counts.schedules, settings.schedulesMax);
-    within('bytes of blobs', counts.blobBytes, settings.blobsTotalBytesMax);
-    for (const queue of core.queues(null)) {
-      const waiting = queue.waiting[0] + queue.waiting[1] + queue.waiting[2];
-      within(
-        `live jobs of ${queue.function}`,
-        waiting + queue.scheduled + queue.running,
-        settings.jobsPerFunctionMax,
-      );
-    }
   }
 
   #begin(node: SimNode, watched: Watched, consensus: Consensus): void {
@@ -158,6 +107,7 @@ export class Inside {
     promised.lastIndex = status.lastIndex;
     watched.term = status.term;
     watched.lookedAt = 0;
+    watched.limits = new Limits();
     const take = consensus.take.bind(consensus);
     const persisted = consensus.persisted.bind(consensus);
     const disk = promised;
@@ -249,20 +199,4 @@ export class Inside {
       if (write.firstIndex > 0) disk.lastIndex = write.lastIndex;
     }
   }
-}
-
-function liveJobs(core: Core): JobView[] {
-  const namespaces = new Set(core.queues(null).map(({ namespace }) => namespace));
-  return [...namespaces].flatMap(
-    (namespace) =>
-      core.listJobs({
-        namespace,
-        function: '',
-        states: ['queued', 'running', 'scheduled'],
-        uniqueKey: '',
-        pageSize: 1_000_000,
-        after: 0,
-        budget: 100_000_000,
-      }).jobs,
-  );
 }

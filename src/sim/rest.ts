@@ -1,5 +1,6 @@
 import type { SimCluster } from './cluster.js';
 import type { Inside } from './inside.js';
+import { checkTables } from './tables.js';
 
 /** Sessions whose workers are gone end within their grace; the jobs that they held are done again by nobody. */
 const BASELINE_MS = 60_000;
@@ -29,7 +30,7 @@ export async function baseline(cluster: SimCluster, inside: Inside): Promise<voi
   for (const { name, node } of cluster.nodes) {
     const parts = node?.parts;
     if (parts === undefined || parts === null) continue;
-    inside.tables(name, parts.core);
+    checkTables(name, parts.core, (rule, text) => inside.broken(rule, text));
     hashes.add(`${parts.core.appliedIndex}:${parts.core.stateHash()}`);
     const most = cluster.logBytesMax;
     if (parts.wal.bytes > most)

@@ -8,9 +8,9 @@ import { Faults } from './faults/scheduler.js';
 import { Heard } from './heard.js';
 import { Inside } from './inside.js';
 import type { SimPlan } from './plan.js';
-import { PresentLoad as Workload } from './present-load.js';
 import type { RunReport, SimViolation } from './report.js';
 import { atRest, baseline } from './rest.js';
+import { Workload } from './workload/index.js';
 import { World } from './world.js';
 
 const FORMATION_MS = 30_000;
@@ -88,16 +88,22 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   await baseline(cluster, inside);
 
   const history = recorder.history();
-  const broken = workload.broken.map((text): SimViolation => ({ seenBy: 'history', rule: 'workload', text }));
+  for (const text of workload.broken) inside.broken('workload', `the workload itself failed: ${text}`);
+  const seen = workload.violations.map((text): SimViolation => ({ seenBy: 'history', rule: 'seen', text }));
   const judged = check(history).map(({ rule, text }): SimViolation => ({ seenBy: 'history', rule, text }));
   for (const text of cluster.diverged) inside.broken('replicas-differ', text);
   coverage.reached('framesLost', cluster.network.lost);
   coverage.reached('connectionsLost', cluster.network.broken);
   coverage.reached('unsyncedBytesLost', cluster.unsyncedLost);
+  for (const event of history.events) {
+    if (event.type === 'lease-lost') coverage.reached('leasesLost');
+    if (event.type === 'read' && event.consistency === 'linearizable' && event.fate === 'done')
+      coverage.reached('linearizableReads');
+  }
   return {
     plan,
     traceHash: world.traceHash,
-    violations: [...broken, ...judged, ...inside.violations],
+    violations: [...seen, ...judged, ...inside.violations],
     faults: coverage.faults(),
     states: coverage.states(),
     operations: workload.operations,

@@ -118,6 +118,14 @@ export class Bed {
     else this.world.after(LOOK_MS, () => this.when(test, work));
   }
 
+  /** Its process is asked to end; where it fails in that, as it may on a disk that gives errors, it is gone as well. */
+  stop(node: SimNode): void {
+    const life = node.starts;
+    node.stop().catch((error: unknown) => {
+      if (node.starts === life) node.die(error as Error);
+    });
+  }
+
   /** How often its process ended by its own hand. */
   ownEnds(node: SimNode): number {
     return this.#ownEnds.get(node) ?? 0;

@@ -24,12 +24,12 @@ export function clockFaults(bed: Bed): Fault[] {
   const jump = (): boolean => {
     const node = bed.target();
     if (node === null || node === far) return false;
-    coverage.injected('clock-jump');
     if (far !== null || random.chance(400) || !cluster.allReady()) {
       near(node);
       return true;
     }
     far = node;
+    coverage.injected('clock-jump');
     const before = coverage.count('clocksNoticed');
     const ms = random.between(2_000, 15_000);
     node.setClock(random.pick(FAR_MS) * (random.chance(500) ? 1 : -1));

@@ -28,7 +28,7 @@ export function membershipFaults(bed: Bed): Fault[] {
     coverage.injected('membership');
     bed.lose(node);
     const life = node.starts;
-    void node.stop();
+    bed.stop(node);
     bed.when(
       () => node.starts !== life,
       () => {

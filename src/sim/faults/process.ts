@@ -18,7 +18,7 @@ export function processFaults(bed: Bed): Fault[] {
     world.afterEvents(1 + random.below(EVENTS), () => {
       if (bed.over || bed.frail.has(node) || node.starts !== life || !node.started) return;
       coverage.injected('crash');
-      if (node.diskBusy > 0) coverage.effective('crash');
+      if (node.diskBusy > 0 || node === cluster.leader) coverage.effective('crash');
       node.kill();
       bed.bootAfter(node, bed.downMs());
     });
@@ -30,12 +30,16 @@ export function processFaults(bed: Bed): Fault[] {
     if (node === null) return false;
     coverage.injected('stop');
     const life = node.starts;
-    void node.stop().then(() => {
-      // A kill that came first is another fault's.
-      if (node.starts !== life + 1 || node.started) return;
-      coverage.effective('stop');
-      bed.bootAfter(node, bed.downMs());
-    });
+    bed.stop(node);
+    bed.when(
+      () => node.starts !== life,
+      () => {
+        // A kill that came first is another fault's.
+        if (node.starts !== life + 1 || node.started) return;
+        coverage.effective('stop');
+        bed.bootAfter(node, bed.downMs());
+      },
+    );
     return true;
   };
 
