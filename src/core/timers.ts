@@ -8,7 +8,6 @@ import {
   QUEUED,
   RUNNING,
   SCHEDULED,
-  U_ATTEMPT,
   U_FIELDS,
   U_FLAGS,
 } from './jobs/fields.js';
@@ -18,6 +17,7 @@ import {
   endedCount,
   endWaiting,
   functionOf,
+  isOverdue,
   queue,
   remove,
   stateOf,
@@ -138,9 +138,7 @@ function fireWall(state: State, seq: number): void {
     remove(state, seq);
     return;
   }
-  const deadline = page.extrasOf(row)?.startDeadlineWall ?? 0;
-  const late = deadline !== 0 && deadline <= state.wall && page.u[row * U_FIELDS + U_ATTEMPT] === 0;
-  if (at === QUEUED || late) endWaiting(state, seq, EXPIRED, '');
+  if (at === QUEUED || isOverdue(state, page, row)) endWaiting(state, seq, EXPIRED, '');
   else if (at === SCHEDULED) wake(state, seq, page, row);
 }
 

@@ -18,7 +18,7 @@ const DIRECTORY = '/data';
 const OTHER_MS = [0.01, 0.01] as const;
 const SLOW_MS = 200;
 /** States are compared at indexes that are multiples of this: nodes apply several entries at once, so not all show. */
-const COMPARE_INDEXES = 4;
+const COMPARE_INDEXES = 16;
 
 export interface SimClusterOptions {
   readonly nodes: number;

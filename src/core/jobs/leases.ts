@@ -7,6 +7,7 @@ import { mix32 } from '../tables/hash.js';
 import type { JobError, LeaseLostReason, PriorityRank, RetryPolicy } from '../types.js';
 import {
   CANCELLED,
+  EXPIRED,
   F_DUE_US,
   F_DUE2,
   F_FIELDS,
@@ -33,6 +34,8 @@ import {
   enter,
   extrasFor,
   functionOf,
+  isOverdue,
+  NOT_STARTED,
   noteAttempt,
   queue,
   schedule,
@@ -220,7 +223,10 @@ export function endCancelled(state: State, fn: FunctionState, seq: number, page:
   end(state, fn, seq, page, row, CANCELLED);
 }
 
-/** To the tail of its priority, where somebody still wants it; the attempt does not count. The lease is over. */
+/**
+ * To the tail of its priority, where somebody still wants it and it may still be begun; the attempt does not count. The
+ * lease is over.
+ */
 export function putBack(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
   page.u[row * U_FIELDS + U_ATTEMPT] = page.u[row * U_FIELDS + U_ATTEMPT]! - 1;
   if (abandoned(page, row)) {
@@ -228,6 +234,12 @@ export function putBack(state: State, fn: FunctionState, seq: number, page: JobP
     extras.cancelReason = NOBODY_WAITS;
     extras.error = { code: 'CANCELLED', message: NOBODY_WAITS, details: NO_DETAILS };
     end(state, fn, seq, page, row, CANCELLED);
+    return;
+  }
+  if (isOverdue(state, page, row)) {
+    // Now, and not by its timer: a worker that waits would have it before that.
+    extrasFor(page, row).error ??= NOT_STARTED;
+    end(state, fn, seq, page, row, EXPIRED);
     return;
   }
   requeue(state, fn, seq, page, row);

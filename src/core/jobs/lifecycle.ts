@@ -46,6 +46,13 @@ import type { JobPage } from './page.js';
 import { isReserved, unrank } from './reserved.js';
 import type { JobList } from './table.js';
 
+/** Of a job that expired. */
+export const NOT_STARTED: JobError = {
+  code: 'EXPIRED',
+  message: 'not started before its deadline',
+  details: Buffer.alloc(0),
+};
+
 /*
  * The life of a job:
  *
@@ -143,6 +150,12 @@ export function dueOf(page: JobPage, row: number): number {
       return own < 0 ? 0 : page.f[at + F_FINISHED_WALL]! + own;
     }
   }
+}
+
+/** No attempt counts that began before its start deadline, which has passed. */
+export function isOverdue(state: State, page: JobPage, row: number): boolean {
+  const deadline = page.extrasOf(row)?.startDeadlineWall ?? 0;
+  return deadline !== 0 && deadline <= state.wall && page.u[row * U_FIELDS + U_ATTEMPT] === 0;
 }
 
 /** The smaller of two times of which 0 means none. */
@@ -351,9 +364,7 @@ export function endWaiting(
   const extras = extrasFor(page, row);
   if (next === CANCELLED) extras.cancelReason = reason;
   extras.error ??=
-    next === CANCELLED
-      ? { code: 'CANCELLED', message: reason, details: Buffer.alloc(0) }
-      : { code: 'EXPIRED', message: 'not started before its deadline', details: Buffer.alloc(0) };
+    next === CANCELLED ? { code: 'CANCELLED', message: reason, details: Buffer.alloc(0) } : NOT_STARTED;
   end(state, fn, seq, page, row, next);
   if (holder !== null) removeIfDone(state, holder);
 }

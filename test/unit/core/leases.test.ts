@@ -38,6 +38,18 @@ describe('outcomes', () => {
     expect(notes.of('assigned')).toEqual([`assigned ${session}/1 job ${second} token 2`]);
   });
 
+  it('that hand a job back behind its start deadline end it, also where a worker waits', () => {
+    const bed = new Bed();
+    const session = bed.open(2);
+    const seq = bed.submit({ startDeadlineWall: bed.wall + 100 });
+    bed.wall += 99;
+    bed.outcome(session, release(seq, bed.token(seq)));
+    expect(bed.core.job(seq)).toMatchObject({ state: 'running', attempt: 1 });
+    bed.wall += 1;
+    bed.outcome(session, release(seq, bed.token(seq)), 1);
+    expect(bed.core.job(seq)).toMatchObject({ state: 'expired', attempt: 0, error: { code: 'EXPIRED' } });
+  });
+
   it('that fail are tried again after the backoff, then kept as failed', () => {
     const bed = new Bed({
       jitterPermille: 0,
