@@ -12,7 +12,8 @@ const ELSEWHERE = { TZ: 'Asia/Kathmandu', LC_ALL: 'tr_TR.UTF-8', LANG: 'tr_TR.UT
 const REPEATED = 2;
 /** Failed seeds that are made smaller. */
 const SHRUNK = 3;
-const TEXTS_SHOWN = 8;
+/** Examples of each rule that a seed breaks. */
+const TEXTS_SHOWN = 2;
 const PROGRESS_MS = process.stderr.isTTY ? 1_000 : 10_000;
 
 /** Many seeds, in as many processes as there are cores. */
@@ -164,13 +165,21 @@ export class Session {
   }
 }
 
-/** What was broken, and how to see it again. */
+/** What was broken, each rule in its first examples, and how to see it again. */
 export function failureText({ plan, violations }: Pick<Outcome, 'plan' | 'violations'>): string {
-  const lines = [`seed ${plan.seed} FAILED, ${violations.length} violations`];
-  for (const { seenBy, rule, text } of violations.slice(0, TEXTS_SHOWN)) {
-    lines.push(`  ${rule} (${seenBy}): ${text}`);
+  const byRule = new Map<string, Outcome['violations'][number][]>();
+  for (const violation of violations) {
+    const { seenBy, rule } = violation;
+    const key = `${rule} (${seenBy})`;
+    const others = byRule.get(key);
+    if (others === undefined) byRule.set(key, [violation]);
+    else others.push(violation);
   }
-  if (violations.length > TEXTS_SHOWN) lines.push(`  and ${violations.length - TEXTS_SHOWN} more`);
+  const lines = [`seed ${plan.seed} FAILED, ${violations.length} violations`];
+  for (const [key, all] of byRule) {
+    for (const { text } of all.slice(0, TEXTS_SHOWN)) lines.push(`  ${key}: ${text}`);
+    if (all.length > TEXTS_SHOWN) lines.push(`  ${key}: ${all.length - TEXTS_SHOWN} more`);
+  }
   return `${lines.join('\n')}\n  again: ${commandOf(plan)}\n`;
 }
 
