@@ -10,6 +10,8 @@ import { MUTANTS } from './planted/index.js';
 
 /** So many must be seen in what clients and workers saw, without a look into the nodes. */
 const BY_HISTORY = 12;
+/** Shorter lives than those of the simulation: what a bug needs is as a rule one unlucky moment, and seeds are many. */
+const LIFE = { chaosMs: 25_000, operations: 800 } as const;
 /** A run that takes so long has no end: a mutant may turn in circles. */
 const LIMIT_SECONDS = 300;
 
@@ -57,7 +59,7 @@ async function main(): Promise<number> {
   const numbers = [flags.seeds, flags.from, flags.jobs].map(Number);
   if (chosen === null || !numbers.every((number) => Number.isSafeInteger(number) && number >= 1)) return 2;
   const [seeds, from, jobs] = numbers as [number, number, number];
-  const plans = Array.from({ length: seeds }, (_, i) => planOf(from + i));
+  const plans = Array.from({ length: seeds }, (_, i) => ({ ...planOf(from + i), ...LIFE }));
   const results: { mutant: Mutant; hunted: Hunted }[] = [];
   for (const mutant of chosen) {
     const hunted = await run(mutant, plans, jobs, mutant.hidden === undefined);
