@@ -324,7 +324,9 @@ export class SimCluster {
   }
 
   get leader(): SimNode | null {
-    return this.running.find((node) => node.node!.engine?.isOpenLeader === true) ?? null;
+    // Asked after each event.
+    for (const node of this.nodes) if (node.node?.engine?.isOpenLeader === true) return node;
+    return null;
   }
 
   allReady(): boolean {

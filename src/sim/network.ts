@@ -269,7 +269,7 @@ export class SimTransport implements Transport {
 
   #connect(name: string): void {
     const there = this.#network.end(name);
-    if (this.#links.has(name) || there === null || there.#handler === null || there.clock.paused) return;
+    if (this.#links.has(name) || there === null || there.#handler === null || there.clock.behind) return;
     if (this.#network.isCut(this.name, name) || this.#network.isCut(name, this.name)) return;
     if (this.#hello === null || there.#hello === null) return;
     // A half of the connection may be left from before.

@@ -14,8 +14,8 @@ import { Workload } from './workload/index.js';
 import { World } from './world.js';
 
 const FORMATION_MS = 30_000;
-/** A run whose load goes slowly is given so much longer to make its operations. */
-const LONGER_MS = 120_000;
+/** Faults go on for so much longer where the load has not made its operations yet. */
+const LONGER_MS = 30_000;
 /** Everything accepted must have ended so long after the last fault, virtual milliseconds. */
 const LIVENESS_MS = 180_000;
 const LOOK_MS = 250;
@@ -71,9 +71,12 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   breaking?.(cluster);
   const faults = new Faults(bed, plan);
   faults.start();
+  const enough = (): boolean => workload.operations >= plan.operations;
   await world.run(world.now + plan.chaosMs, () => false);
-  await world.run(world.now + LONGER_MS, () => workload.operations >= plan.operations);
+  await world.run(world.now + LONGER_MS, enough);
   faults.stop();
+  if (!(await world.run(world.now + LIVENESS_MS, enough)))
+    inside.broken('liveness', `${workload.operations} operations were made, ${plan.operations} are wanted`);
   workload.quiesce();
 
   const deadline = world.now + LIVENESS_MS;

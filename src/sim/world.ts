@@ -13,6 +13,9 @@ interface Event {
 /** Start of the simulated wall clock: 2026-01-01 UTC, less 7 s, so that a minute begins while a run is in full swing. */
 export const EPOCH_WALL_MS = 1_767_225_593_000;
 
+/** After so many events the machine has its turn. */
+const EVENTS_BREATH = 2_048;
+
 /**
  * Virtual time for a whole cluster in one process: events in order of (time, order of asking). What an event's promises
  * do runs before the next event, so one seed gives one run, whatever the machine.
@@ -94,7 +97,7 @@ export class World {
       this.#now = event.at;
       this.#events += 1;
       event.work();
-      await settle();
+      await (this.#events % EVENTS_BREATH === 0 ? breathe() : settle());
       this.looking?.();
       if (this.#interrupts.length > 0) await this.#interrupt();
     }
@@ -178,6 +181,11 @@ export class SimClock implements Clock {
     return this.#pausedAt !== null;
   }
 
+  /** It stands still, or has not yet seen all that came while it did. */
+  get behind(): boolean {
+    return this.#late !== null;
+  }
+
   /** For how long it stands still by now; 0 while it runs. */
   get pausedMs(): number {
     return this.#pausedAt === null ? 0 : this.#world.now - this.#pausedAt;
@@ -239,8 +247,15 @@ function before(a: Event, b: Event): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Lets every promise that can go on do so: they all run before the machine's own deferred call. */
+/** Lets every promise that can go on do so: a tick comes only when no promise is left that could. */
 function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    process.nextTick(resolve);
+  });
+}
+
+/** Lets the machine have its turn: its own timers and messages wait as long as ticks follow ticks. */
+function breathe(): Promise<void> {
   return new Promise((resolve) => {
     systemClock.defer(resolve);
   });

@@ -1,6 +1,7 @@
 import type { Violation } from '../history.js';
-import { isEnd, mayBe, type Stories, type Story } from '../story.js';
+import { endOf, isEnd, type Stories, type Story } from '../story.js';
 import { ms, violation } from '../text.js';
+import type { TokenOrder } from '../tokens.js';
 
 /** A job that holds its key: throughout the time from `from` to `to`, if that is not empty. */
 interface Holder {
@@ -20,7 +21,7 @@ export function uniqueKey({ jobs, tokens }: Stories): Violation[] {
       JSON.stringify([one.namespace, one.function, one.uniqueKey]) === key;
     if (!story.makers.every(same)) continue;
     const holders = byKey.get(key) ?? [];
-    holders.push({ story, from: story.knownAt, to: liveUntil(story, (token) => tokens.grantedAfter(token)) });
+    holders.push({ story, from: story.knownAt, to: liveUntil(story, tokens) });
     byKey.set(key, holders);
   }
   return [...byKey.values()].flatMap((holders) =>
@@ -29,23 +30,28 @@ export function uniqueKey({ jobs, tokens }: Stories): Violation[] {
 }
 
 /** The job cannot have ended before this, as far as anything shows that it still lived. */
-function liveUntil(story: Story, grantedAfter: (token: number) => number): number {
-  const lives: number[] = [];
+function liveUntil(story: Story, tokens: TokenOrder): number {
+  /** It lived at some moment between the two. */
+  const lives: { readonly after: number; readonly before: number }[] = [];
   for (const read of story.reads) {
     const { answer } = read;
     if (read.consistency !== 'linearizable' || answer === null || answer === 'absent') continue;
-    if (!isEnd(answer.state)) lives.push(read.begin);
+    if (!isEnd(answer.state)) lives.push({ after: read.begin, before: endOf(read) });
   }
-  for (const last of story.lasts) if (last.seen !== 'absent' && !isEnd(last.seen.state)) lives.push(last.at);
-  for (const lease of story.leases) if (lease.token > 0) lives.push(grantedAfter(lease.token));
+  for (const { seen, at } of story.lasts) {
+    if (seen !== 'absent' && !isEnd(seen.state)) lives.push({ after: at, before: at });
+  }
+  for (const { token } of story.leases) {
+    if (token > 0) lives.push({ after: tokens.grantedAfter(token), before: tokens.grantedBefore(token) });
+  }
   for (const settle of story.settles) {
     const again = (one: typeof settle): boolean =>
       one !== settle && one.token === settle.token && one.outcome === settle.outcome;
-    if (settle.fate === 'done' && !story.settles.some(again)) lives.push(settle.begin);
+    if (settle.fate !== 'done' || story.settles.some(again)) continue;
+    lives.push({ after: settle.begin, before: endOf(settle) });
   }
-  const retried = story.changes.filter((one) => one.type === 'retry' && mayBe(one)).map((one) => one.begin);
-  const begunAnew = Math.min(...retried);
-  return Math.max(...lives.filter((one) => one < begunAnew));
+  // What may have been after a retry does not show that it lived all the time.
+  return Math.max(...lives.filter((one) => !story.retriedBefore(one.before)).map((one) => one.after));
 }
 
 /** Two that surely lived at one time. */

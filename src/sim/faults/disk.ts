@@ -99,8 +99,10 @@ export function diskFaults(bed: Bed): Fault[] {
     bed.when(
       () => !node.started || node.node?.phase === 'ready' || node.node?.phase === 'forming',
       () => {
-        if (!node.started) newDisk(node);
-        else if (node.node?.phase === 'ready') {
+        if (!node.started) {
+          coverage.effective('bit-flip');
+          newDisk(node);
+        } else if (node.node?.phase === 'ready') {
           // It lies where nothing is read any more.
           bed.frail.delete(node);
           bed.kept(node);
@@ -113,9 +115,8 @@ export function diskFaults(bed: Bed): Fault[] {
     );
   };
 
-  /** The directory is of no use any more: the operator empties it. */
+  /** The directory is of no use any more, or may be: the operator empties it. */
   const newDisk = (node: SimNode): void => {
-    coverage.effective('bit-flip');
     bed.frail.delete(node);
     if (node.started) node.kill();
     node.wipe();

@@ -15,6 +15,8 @@ const PAUSES_MS = [
 const FIRST_MS = 500;
 /** Draws of another kind where the first cannot strike now. */
 const DRAWS = 4;
+/** How often a fault strikes while there is no leader. */
+const WITHOUT_LEADER_PERMILLE = 150;
 
 /** Draws faults of the kinds that the plan has, until stopped. */
 export class Faults {
@@ -53,7 +55,9 @@ export class Faults {
   #again(ms: number): void {
     this.#bed.world.after(ms, () => {
       if (this.#bed.over) return;
-      for (let draw = 0; draw < DRAWS && !this.#draw().strike(); draw++);
+      // Where nothing can be done any more, mostly nothing more is done: what comes next is to hit something.
+      const calm = this.#bed.cluster.leader !== null || this.#bed.random.chance(WITHOUT_LEADER_PERMILLE);
+      for (let draw = 0; calm && draw < DRAWS && !this.#draw().strike(); draw++);
       this.#again(this.#bed.random.between(...this.#pauseMs));
     });
   }

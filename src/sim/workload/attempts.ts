@@ -12,7 +12,7 @@ export interface Given {
   readonly job: string;
 }
 
-/** Writes down that a worker got a job. `shown`: the attempt is one that counts. */
+/** Writes down that a worker got a job. `shown`: the worker is told of token and attempt, which Gearman's are not. */
 export function noteLease(
   scene: Scene,
   worker: string,
@@ -20,14 +20,14 @@ export function noteLease(
   one: Assignment,
   shown: boolean,
 ): Given {
-  scene.leased.add(one.job.id);
+  scene.given(one.job.id, one.token);
   scene.note({
     type: 'lease',
     at: scene.world.now,
     worker,
     node,
     job: one.job.id,
-    token: one.token,
+    token: shown ? one.token : 0,
     attempt: shown ? one.attempt : 0,
     function: one.job.function,
     payload: textOf(one.job.payload, one.job.payloadBlob),
@@ -80,6 +80,7 @@ export function noteSettle(
   outcome: OutcomeBySession,
   told: Told<unknown>,
   result: OutcomeResult | null,
+  shown: boolean,
 ): Settle {
   const error = result?.error ?? null;
   const fate = error === null ? told.fate : error.outcome === 'NOT_APPLIED' ? 'not-applied' : 'unknown';
@@ -92,7 +93,7 @@ export function noteSettle(
     fate,
     error: error === null ? told.error : error.code,
     job: outcome.jobId,
-    token: outcome.token,
+    token: shown ? outcome.token : 0,
     outcome: outcome.kind,
     result: outcome.kind === 'complete' ? textOf(outcome.result, outcome.resultBlob) : '',
     retryable: outcome.kind === 'fail' && outcome.retryable,
@@ -106,6 +107,7 @@ export async function settleAlone(
   scene: Scene,
   by: string,
   outcome: OutcomeBySession,
+  shown: boolean,
 ): Promise<Settle | null> {
   const target = scene.pickUp(scene.random);
   if (target === null) return null;
@@ -115,7 +117,7 @@ export async function settleAlone(
     target,
     (node, call) => node.settle(NAMESPACE, jobId, { ...rest, seq: 0 } as Outcome, call),
     (told) => {
-      noted = noteSettle(scene, by, outcome, told, told.value);
+      noted = noteSettle(scene, by, outcome, told, told.value, shown);
     },
   );
   return noted;

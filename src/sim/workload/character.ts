@@ -146,7 +146,7 @@ export function drawCharacter(random: SeededRandom): Character {
     style,
     client: weights(random, CLIENT_DEEDS, CLIENT, client),
     worker: weights(random, WORKER_DEEDS, WORKER, worker),
-    thinkMs: random.pick([260, 320, 380]),
+    thinkMs: random.pick([220, 280, 340]),
     workMs: random.pick([10, 30, 60]),
     connectionMs: random.pick([5_000, 12_000, 30_000]),
     death: random.pick([50, 150, 300]),

@@ -34,6 +34,21 @@ export function unfinishedOf(cluster: SimCluster, scene: Scene, scheduler: Sched
   return null;
 }
 
+/**
+ * Tokens are given out one by one: one that no worker saw went to a worker that was gone, or to a node that died with it.
+ * Each is noted at the latest time at which that can have been: when a larger one was seen.
+ */
+function noteUnseen(scene: Scene): void {
+  const seen = [...scene.tokens].sort(([a], [b]) => b - a);
+  let at = Number.POSITIVE_INFINITY;
+  let next = 0;
+  for (const [token, seenAt] of seen) {
+    if (next > token + 1) scene.note({ type: 'interrupted', at, worker: 'somebody', node: '' });
+    at = Math.min(at, seenAt);
+    next = token;
+  }
+}
+
 /** Notes what every node has of every job, of those too that nobody submitted. */
 export function observeAll(cluster: SimCluster, scene: Scene, scheduler: Scheduler): void {
   const jobs = new Set<string>([...scene.ledger.tried.keys(), ...scene.leased]);
@@ -51,5 +66,6 @@ export function observeAll(cluster: SimCluster, scene: Scene, scheduler: Schedul
       if (there) scene.note({ type: 'last', node: name, job, at, seen: seen.get(job) ?? 'absent', madeBy });
     }
   }
+  noteUnseen(scene);
   scene.violations.push(...scheduler.judge(jobs));
 }

@@ -103,7 +103,7 @@ export class Poller {
     if (deed === 'lose') await scene.world.sleep(random.between(0, durationMs * 2));
     const outcome = outcomeOf(deed === 'large' ? 'complete' : deed, this.#name, one, null);
     for (let i = 0; i < SETTLES_MAX && !this.#stopped; i++) {
-      const settle = await settleAlone(scene, this.#name, outcome);
+      const settle = await settleAlone(scene, this.#name, outcome, true);
       if (settle !== null && (settle.fate === 'done' || settle.error === 'LEASE_LOST')) return;
       await scene.world.sleep(random.between(...AGAIN_MS));
     }

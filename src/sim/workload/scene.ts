@@ -38,8 +38,9 @@ export class Scene {
   readonly broken: string[] = [];
   /** Promises seen broken that a history does not show. */
   readonly violations: string[] = [];
-  /** Every job that a worker was given. */
+  /** Every job that a worker was given, and every token, each with the time at which it was seen first. */
   readonly leased = new Set<string>();
+  readonly tokens = new Map<number, number>();
   readonly #recorder: Recorder;
   readonly #pending = new Set<() => void>();
 
@@ -62,6 +63,11 @@ export class Scene {
   note(event: HistoryEvent): void {
     this.#recorder.note(event);
     this.world.note(lineOf(event));
+  }
+
+  given(job: string, token: number): void {
+    this.leased.add(job);
+    if (!this.tokens.has(token)) this.tokens.set(token, this.world.now);
   }
 
   /** Work that goes on by itself; where it throws, the workload is at fault. */

@@ -11,6 +11,8 @@ export const PURGED = 'sweep';
 /** What schedules submit. */
 export const SCHEDULED = 'report';
 export const ALL_FUNCTIONS = [...FUNCTIONS, PURGED, SCHEDULED];
+/** Those for which workers reserve jobs. Such jobs come back ahead of others, unseen, so the order is judged of the rest. */
+export const RESERVED = [FUNCTIONS[2]!, PURGED];
 
 const FILLER_MAX = 120;
 /** How long an ended job is kept, milliseconds: some vanish while the run goes on. */

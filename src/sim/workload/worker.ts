@@ -6,7 +6,7 @@ import { type Given, noteLease, noteLost, noteSettle, outcomeOf, settleAlone } f
 import { upload } from './large.js';
 import { Line, type LineEnd } from './line.js';
 import { type Scene, unnoted } from './scene.js';
-import { ALL_FUNCTIONS, NAMESPACE } from './specs.js';
+import { ALL_FUNCTIONS, NAMESPACE, RESERVED } from './specs.js';
 
 const CONCURRENCY_MAX = 10;
 /** A job that takes long takes this many times longer than others. */
@@ -78,7 +78,6 @@ export class SessionWorker {
     const port = this.#port(line, early);
     const before = this.#session;
     const heldTokens = [...this.#held.keys()];
-    this.#interrupted(line);
     const { value, error } = await scene.call(
       target,
       async (node) => {
@@ -91,7 +90,6 @@ export class SessionWorker {
         return session;
       },
       (told) => {
-        this.#interrupted(line);
         if (told.value === null) line.end('refused');
       },
     );
@@ -130,6 +128,7 @@ export class SessionWorker {
 
   #functions(): FunctionSpec[] {
     const random = this.#random;
+    if (this.#way.reserves) return RESERVED.map((name) => ({ name, concurrency: 0, runTimeoutMs: 0 }));
     const names = this.#way.all ? ALL_FUNCTIONS : ALL_FUNCTIONS.filter(() => random.chance(700));
     return (names.length === 0 ? ALL_FUNCTIONS : names).map((name) => ({
       name,
@@ -150,10 +149,7 @@ export class SessionWorker {
     const scene = this.#scene;
     return {
       assigned: (jobs: readonly Assignment[]) => {
-        if (!line.open) {
-          this.#interrupted(line);
-          return;
-        }
+        if (!line.open) return;
         for (const one of jobs) {
           const given = noteLease(scene, this.#name, line.target.name, one, !this.#way.reserves);
           const held = { ...given, cancelled: false };
@@ -218,8 +214,7 @@ export class SessionWorker {
     const random = this.#random;
     const deed = scene.phase === 'open' ? scene.character.worker.pick(random) : 'complete';
     if (!this.#held.has(one.token)) {
-      if (random.chance(250))
-        await settleAlone(scene, this.#name, outcomeOf('complete', this.#name, one, null));
+      if (random.chance(250)) await this.#settleAlone(outcomeOf('complete', this.#name, one, null));
       return;
     }
     if (one.cancelled && random.chance(500)) {
@@ -234,7 +229,7 @@ export class SessionWorker {
       case 'lose':
         this.#held.delete(one.token);
         await scene.world.sleep(random.between(100, LATE_OUTCOME_MS));
-        await settleAlone(scene, this.#name, outcomeOf('complete', this.#name, one, null));
+        await this.#settleAlone(outcomeOf('complete', this.#name, one, null));
         return;
       case 'large': {
         const target = this.#line?.target ?? null;
@@ -259,7 +254,8 @@ export class SessionWorker {
   async #settle(outcome: OutcomeBySession): Promise<void> {
     const line = this.#line;
     const { token } = outcome;
-    this.#unanswered.set(token, outcome);
+    // Gearman's workers know of no token by which an outcome that is said again is recognised.
+    if (!this.#way.reserves) this.#unanswered.set(token, outcome);
     const session = line?.session ?? null;
     if (line === null || session === null || !line.open) return;
     if (this.#held.has(token)) line.granted += 1;
@@ -269,12 +265,16 @@ export class SessionWorker {
       () => session.settle([outcome], credit),
       (told) => {
         const result = told.value?.[0] ?? null;
-        const { fate } = noteSettle(this.#scene, this.#name, outcome, told, result);
+        const { fate } = noteSettle(this.#scene, this.#name, outcome, told, result, !this.#way.reserves);
         if (result === null || fate === 'unknown') return;
         this.#held.delete(token);
         this.#unanswered.delete(token);
       },
     );
+  }
+
+  #settleAlone(outcome: OutcomeBySession) {
+    return settleAlone(this.#scene, this.#name, outcome, !this.#way.reserves);
   }
 
   #leave(line: Line, how: LineEnd): void {
@@ -306,8 +306,7 @@ export class SessionWorker {
     const left = [...this.#unanswered.values()];
     this.#unanswered.clear();
     for (const outcome of left) {
-      if (this.#random.chance(500))
-        this.#scene.run(this.#name, settleAlone(this.#scene, this.#name, outcome));
+      if (this.#random.chance(500)) this.#scene.run(this.#name, this.#settleAlone(outcome));
     }
   }
 

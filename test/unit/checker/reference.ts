@@ -242,7 +242,7 @@ export class Reference {
     this.#jobs.set(spec.job, job);
     const wall = this.#now + this.#offset;
     if (job.deadline !== 0 && job.deadline <= wall) this.#end(job, 'expired', '', 'EXPIRED');
-    else if (spec.due > wall) this.#wait(job, spec.due - wall);
+    else if (spec.due !== 0 && spec.due > wall) this.#wait(job, spec.due - wall);
     else this.#queue(job);
     if (job.deadline > wall) {
       this.#after(job.deadline - wall, () => {
