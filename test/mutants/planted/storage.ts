@@ -61,13 +61,25 @@ export const STORAGE: readonly Mutant[] = [
     ],
   },
   {
-    name: 'bad CRC accepted',
-    breaks: 'a header whose checksum does not fit is damage',
+    name: 'torn tail left in the log',
+    breaks: 'a torn tail is cut off: the log goes on where it began',
     edits: [
       {
-        file: FORMAT,
-        text: '  if (bytes.readUInt32LE(4) !== crc32(bytes.subarray(8, BATCH_HEADER))) return null;\n  if (bytes.readDoubleLE(16) !== number',
-        replacement: '  if (bytes.readDoubleLE(16) !== number',
+        file: 'src/storage/wal-recovery.ts',
+        text: '  const header = decodeBatchHeader(bytes, segment, segment.end);\n  return header',
+        replacement:
+          '  const header = decodeBatchHeader(bytes, segment, segment.end);\n  segment.end += BLOCK;\n  return header',
+      },
+    ],
+  },
+  {
+    name: 'bad CRC accepted',
+    breaks: 'a page of a snapshot whose checksum does not fit is damage',
+    edits: [
+      {
+        file: 'src/storage/snapshots.ts',
+        text: 'if (bytes.length === page.length && crc32(bytes) === page.crc) return bytes;',
+        replacement: 'if (bytes.length === page.length) return bytes;',
       },
     ],
   },
