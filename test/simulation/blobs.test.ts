@@ -112,7 +112,7 @@ class Life {
 }
 
 describe('payloads outside the log under faults', () => {
-  it('of every job that was accepted can be read on every node, and nothing else is left', async () => {
+  it('rule: blobs - of every job that was accepted they can be read on every node, and nothing else is left', async () => {
     let jobs = 0;
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
       const bed = await BlobBed.started(seed, { snapshotLogBytes: 64 * 1024, keepLogBytes: 8 * 1024 });

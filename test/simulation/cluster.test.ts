@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SimCluster } from '../../src/sim/cluster.js';
 import { planOf, type SimPlan } from '../../src/sim/plan.js';
+import type { SimViolation } from '../../src/sim/report.js';
 import { type RunOptions, runPlan } from '../../src/sim/run.js';
 
 /**
@@ -28,13 +29,12 @@ function brief(seed: number, changes: Partial<SimPlan> = {}): SimPlan {
   return { ...planOf(seed), chaosMs: 8_000, operations: 300, ...changes };
 }
 
-async function texts(plan: SimPlan, options: RunOptions): Promise<string[]> {
-  const { violations } = await runPlan(plan, options);
-  return violations.map(({ rule, text }) => `${rule}: ${text}`);
+async function brokenIn(plan: SimPlan, options: RunOptions): Promise<readonly SimViolation[]> {
+  return (await runPlan(plan, options)).violations;
 }
 
 const SEEDS =
-  process.env.SEED === undefined ? Array.from({ length: 4 }, (_, i) => i + 1) : [Number(process.env.SEED)];
+  process.env.SEED === undefined ? Array.from({ length: 3 }, (_, i) => i + 1) : [Number(process.env.SEED)];
 
 describe('a cluster under faults', () => {
   it.each(SEEDS)('seed %i keeps every promise', async (seed) => {
@@ -55,18 +55,23 @@ describe('a cluster under faults', () => {
     expect((await runPlan(brief(4712))).traceHash).not.toBe(first.traceHash);
   });
 
-  it('notices that acknowledged jobs are lost when nodes acknowledge before the sync', async () => {
-    const plan = brief(1, { nodes: 3, faults: ['power-loss', 'torn-write', 'power-loss-all'] });
-    const found = await texts(plan, { plant: 'acknowledge-before-sync' });
-    expect(found.join('\n')).toMatch(
-      /acknowledged job \w+ is unknown to n\d|durable: n\d starts with a log up to/,
-    );
+  it('notices from outside and from inside when nodes acknowledge before the sync', async () => {
+    const seen: string[] = [];
+    for (let seed = 1; seed <= 3; seed++) {
+      const plan = brief(seed, { nodes: 3, faults: ['power-loss', 'torn-write', 'power-loss-all'] });
+      const found = await brokenIn(plan, { plant: 'acknowledge-before-sync' });
+      expect(found.length, `seed ${seed}`).toBeGreaterThan(0);
+      seen.push(...found.map(({ seenBy, rule }) => `${seenBy} ${rule}`));
+    }
+    expect(seen).toContain('inside durable');
+    expect(seen).toContain('history lost');
   });
 
   it('notices a replica that applied something else, although nothing of it is left at the end', async () => {
     for (let seed = 1; seed <= 2; seed++) {
-      const found = await texts(brief(seed, { faults: ['power-loss'] }), { plan: readAClock });
-      expect(found.join('\n'), `seed ${seed}`).toMatch(/replicas-differ: at index \d+ n\d has state/);
+      const found = await brokenIn(brief(seed, { faults: ['power-loss'] }), { plan: readAClock });
+      const texts = found.map(({ rule, text }) => `${rule}: ${text}`).join('\n');
+      expect(texts, `seed ${seed}`).toMatch(/replicas-differ: at index \d+ n\d has state/);
     }
   });
 });

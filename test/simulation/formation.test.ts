@@ -63,7 +63,7 @@ async function life(seed: number): Promise<'formed' | 'replaced' | 'emptied'> {
 describe('a cluster that forms while a founder is lost', () => {
   const ends = new Map<string, number>();
 
-  it.each(SEEDS)('(seed %i) is one, or says what to do', async (seed) => {
+  it.each(SEEDS)('rule: formation - (seed %i) is one, or says what to do', async (seed) => {
     const end = await life(seed);
     ends.set(end, (ends.get(end) ?? 0) + 1);
   });

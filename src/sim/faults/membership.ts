@@ -63,16 +63,35 @@ export function membershipFaults(bed: Bed): Fault[] {
     return true;
   };
 
+  /** Half of them come when another node has fallen behind, so that it needs what is taken. */
   const snapshot = (): boolean => {
-    const node = bed.target(600);
-    const engine = node?.node?.engine ?? null;
-    if (node === null || engine === null || node.paused) return false;
+    const node = bed.target(800);
+    if (node === null || node.paused) return false;
     coverage.injected('snapshot');
-    const index = node.node?.parts?.core.appliedIndex ?? 0;
-    void engine.snapshotting.take();
-    world.note(`${node.name} is told to take a snapshot at ${index}`);
-    bed.effectWithin('snapshot', TAKEN_OVER_MS, () => bed.heard.takenOver(node, index));
+    if (random.chance(500)) {
+      take(node);
+      return true;
+    }
+    const others = cluster.nodes.filter((other) => other !== node);
+    const behind = random.pick(others).name;
+    world.note(`${node.name} goes on without ${behind}`);
+    const undo = [node, ...others].flatMap(({ name }) =>
+      name === behind ? [] : [cluster.network.cut(name, behind), cluster.network.cut(behind, name)],
+    );
+    bed.lasting(random.between(1_000, 3_000), () => {
+      if (!bed.over) take(node);
+      for (const heal of undo) heal();
+    });
     return true;
+  };
+
+  const take = (node: SimNode): void => {
+    const engine = node.node?.engine ?? null;
+    if (engine === null || node.paused) return;
+    const index = node.node?.parts?.core.appliedIndex ?? 0;
+    world.note(`${node.name} is told to take a snapshot at ${index}`);
+    void engine.snapshotting.take();
+    bed.effectWithin('snapshot', TAKEN_OVER_MS, () => bed.heard.takenOver(node, index));
   };
 
   return [

@@ -97,6 +97,7 @@ export class Workload {
 
   /** Notes what every node has of every job, once everything is at rest. */
   observe(): void {
+    this.#operator.noteLatePurges();
     observeAll(this.#scene.cluster, this.#scene, this.#scheduler);
   }
 }

@@ -13,10 +13,20 @@ const READ = { consistency: 'linearizable', minRevision: 0 } as const;
 
 type Work = (node: GearmeshNode, call: CallOptions) => Promise<unknown>;
 
+/** A purge whose answer never came. */
+interface Purge {
+  readonly node: string;
+  readonly begin: number;
+  readonly states: readonly JobState[];
+  /** Those for which it is noted already. */
+  readonly tried: ReadonlySet<string>;
+}
+
 /** Someone who looks at queues, pauses and limits them, changes settings and purges; and undoes it all at the end. */
 export class Operator {
   readonly #scene: Scene;
   readonly #random: SeededRandom;
+  readonly #unheard: Purge[] = [];
   /** Settings that somebody changed, as they were before. */
   #before: Partial<Settings> = {};
 
@@ -89,27 +99,35 @@ export class Operator {
 
   /** It goes on behind its answer, so each job that it may hit may be hit at any time from now on. */
   async #purge(states: readonly JobState[]): Promise<void> {
-    const hit = [...this.#scene.ledger.tried.values()].filter(({ spec }) => spec.function === PURGED);
     await this.#say(
       (node, call) => node.purgeQueue(NAMESPACE, PURGED, states, call),
       ({ node, begin, fate }) => {
         if (fate === 'not-applied') return;
-        for (const type of states === ENDED ? (['delete'] as const) : (['cancel', 'delete'] as const)) {
-          for (const { spec } of hit) {
-            this.#scene.note({
-              type,
-              by: 'operator',
-              node,
-              begin,
-              end: null,
-              fate: 'unknown',
-              error: '',
-              job: spec.id,
-            });
-          }
-        }
+        // It hits what there was when it was carried out, which may be what was submitted since it was asked for.
+        const tried = this.#purgeable();
+        for (const job of tried) this.#noteHit(job, node, begin, states);
+        if (fate === 'unknown') this.#unheard.push({ node, begin, states, tried: new Set(tried) });
       },
     );
+  }
+
+  /** To be called at the end: a purge of which nobody has heard may have come late, and hit what was submitted since. */
+  noteLatePurges(): void {
+    const all = this.#purgeable();
+    for (const { node, begin, states, tried } of this.#unheard) {
+      for (const job of all) if (!tried.has(job)) this.#noteHit(job, node, begin, states);
+    }
+  }
+
+  #purgeable(): string[] {
+    const all = [...this.#scene.ledger.tried.values()];
+    return all.filter(({ spec }) => spec.function === PURGED).map(({ spec }) => spec.id);
+  }
+
+  #noteHit(job: string, node: string, begin: number, states: readonly JobState[]): void {
+    for (const type of states === ENDED ? (['delete'] as const) : (['cancel', 'delete'] as const)) {
+      this.#scene.note({ type, by: 'operator', node, begin, end: null, fate: 'unknown', error: '', job });
+    }
   }
 
   async #undo(): Promise<void> {

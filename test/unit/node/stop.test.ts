@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { Recorder } from '../../../src/checker/index.js';
 import type { GearmeshError } from '../../../src/core/errors.js';
-import type { JobSpec } from '../../../src/core/types.js';
+import { DEFAULT_SETTINGS, type JobSpec } from '../../../src/core/types.js';
 import type { SessionPort, WorkerSession } from '../../../src/node/index.js';
 import { SimCluster, type SimNode } from '../../../src/sim/cluster.js';
-import { History, SimClient, SimWorker } from '../../../src/sim/workload.js';
+import { Workload } from '../../../src/sim/workload/index.js';
 import { World } from '../../../src/sim/world.js';
 
 const DRAIN_MS = 20_000;
@@ -90,10 +91,9 @@ describe('nodes that are stopped', () => {
     for (let seed = 1; seed <= 30; seed++) {
       const cluster = await formed(seed);
       const { world } = cluster;
-      const history = new History();
       if (seed % 2 === 0) {
-        for (let i = 0; i < 2; i++) void new SimClient(cluster, history).run();
-        for (let i = 0; i < 2; i++) void new SimWorker(cluster, history, `w${i}`).run();
+        const recorder = new Recorder({ ...DEFAULT_SETTINGS, skewMs: 1_000 });
+        new Workload(cluster, recorder, { clients: 2, workers: 2 }).start();
         await world.run(world.now + 500, () => false);
       }
       // From all at one instant to one after the other.
