@@ -33,8 +33,14 @@ async function live(seed: number): Promise<Life> {
   workload.start();
   const end = world.now + BUSY_MS;
   for (let i = 0; world.now < end; i++) {
-    await world.run(world.now + 1_700, () => false);
+    await world.run(world.now + 1_600, () => false);
     const node = cluster.nodes[i % 3]!;
+    // With calls under way, of which nobody will hear: a batch of them has just left for the leader.
+    let sent = 0;
+    cluster.network.passing = (frame, from) => {
+      if (frame.type === 'batch' && from === node.name) sent += 1;
+    };
+    await world.run(world.now + 500, () => sent > 0);
     node.kill(i % 2 === 0);
     await world.run(world.now + 600, () => false);
     void node.start();

@@ -34,10 +34,15 @@ export function clockFaults(bed: Bed): Fault[] {
     const ms = random.between(2_000, 15_000);
     node.setClock(random.pick(FAR_MS) * (random.chance(500) ? 1 : -1));
     bed.effectWithin('clock-jump', ms, () => coverage.count('clocksNoticed') > before);
-    bed.lasting(ms, () => {
-      node.setClock(-node.wallOffMs);
+    const right = (): void => {
+      if (far !== node) return;
       far = null;
-    });
+      node.setClock(-node.wallOffMs);
+    };
+    bed.lasting(ms, right);
+    // Not promised: the time of a node that leads before it has read the others' clocks since its start.
+    const life = node.starts;
+    bed.when(() => node.starts !== life || far !== node, right);
     world.note(`${node.name} is ${node.wallOffMs} ms off`);
     return true;
   };

@@ -111,8 +111,8 @@ interface Style {
 /** By how much a style does more of something, and what it has otherwise. */
 const STYLES: Readonly<Record<string, Style>> = {
   even: {},
-  submitters: { client: { submit: 3, frame: 3, whole: 3, pipeline: 4 } },
-  readers: { client: { read: 4, 'read-behind': 4, list: 3, watch: 4, run: 3 } },
+  submitters: { client: { submit: 3, frame: 3, whole: 3, pipeline: 4 }, rest: { thinkMs: 460 } },
+  readers: { client: { read: 4, 'read-behind': 4, list: 3, watch: 4, run: 3 }, rest: { thinkMs: 200 } },
   'retry storm': {
     client: { again: 6, retry: 4 },
     worker: { fail: 6, 'fail-for-good': 3, release: 4 },
@@ -146,7 +146,7 @@ export function drawCharacter(random: SeededRandom): Character {
     style,
     client: weights(random, CLIENT_DEEDS, CLIENT, client),
     worker: weights(random, WORKER_DEEDS, WORKER, worker),
-    thinkMs: random.pick([220, 280, 340]),
+    thinkMs: random.pick([260, 320, 380]),
     workMs: random.pick([10, 30, 60]),
     connectionMs: random.pick([5_000, 12_000, 30_000]),
     death: random.pick([50, 150, 300]),

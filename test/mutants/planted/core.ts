@@ -105,13 +105,13 @@ export const CORE: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a new job jumps the queue',
-    breaks: 'jobs of a function and priority begin in the order in which they were accepted',
+    name: 'queue restored in the order of submission',
+    breaks: 'a job that came back stands at the tail, also after a restore',
     edits: [
       {
-        file: LIFECYCLE,
-        text: 'if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;',
-        replacement: 'if (!fn.paused && offer(state, fn, seq, page, row)) return;',
+        file: REBUILD,
+        text: 'for (const at of ascending(waitingOrder)) listJob(state, waiting[at]!);',
+        replacement: 'for (const seq of waiting) listJob(state, seq);',
       },
     ],
   },
