@@ -62,7 +62,7 @@ async function main(): Promise<number> {
   const plans = Array.from({ length: seeds }, (_, i) => ({ ...planOf(from + i), ...LIFE }));
   const results: { mutant: Mutant; hunted: Hunted }[] = [];
   for (const mutant of chosen) {
-    const hunted = await run(mutant, plans, jobs, mutant.hidden === undefined);
+    const hunted = await run(mutant, plansFor(mutant, plans), jobs, mutant.hidden === undefined);
     results.push({ mutant, hunted });
     tell(mutant, hunted);
   }
@@ -78,6 +78,10 @@ function choose(only: string | undefined): readonly Mutant[] | null {
   if (names.size === 0) return chosen;
   process.stderr.write(`sim:mutants: there is no "${[...names].join('", "')}"; --list names them\n`);
   return null;
+}
+
+function plansFor({ faults }: Mutant, plans: readonly SimPlan[]): readonly SimPlan[] {
+  return faults === undefined ? plans : plans.map((plan) => ({ ...plan, faults }));
 }
 
 async function run(
@@ -139,15 +143,17 @@ async function judge(
   if (survived.length > 0) fail(`survived: ${survived.map(({ mutant }) => mutant.name).join(', ')}`);
   if (byHistory.length < owed) fail(`fewer than ${owed} were found by the history alone`);
   // What is found in a mutant proves something only where the code as it is does not fail in the same seeds.
-  const used = Math.max(
-    ...results.flatMap(({ hunted }) => [hunted.found?.seeds ?? 0, hunted.byHistory?.seeds ?? 0]),
-  );
-  const own = await run(null, plans.slice(0, used), jobs, true);
+  const used = new Map<string, SimPlan>();
+  for (const { mutant, hunted } of results) {
+    const most = Math.max(hunted.found?.seeds ?? 0, hunted.byHistory?.seeds ?? 0);
+    for (const plan of plansFor(mutant, plans).slice(0, most)) used.set(JSON.stringify(plan), plan);
+  }
+  const own = await run(null, [...used.values()], jobs, true);
   if (own.found === null) {
-    process.stdout.write(`the code as it is: nothing found in those ${used} seeds\n`);
+    process.stdout.write(`the code as it is: nothing found in those ${used.size} runs\n`);
   } else {
     const { rule, text } = own.found.violation;
-    fail(`the code as it is fails as well, after ${own.found.seeds} seeds by ${rule}: ${text}`);
+    fail(`the code as it is fails as well, after ${own.found.seeds} of those runs by ${rule}: ${text}`);
   }
   return ok ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FaultKind } from '../../src/sim/plan.js';
 import { ROOT } from '../support/root.js';
 
 /** A text of a source file, and what stands there in its place. */
@@ -17,6 +18,8 @@ export interface Mutant {
   /** The rule that does not hold any more. */
   readonly breaks: string;
   readonly edits: readonly Edit[];
+  /** The kinds of faults that bring it out, where all of them together do so too rarely; the seed decides the rest. */
+  readonly faults?: readonly FaultKind[];
   /** Why clients and workers cannot see it, where only a look into the nodes shows it. */
   readonly hidden?: string;
 }

@@ -9,6 +9,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'append answered before its sync',
     breaks: 'a follower attests what is on its disk',
+    faults: ['slow-disk', 'power-loss', 'power-loss-all', 'crash'],
     edits: [
       {
         file: 'src/consensus/outbox.ts',
@@ -47,6 +48,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'commit without the current-term rule',
     breaks: 'an entry of an earlier term is committed only by one of the present term behind it',
+    faults: ['slow-disk', 'power-loss', 'crash', 'flap', 'partition'],
     edits: [
       {
         file: LOG,
@@ -69,6 +71,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'a shorter log may lead',
     breaks: 'nobody votes for one whose log is behind its own',
+    faults: ['crash', 'power-loss', 'partition', 'flap'],
     edits: [
       {
         file: LOG,
@@ -91,6 +94,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: "old leader's append accepted",
     breaks: 'what a leader of an earlier term says does not count',
+    faults: ['pause', 'partition', 'one-way-partition', 'message-delay'],
     edits: [
       {
         file: RAFT,
@@ -114,6 +118,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'ReadIndex without a quorum',
     breaks: 'a leader answers a read once a majority has confirmed that it leads',
+    faults: ['pause', 'partition', 'one-way-partition', 'transfer'],
     edits: [
       {
         file: 'src/consensus/port.ts',

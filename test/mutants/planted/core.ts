@@ -84,6 +84,7 @@ export const CORE: readonly Mutant[] = [
   {
     name: 'repeated outcome not remembered',
     breaks: 'a worker that says the same outcome again is told again that it counts',
+    faults: ['message-loss', 'flap', 'crash', 'partition'],
     edits: [
       {
         file: OUTCOMES,
@@ -107,6 +108,7 @@ export const CORE: readonly Mutant[] = [
   {
     name: 'queue restored in the order of submission',
     breaks: 'a job that came back stands at the tail, also after a restore',
+    faults: ['snapshot', 'crash', 'power-loss', 'wipe'],
     edits: [
       {
         file: REBUILD,

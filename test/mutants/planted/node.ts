@@ -8,6 +8,7 @@ export const NODE: readonly Mutant[] = [
   {
     name: 'session expiry on the wall clock of whoever leads',
     breaks: 'graces, run timeouts and backoff are counted by a monotonic clock',
+    faults: ['clock-jump', 'crash', 'transfer'],
     edits: [
       {
         file: DESK,
@@ -56,6 +57,7 @@ export const NODE: readonly Mutant[] = [
   {
     name: 'NodeDown forgotten on leader change',
     breaks: 'a new leader declares down also those that were silent before it came into office',
+    faults: ['crash', 'pause', 'partition', 'transfer'],
     edits: [
       {
         file: SUPERVISOR,
@@ -83,6 +85,7 @@ export const NODE: readonly Mutant[] = [
   {
     name: 'calls survive skipped log',
     breaks: 'a node that installed a snapshot behaves as if it had been started again',
+    faults: ['partition', 'pause', 'snapshot'],
     edits: [
       {
         file: 'src/node/engine.ts',

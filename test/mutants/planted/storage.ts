@@ -52,6 +52,7 @@ export const STORAGE: readonly Mutant[] = [
   {
     name: 'torn tail accepted',
     breaks: 'a batch whose entries were not written to the end is none',
+    faults: ['torn-write', 'power-loss', 'power-loss-all'],
     edits: [
       {
         file: FORMAT,
@@ -63,6 +64,7 @@ export const STORAGE: readonly Mutant[] = [
   {
     name: 'torn tail left in the log',
     breaks: 'a torn tail is cut off: the log goes on where it began',
+    faults: ['torn-write', 'power-loss', 'power-loss-all'],
     edits: [
       {
         file: 'src/storage/wal-recovery.ts',
@@ -75,6 +77,7 @@ export const STORAGE: readonly Mutant[] = [
   {
     name: 'bad CRC accepted',
     breaks: 'a page of a snapshot whose checksum does not fit is damage',
+    faults: ['bit-flip', 'snapshot', 'power-loss'],
     edits: [
       {
         file: 'src/storage/snapshots.ts',
