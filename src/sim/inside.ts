@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { Consensus, HardState, Output, RaftId } from '../consensus/types.js';
+import type { Core } from '../core/interface.js';
 import type { SimCluster, SimNode } from './cluster.js';
 import type { Coverage } from './coverage.js';
 import type { SimViolation } from './report.js';
@@ -34,6 +35,9 @@ interface Watched {
   lookedAt: number;
   limits: Limits;
   term: number;
+  /** Time of its state so far, both clocks: microseconds and milliseconds. */
+  elapsedUs: number;
+  wall: number;
 }
 
 /**
@@ -62,6 +66,8 @@ export class Inside {
       lookedAt: 0,
       limits: new Limits(),
       term: 0,
+      elapsedUs: 0,
+      wall: 0,
     }));
   }
 
@@ -84,6 +90,7 @@ export class Inside {
     if (core === undefined || watched === undefined) return;
     const broken = (rule: string, text: string): void => this.broken(rule, text);
     watched.limits.look(node.name, core, broken);
+    this.#time(node.name, watched, core);
     if (core.appliedIndex >= watched.lookedAt && core.appliedIndex < watched.lookedAt + LOOK_ENTRIES) return;
     watched.lookedAt = core.appliedIndex;
     checkTables(node.name, core, broken);
@@ -91,6 +98,19 @@ export class Inside {
 
   broken(rule: string, text: string): void {
     if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ seenBy: 'inside', rule, text });
+  }
+
+  /** Time of the log never runs backward, and what is counted by a monotonic clock is no more than has passed. */
+  #time(name: string, watched: Watched, { appliedIndex, elapsedUs, wall }: Core): void {
+    const at = `at index ${appliedIndex} of ${name}`;
+    if (elapsedUs < watched.elapsedUs)
+      this.broken('time', `elapsed time goes from ${watched.elapsedUs} µs back to ${elapsedUs} ${at}`);
+    if (wall < watched.wall) this.broken('time', `wall time goes from ${watched.wall} back to ${wall} ${at}`);
+    const passedUs = this.#cluster.world.now * 1_000;
+    if (elapsedUs > passedUs)
+      this.broken('time', `${elapsedUs} µs are counted, of which ${passedUs} have passed, ${at}`);
+    watched.elapsedUs = elapsedUs;
+    watched.wall = wall;
   }
 
   #begin(node: SimNode, watched: Watched, consensus: Consensus): void {
@@ -108,6 +128,8 @@ export class Inside {
     watched.term = status.term;
     watched.lookedAt = 0;
     watched.limits = new Limits();
+    watched.elapsedUs = 0;
+    watched.wall = 0;
     const take = consensus.take.bind(consensus);
     const persisted = consensus.persisted.bind(consensus);
     const disk = promised;

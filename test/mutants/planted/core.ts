@@ -1,0 +1,142 @@
+import type { Mutant } from '../mutant.js';
+
+const OUTCOMES = 'src/core/commands/outcomes.ts';
+const REBUILD = 'src/core/snapshot/rebuild.ts';
+const LIFECYCLE = 'src/core/jobs/lifecycle.ts';
+const LEASES = 'src/core/jobs/leases.ts';
+
+/** The state machine: what the log's entries make of jobs, leases and sessions, and what a snapshot keeps of it. */
+export const CORE: readonly Mutant[] = [
+  {
+    name: 'snapshot that omits timers',
+    breaks: 'what was restored fires its timers as if it had never been away',
+    edits: [
+      {
+        file: REBUILD,
+        text: '    state.jobs.push(fn.endedList(at), seq, page, row);\n  }\n  setTimer(state, seq, page, row);\n',
+        replacement: '    state.jobs.push(fn.endedList(at), seq, page, row);\n  }\n',
+      },
+    ],
+  },
+  {
+    name: 'snapshot that omits the dedupe table',
+    breaks: 'what was restored knows the ids of jobs whose record is gone',
+    edits: [
+      {
+        file: 'src/core/dedupe.ts',
+        text: '      const entry = generation.count++;\n      generation.byId.add(generation.idHash(entry), entry);\n',
+        replacement: '      const entry = generation.count++;\n',
+      },
+    ],
+  },
+  {
+    name: 'snapshot that omits the last lease',
+    breaks: 'lease tokens only ever rise',
+    edits: [
+      {
+        file: 'src/core/state.ts',
+        text: '    state.lastToken = reader.f64();\n',
+        replacement: '    reader.f64();\n',
+      },
+    ],
+  },
+  {
+    name: 'unique index of running jobs not rebuilt',
+    breaks: 'at most one live job has a unique key, also after a restore',
+    edits: [
+      {
+        file: REBUILD,
+        text: "if (uniqueKey !== '' && at <= RUNNING) state",
+        replacement: "if (uniqueKey !== '' && at < RUNNING) state",
+      },
+    ],
+  },
+  {
+    name: 'proposal dedupe off',
+    breaks: 'a batch that is proposed twice is applied once',
+    edits: [
+      {
+        file: 'src/core/apply.ts',
+        text: 'if (node === null || seq !== node.lastBatch + 1) {',
+        replacement: 'if (node === null || seq > node.lastBatch + 1) {',
+      },
+      // The leader's own memory of what it proposed would hide it in most cases.
+      {
+        file: 'src/node/leader-desk.ts',
+        text: '    if (seq <= last) return null;\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'lease token not checked',
+    breaks: 'what is said with the token of an earlier lease is refused',
+    edits: [
+      {
+        file: OUTCOMES,
+        text: 'const running = state.tokens.get(token);',
+        replacement: `const page = named === 0 ? null : state.jobs.page(named);
+  const held = page !== null && page.row(named) >= 0 && page.f[page.row(named) * F_FIELDS + F_TOKEN] !== 0;
+  const running = held ? named : state.tokens.get(token);`,
+      },
+    ],
+  },
+  {
+    name: 'repeated outcome not remembered',
+    breaks: 'a worker that says the same outcome again is told again that it counts',
+    faults: ['message-loss', 'flap', 'crash', 'partition'],
+    edits: [
+      {
+        file: OUTCOMES,
+        text: '  page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;\n  page.f[numbers + F_LAST_REVISION] = state.index;\n  const session = unassign(state, fn, page, row);\n',
+        replacement:
+          '  const session = unassign(state, fn, page, row);\n  page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;\n  page.f[numbers + F_LAST_REVISION] = state.index;\n',
+      },
+    ],
+  },
+  {
+    name: 'one attempt too many',
+    breaks: 'a job has as many attempts as it asked for',
+    edits: [
+      {
+        file: LEASES,
+        text: 'attempt >= maxAttempts(state, policy)',
+        replacement: 'attempt > maxAttempts(state, policy)',
+      },
+    ],
+  },
+  {
+    name: 'queue restored in the order of submission',
+    breaks: 'a job that came back stands at the tail, also after a restore',
+    faults: ['snapshot', 'crash', 'power-loss', 'wipe'],
+    edits: [
+      {
+        file: REBUILD,
+        text: 'for (const at of ascending(waitingOrder)) listJob(state, waiting[at]!);',
+        replacement: 'for (const seq of waiting) listJob(state, seq);',
+      },
+    ],
+  },
+  {
+    name: 'retention counted from the start',
+    breaks: 'an ended job is kept for its retention from its end on',
+    edits: [
+      {
+        file: LIFECYCLE,
+        text: 'return own < 0 ? 0 : page.f[at + F_FINISHED_WALL]! + own;',
+        replacement: 'return own < 0 ? 0 : page.f[at + F_STARTED_WALL]! + own;',
+      },
+    ],
+  },
+  {
+    name: 'earlier life of a node not retired',
+    breaks: 'a node that is started again gives back what the workers of its earlier life had',
+    edits: [
+      {
+        file: 'src/core/commands/node-up.ts',
+        text: 'if (before !== null) retire(state, before);',
+        replacement: 'if (before !== null) state.nodes.retire(before);',
+      },
+    ],
+  },
+];

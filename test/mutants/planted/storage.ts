@@ -1,0 +1,111 @@
+import type { Mutant } from '../mutant.js';
+
+const WAL = 'src/storage/wal.ts';
+const FORMAT = 'src/storage/wal-format.ts';
+
+/** What a disk is written and what is read from it again. */
+export const STORAGE: readonly Mutant[] = [
+  {
+    name: 'acknowledge before the sync',
+    breaks: 'a write of the log counts once its sync has returned',
+    edits: [
+      {
+        file: WAL,
+        text: 'await active.file.sync();\n    active.end',
+        replacement: 'active.file.sync().catch(() => {});\n    active.end',
+      },
+    ],
+  },
+  {
+    name: 'a failed sync goes unnoticed',
+    breaks: 'after a sync that failed nothing of that write counts',
+    edits: [
+      {
+        file: WAL,
+        text: 'await active.file.sync();\n    active.end',
+        replacement: 'await active.file.sync().catch(() => {});\n    active.end',
+      },
+    ],
+  },
+  {
+    name: 'vote not persisted',
+    breaks: 'a node votes once in a term, also when it is started again',
+    edits: [
+      {
+        file: FORMAT,
+        text: '    out.writeDoubleLE(batch.hardState.vote, 56);\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'term not persisted',
+    breaks: 'a node goes on in the term in which it was',
+    edits: [
+      {
+        file: FORMAT,
+        text: '    out.writeDoubleLE(batch.hardState.term, 48);\n',
+        replacement: '',
+      },
+    ],
+  },
+  {
+    name: 'torn tail accepted',
+    breaks: 'a batch whose entries were not written to the end is none',
+    faults: ['torn-write', 'power-loss', 'power-loss-all'],
+    edits: [
+      {
+        file: FORMAT,
+        text: 'if (body.length !== header.bodyBytes || crc32(body) !== header.bodyCrc) return null;',
+        replacement: 'if (body.length !== header.bodyBytes) return null;',
+      },
+    ],
+  },
+  {
+    name: 'torn tail left in the log',
+    breaks: 'a torn tail is cut off: the log goes on where it began',
+    faults: ['torn-write', 'power-loss', 'power-loss-all'],
+    edits: [
+      {
+        file: 'src/storage/wal-recovery.ts',
+        text: '  const header = decodeBatchHeader(bytes, segment, segment.end);\n  return header',
+        replacement:
+          '  const header = decodeBatchHeader(bytes, segment, segment.end);\n  segment.end += BLOCK;\n  return header',
+      },
+    ],
+  },
+  {
+    name: 'bad CRC accepted',
+    breaks: 'a page of a snapshot whose checksum does not fit is damage',
+    faults: ['bit-flip', 'snapshot', 'power-loss'],
+    edits: [
+      {
+        file: 'src/storage/snapshots.ts',
+        text: 'if (bytes.length === page.length && crc32(bytes) === page.crc) return bytes;',
+        replacement: 'if (bytes.length === page.length) return bytes;',
+      },
+    ],
+  },
+  {
+    name: 'log truncated one too far',
+    breaks: 'an entry that replaces another leaves those before it alone',
+    edits: [
+      {
+        file: 'src/storage/wal-recovery.ts',
+        text: 'this.entries.length = Math.max(0, entry.index - this.start);',
+        replacement: 'this.entries.length = Math.max(0, entry.index - this.start - 1);',
+      },
+    ],
+  },
+  {
+    name: 'snapshot install keeps the old log',
+    breaks: 'the log goes on behind the snapshot that was installed',
+    edits: [
+      {
+        file: 'src/consensus/log.ts',
+        text: 'this.#base = { index: mark.index, term: mark.term };\n    this.#records = [];',
+        replacement: 'this.#base = { index: mark.index, term: mark.term };',
+      },
+    ],
+  },
+];
