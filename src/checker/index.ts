@@ -1,3 +1,3 @@
-export { check, type Examination, examine } from './check.js';
+export { check, examine } from './check.js';
 export * from './history.js';
 export { Recorder } from './recorder.js';

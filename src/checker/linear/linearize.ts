@@ -44,7 +44,7 @@ export function linearize<S, O extends Operation>(
 ): Verdict<O> {
   const slots = new Slots<O>();
   let steps = 0;
-  let configurations: Configuration<S>[] = model.initial.map((state) => ({ state, effective: 0n }));
+  let configurations: readonly Configuration<S>[] = model.initial.map((state) => ({ state, effective: 0n }));
 
   for (const { operation, begins } of moments(operations)) {
     if (begins) {
@@ -52,26 +52,25 @@ export function linearize<S, O extends Operation>(
       continue;
     }
     const bit = slots.bitOf(operation);
-    const next = new Map<string, Configuration<S>>();
-    const visited = new Set<string>();
-    const open = [...configurations];
     const pending = slots.pending();
-    while (open.length > 0) {
-      const one = open.pop()!;
+    const optional = pending.reduce((bits, one) => (answered(one.operation) ? bits : bits | one.bit), 0n);
+    const next = new Frontier<S>(optional);
+    const visited = new Frontier<S>(optional);
+    const open = [...configurations];
+    // Those with the fewest calls first: they leave out what can be left out.
+    for (let i = 0; i < open.length; i++) {
+      const one = open[i]!;
       const state = model.key(one.state);
-      const name = `${one.effective}|${state}`;
-      if (visited.has(name)) continue;
-      visited.add(name);
+      if (!visited.admit(one, state)) continue;
       if ((one.effective & bit) !== 0n) {
-        const done = { state: one.state, effective: one.effective & ~bit };
-        next.set(`${done.effective}|${state}`, done);
+        next.admit({ state: one.state, effective: one.effective & ~bit }, state);
         continue;
       }
       const tried = new Set<string>();
       for (const call of pending) {
         if ((one.effective & call.bit) !== 0n) continue;
-        const { twin, end } = call.operation;
-        const forever = end === Number.POSITIVE_INFINITY;
+        const { twin } = call.operation;
+        const forever = !answered(call.operation);
         if (forever && twin !== undefined) {
           if (tried.has(twin)) continue;
           tried.add(twin);
@@ -84,14 +83,45 @@ export function linearize<S, O extends Operation>(
         }
       }
     }
-    if (next.size === 0) {
+    if (next.admitted.length === 0) {
       const states = [...new Set(configurations.map(({ state }) => model.key(state)))];
       return { kind: 'not-linearizable', at: operation, states };
     }
-    configurations = [...next.values()];
+    configurations = next.admitted;
     slots.free(operation);
   }
   return { kind: 'linearizable' };
+}
+
+function answered(operation: Operation): boolean {
+  return operation.end < Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Configurations without those that another one makes needless: in the same state, after the same answered calls, and
+ * with no unanswered call used up that the other has not used up too. Whatever can follow the one can follow the other.
+ */
+class Frontier<S> {
+  readonly admitted: Configuration<S>[] = [];
+  readonly #optional: bigint;
+  readonly #used = new Map<string, bigint[]>();
+
+  /** `optional`: bits of the calls that need not take effect. */
+  constructor(optional: bigint) {
+    this.#optional = optional;
+  }
+
+  /** False: it is needless. */
+  admit(one: Configuration<S>, state: string): boolean {
+    const name = `${one.effective & ~this.#optional}|${state}`;
+    const used = one.effective & this.#optional;
+    const before = this.#used.get(name);
+    if (before === undefined) this.#used.set(name, [used]);
+    else if (before.some((bits) => (bits & used) === bits)) return false;
+    else before.push(used);
+    this.admitted.push(one);
+    return true;
+  }
 }
 
 interface Moment<O> {
@@ -105,7 +135,7 @@ function moments<O extends Operation>(operations: readonly O[]): Moment<O>[] {
   const all: Moment<O>[] = [];
   for (const operation of operations) {
     all.push({ operation, at: operation.begin, begins: true });
-    if (operation.end < Number.POSITIVE_INFINITY) all.push({ operation, at: operation.end, begins: false });
+    if (answered(operation)) all.push({ operation, at: operation.end, begins: false });
   }
   return all.sort((a, b) => {
     if (a.at !== b.at) return a.at < b.at ? -1 : 1;

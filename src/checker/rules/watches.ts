@@ -81,7 +81,7 @@ function fits(event: keyof typeof STATES, seen: Seen | null): boolean {
 /** Once everything is at rest a watch whose node lived has ended, as its job has. */
 function unended(story: Story, last: Watched): Violation | null {
   if (last.event === 'ended' || last.event === 'broken') return null;
-  const end = story.lasts.find((one) => one.seen !== 'absent' && isEnd(one.seen.state));
+  const [end] = story.lasts;
   if (end === undefined || story.lasts.some((one) => one.seen !== 'absent' && !isEnd(one.seen.state)))
     return null;
   const text = `the watch ${last.watch} of ${story.job} at ${last.node} neither ended nor broke, although the job is over (${described(end.seen)}); its last word was ${told(last)}`;

@@ -159,7 +159,7 @@ export function refused<T extends { fate: string }>(one: T, error = 'WRONG_STATE
 }
 
 /** Judges events, noted in the order of their ends, as those who look note them. */
-export function judge(events: readonly HistoryEvent[], promises: Partial<Promises> = {}): Violation[] {
+function judge(events: readonly HistoryEvent[], promises: Partial<Promises> = {}): Violation[] {
   return check({ events, promises: { ...PROMISES, ...promises } });
 }
 

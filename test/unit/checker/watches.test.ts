@@ -82,6 +82,7 @@ describe('watch', () => {
 
   it('rejects a watch that neither ended nor broke although its job has ended', () => {
     rejects('watch', [...life, accepted, started, last('a', 99, succeeded('a'))]);
+    rejects('watch', [...life, accepted, started, last('a', 15_000, 'absent')]);
     accepts([...life, accepted, started]);
   });
 });
