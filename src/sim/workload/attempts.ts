@@ -10,6 +10,8 @@ import { textOf } from './text.js';
 export interface Given {
   readonly token: number;
   readonly job: string;
+  /** Its attempt has begun with its assignment: it was not reserved. */
+  readonly begun: boolean;
 }
 
 /** Writes down that a worker got a job. `shown`: the worker is told of token and attempt, which Gearman's are not. */
@@ -32,7 +34,7 @@ export function noteLease(
     function: one.job.function,
     payload: textOf(one.job.payload, one.job.payloadBlob),
   });
-  return { token: one.token, job: one.job.id };
+  return { token: one.token, job: one.job.id, begun: one.job.state === 'running' };
 }
 
 export function noteLost(scene: Scene, worker: string, token: number): void {
@@ -43,7 +45,7 @@ export function noteLost(scene: Scene, worker: string, token: number): void {
 export function outcomeOf(
   deed: WorkerDeed,
   worker: string,
-  { token, job }: Given,
+  { token, job }: Omit<Given, 'begun'>,
   blob: BlobRef | null,
 ): OutcomeBySession {
   switch (deed) {

@@ -1,5 +1,11 @@
 import { UlidSource } from '../../base/ulid.js';
-import type { BlobRef, JobSpec, PriorityRank, RetryPolicy } from '../../core/types.js';
+import {
+  type BlobRef,
+  ENDLESS_RETRY,
+  type JobSpec,
+  type PriorityRank,
+  type RetryPolicy,
+} from '../../core/types.js';
 import type { SeededRandom } from '../random.js';
 import type { Scene } from './scene.js';
 
@@ -86,6 +92,7 @@ export class SpecSource {
 
   #retry(): RetryPolicy {
     const random = this.#random;
+    if (random.chance(250)) return ENDLESS_RETRY;
     return {
       maxAttempts: 1 + random.below(4),
       initialBackoffMs: random.pick([1, 50, 300]),

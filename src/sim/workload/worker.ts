@@ -191,7 +191,7 @@ export class SessionWorker {
         await this.#settle(outcomeOf('release', this.#name, one, null));
         return;
       }
-      if (line.open) line.say((session) => session.start(one.token));
+      if (line.open) line.say((session) => (one.begun ? session.ack([one.token]) : session.start(one.token)));
     } else if (line.open) {
       line.say((session) => session.ack([one.token]));
     }
@@ -260,9 +260,11 @@ export class SessionWorker {
     if (line === null || session === null || !line.open) return;
     if (this.#held.has(token)) line.granted += 1;
     const credit = line.granted;
+    // Some ask for the next job together with the outcome, as PHP's workers do.
+    const begins = this.#way.reserves && this.#random.chance(500);
     await this.#scene.call(
       line.target,
-      () => session.settle([outcome], credit),
+      () => session.settle([outcome], credit, begins),
       (told) => {
         const result = told.value?.[0] ?? null;
         const { fate } = noteSettle(this.#scene, this.#name, outcome, told, result, !this.#way.reserves);

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Fate } from '../../../src/checker/index.js';
-import { ATTEMPTS_MAX } from '../../../src/gearman/limits.js';
+import { ENDLESS_RETRY } from '../../../src/core/types.js';
 import type { SeededRandom } from '../../../src/sim/random.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
 import type { RealNode } from '../../support/real-cluster.js';
@@ -121,7 +121,7 @@ export class GearmanClient {
     stream: string,
   ): void {
     const { job, payload, priority } = wanted;
-    const options = { priority, uniqueKey: job, retry: { maxAttempts: ATTEMPTS_MAX } };
+    const options = { priority, uniqueKey: job, retry: { maxAttempts: ENDLESS_RETRY.maxAttempts } };
     const position = this.#position++;
     const call = `${this.#name}/${position}`;
     this.#notes.calls++;
