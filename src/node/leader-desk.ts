@@ -17,7 +17,7 @@ export interface LeaderDeskParts {
   readonly consensus: Consensus;
   readonly clock: Clock;
   /** Their wall time is the stamps'. */
-  readonly clocks: Pick<Clocks, 'mayStamp' | 'wallMs'>;
+  readonly clocks: Pick<Clocks, 'wallMs'>;
   readonly askTurn: () => void;
 }
 
@@ -105,8 +105,6 @@ export class LeaderDesk {
   /** Proposes what was taken in this turn, several batches to an entry. */
   flush(): void {
     if (!this.#open) return;
-    // With the next heartbeat there is another turn.
-    if ((this.#held.length > 0 || this.#tickWanted) && !this.#parts.clocks.mayStamp) return;
     if (this.#held.length === 0) {
       if (this.#tickWanted) this.#propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
       return;

@@ -14,11 +14,9 @@ describe('the leader takes batches', () => {
   let proposed: Uint8Array[];
   let answer: Proposed;
   let incarnation: number;
-  let mayStamp: boolean;
 
   beforeEach(() => {
     world = newWorld();
-    mayStamp = true;
     machine = new Machine();
     proposed = [];
     answer = 'accepted';
@@ -32,12 +30,7 @@ describe('the leader takes batches', () => {
       core: machine.core,
       consensus: consensus as never,
       clock: world.clock(0),
-      clocks: {
-        get mayStamp() {
-          return mayStamp;
-        },
-        wallMs: () => world.clock(0).wallMs(),
-      },
+      clocks: world.clock(0),
       askTurn: () => {},
     });
     incarnation = machine.nodeUp('n2');
@@ -57,16 +50,6 @@ describe('the leader takes batches', () => {
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);
     expect(machine.core.lastBatch(incarnation)).toBe(2);
-  });
-
-  it('and keeps them while it does not know the time', () => {
-    mayStamp = false;
-    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
-    desk.flush();
-    expect(proposed).toHaveLength(0);
-    mayStamp = true;
-    desk.flush();
-    expect(proposed).toHaveLength(1);
   });
 
   it('of no incarnation that it does not know', () => {
