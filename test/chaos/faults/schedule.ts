@@ -1,4 +1,5 @@
 import type { SeededRandom } from '../../../src/sim/random.js';
+import { Pace } from '../pace.js';
 import type { Stage } from '../stage.js';
 import { CLOCK } from './clock.js';
 import { DISK_FAULTS } from './disk.js';
@@ -38,7 +39,7 @@ export class FaultSchedule {
   readonly #stage: Stage;
   readonly #random: SeededRandom;
   readonly #usable: Fault[] = [];
-  readonly #stop = new AbortController();
+  readonly #pace = new Pace();
 
   constructor(stage: Stage, kinds: readonly FaultKind[], random: SeededRandom) {
     this.#stage = stage;
@@ -62,7 +63,7 @@ export class FaultSchedule {
   }
 
   end(): void {
-    this.#stop.abort();
+    this.#pace.end();
   }
 
   async #lane(lane: Fault['lane']): Promise<void> {
@@ -70,7 +71,7 @@ export class FaultSchedule {
     const faults = this.#usable.filter((fault) => fault.lane === lane);
     while (faults.length > 0 && !this.#over) {
       for (const fault of shuffled(faults, random)) {
-        await this.#pause(random.between(...REST_MS));
+        await this.#pace.sleep(random.between(...REST_MS));
         if (this.#over) return;
         await this.#one(fault, random.fork());
       }
@@ -78,7 +79,7 @@ export class FaultSchedule {
   }
 
   get #over(): boolean {
-    return this.#stop.signal.aborted;
+    return this.#pace.over;
   }
 
   async #one(fault: Fault, random: SeededRandom): Promise<void> {
@@ -87,23 +88,9 @@ export class FaultSchedule {
     const count = this.counts.get(fault.kind)!;
     count.injected++;
     this.#stage.say(`${fault.kind}: ${injected.what}`);
-    await this.#pause(injected.lastsMs);
+    await this.#pace.sleep(injected.lastsMs);
     const effective = await injected.heal();
     if (effective) count.effective++;
     this.#stage.say(`${fault.kind}: healed${effective ? '' : ' (no effect was seen)'}`);
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#stop;
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
-    });
   }
 }

@@ -7,8 +7,8 @@ import {
 } from '../../../src/client/index.js';
 import { IdSource } from '../../../src/client/ulid.js';
 import type { SeededRandom } from '../../../src/sim/random.js';
+import { Pace } from '../pace.js';
 import { FUNCTIONS, type Notes, payloadOf, seenOf, shown, submitted } from './notes.js';
-import { Pace } from './pace.js';
 import { follow } from './watch.js';
 
 /** A call gives up after this; a submission is then said again, with the same id, until it is known. */

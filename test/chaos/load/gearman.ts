@@ -5,8 +5,8 @@ import { ENDLESS_RETRY } from '../../../src/core/types.js';
 import type { SeededRandom } from '../../../src/sim/random.js';
 import { argsOf, RawGearman } from '../../support/gearman.js';
 import type { RealNode } from '../../support/real-cluster.js';
+import { Pace } from '../pace.js';
 import { GEARMAN_FUNCTION, jobOf, type Notes, payloadOf, shown, submitted } from './notes.js';
-import { Pace } from './pace.js';
 
 const run = promisify(execFile);
 const CALL_MS = 4_000;

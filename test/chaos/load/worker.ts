@@ -9,9 +9,9 @@ import {
   Worker,
 } from '../../../src/worker/index.js';
 import { completeJob } from '../../support/raw.js';
+import { Pace } from '../pace.js';
 import { Door } from './door.js';
 import { FUNCTIONS, jobOf, type Notes, shown } from './notes.js';
-import { Pace } from './pace.js';
 
 const CONCURRENCY = 6;
 const LIFE_MS = [4_000, 20_000] as const;
