@@ -10,6 +10,8 @@ const GRAIN_MS = 1;
 const STEP_MS = 50;
 /** A reading counts when its error is at most this part of the limit; a successor's clock is within twice that part. */
 const ERROR_SHARE = 4;
+/** So long a leader that never knew its clock to be right waits for a majority's before it stamps its own time. */
+const FIRST_READINGS_MS = 1_000;
 
 /** A wall clock less the monotonic clock of this node: constant while both run alike, whoever reads it and when. */
 type Base = number;
@@ -56,10 +58,27 @@ export class Clocks {
   #trusted: Base | null = null;
   /** What stamps are made of instead of the own wall clock; null: that one. */
   #instead: Base | null = null;
+  /** Monotonic ms since when a stamp waits for the first readings, and when that was asked last. */
+  #waitsSinceMs = Number.NEGATIVE_INFINITY;
+  #askedMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ClocksParts) {
     this.#parts = parts;
     this.#judged = this.#own();
+  }
+
+  /**
+   * False: since its start this node has not learned what time a majority has. To be asked until it is true, which it is
+   * after a second without anything learned.
+   */
+  get mayStamp(): boolean {
+    if (this.#trusted !== null) return true;
+    this.judge();
+    if (this.#trusted !== null || this.#instead !== null) return true;
+    const now = this.#parts.clock.monotonicMs();
+    if (now - this.#askedMs > FIRST_READINGS_MS) this.#waitsSinceMs = now;
+    this.#askedMs = now;
+    return now - this.#waitsSinceMs >= FIRST_READINGS_MS;
   }
 
   /** A peer read its wall clock as `wall` after a question of monotonic `sentMs` and before now. */
@@ -112,7 +131,9 @@ export class Clocks {
       this.#instead = null;
     } else {
       const agreeing = known.filter((one) => distance(one) <= limitMs).length;
-      this.#instead = agreeing * 2 > voters ? middle : this.#trusted;
+      // Where the clocks contradict each other: too late does less harm than too early.
+      const earliest = Math.min(own, ...known.map((one) => one.base));
+      this.#instead = agreeing * 2 > voters ? middle : (this.#trusted ?? earliest);
     }
     known.sort((a, b) => distance(a) - distance(b));
     return {

@@ -171,6 +171,7 @@ export class Engine {
       draining: () => this.#draining,
       takeSnapshot: () => void this.snapshotting.take(),
       astray: (index) => this.#parts.astray(index),
+      clockRead: () => this.#desk.clockRead(),
     });
     this.snapshotting = new Snapshotting({
       core,
@@ -442,6 +443,8 @@ export class Engine {
     this.#standing = standing;
     if (standing.role !== 'leader' || standing.term !== before.term) this.#desk.close();
     this.#contact.look();
+    // Asks their clocks as well: one that has just started must have read them before its first stamp.
+    if (standing.role === 'leader' && before.role !== 'leader') this.#rounds.tell();
     if (standing.leader === before.leader) return;
     const leader = this.leaderName;
     observer.leaderChanged(leader, standing.term);

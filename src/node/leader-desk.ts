@@ -17,7 +17,7 @@ export interface LeaderDeskParts {
   readonly consensus: Consensus;
   readonly clock: Clock;
   /** Their wall time is the stamps'. */
-  readonly clocks: Pick<Clocks, 'wallMs'>;
+  readonly clocks: Pick<Clocks, 'mayStamp' | 'wallMs'>;
   readonly askTurn: () => void;
 }
 
@@ -105,6 +105,8 @@ export class LeaderDesk {
   /** Proposes what was taken in this turn, several batches to an entry. */
   flush(): void {
     if (!this.#open) return;
+    // Another turn comes with the next reading of a clock, and with each heartbeat.
+    if (this.#hasWork && !this.#parts.clocks.mayStamp) return;
     if (this.#held.length === 0) {
       if (this.#tickWanted) this.#propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
       return;
@@ -141,6 +143,11 @@ export class LeaderDesk {
     }
   }
 
+  /** Another's clock was read: what waits for the right time may go out. */
+  clockRead(): void {
+    if (this.#open && this.#hasWork) this.#parts.askTurn();
+  }
+
   /** After applies: what was held back may fit now, and another timer may be the next one. */
   afterApply(): void {
     if (!this.#open) return;
@@ -164,6 +171,10 @@ export class LeaderDesk {
       if (now.sweeping || now.elapsedUs <= this.elapsedUs() || now.wall <= this.#wall()) this.#wantTick();
       else this.afterApply();
     });
+  }
+
+  get #hasWork(): boolean {
+    return this.#held.length > 0 || this.#tickWanted;
   }
 
   #wantTick(): void {

@@ -33,6 +33,8 @@ export interface RoundsParts {
   readonly takeSnapshot: () => void;
   readonly transferTo: (name: string) => void;
   readonly astray: (index: number) => void;
+  /** Another's clock was read. */
+  readonly clockRead: () => void;
 }
 
 /** What the log says of it; a run under test in which any node says so has failed, even if it was mended since. */
@@ -106,7 +108,9 @@ export class Rounds {
     this.#parts.asking.ask(name, 'status', word, ROUND_MS * 5).then(
       (answer) => {
         const wall = readWall(answer);
-        if (wall !== null) this.#parts.board.clocks.heard(name, sentMs, wall);
+        if (wall === null) return;
+        this.#parts.board.clocks.heard(name, sentMs, wall);
+        this.#parts.clockRead();
       },
       () => {},
     );

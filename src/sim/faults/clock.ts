@@ -40,9 +40,11 @@ export function clockFaults(bed: Bed): Fault[] {
       node.setClock(-node.wallOffMs);
     };
     bed.lasting(ms, right);
-    // Not promised: the time of a node that leads before it has read the others' clocks since its start.
+    // Not promised: which of two clocks is right, where a node was started with the wrong one and a third does not run.
     const life = node.starts;
-    bed.when(() => node.starts !== life || far !== node, right);
+    const inDoubt = (): boolean =>
+      node.starts !== life && cluster.nodes.some((other) => other !== node && !other.up);
+    bed.when(() => far !== node || inDoubt(), right);
     world.note(`${node.name} is ${node.wallOffMs} ms off`);
     return true;
   };

@@ -58,6 +58,46 @@ describe("the voters' clocks", () => {
     }
   }
 
+  it('are read before the first stamp, which waits for a second at most', async () => {
+    const fresh = (): Clocks => new Clocks({ clock, limitMs: LIMIT_MS, otherVoters: () => voters });
+    await pass(world, 5_000);
+    expect(clocks.mayStamp).toBe(false);
+    await pass(world, 999);
+    expect(clocks.mayStamp).toBe(false);
+    await pass(world, 1);
+    expect(clocks.mayStamp).toBe(true);
+    // Another time it waits again.
+    await pass(world, 5_000);
+    expect(clocks.mayStamp).toBe(false);
+    // Of two clocks that contradict each other the earlier one counts, whosever it is; three tell which are right.
+    for (const [off, two, three] of [
+      [10_000, 0, 0],
+      [-10_000, -10_000, 0],
+    ] as const) {
+      clock.wallOffsetMs = off;
+      clocks = fresh();
+      const late = (): number => Math.round((clocks.wallMs() - world.clock(0).wallMs()) / 10) * 10;
+      await ask('n2', 1, 1);
+      expect(clocks.judge()).toMatchObject({ isOff: true });
+      expect(clocks.mayStamp).toBe(true);
+      expect(late()).toBe(two);
+      await ask('n3', 1, 1);
+      expect(clocks.mayStamp).toBe(true);
+      expect(late()).toBe(three);
+    }
+    // Whoever has once known its clock to be right need not wait.
+    clock.wallOffsetMs = 0;
+    clocks = fresh();
+    await ask('n2', 1, 1);
+    expect(clocks.mayStamp).toBe(true);
+    await pass(world, 60_000);
+    expect(clocks.judge()).toBeNull();
+    expect(clocks.mayStamp).toBe(true);
+    // One node alone is a majority.
+    voters = [];
+    expect(fresh().mayStamp).toBe(true);
+  });
+
   it('are known within half of the smallest round trip', async () => {
     peers.set('n2', 1_000);
     await ask('n2', 0, 400);

@@ -14,9 +14,13 @@ describe('the leader takes batches', () => {
   let proposed: Uint8Array[];
   let answer: Proposed;
   let incarnation: number;
+  let mayStamp: boolean;
+  let turns: number;
 
   beforeEach(() => {
     world = newWorld();
+    mayStamp = true;
+    turns = 0;
     machine = new Machine();
     proposed = [];
     answer = 'accepted';
@@ -30,8 +34,15 @@ describe('the leader takes batches', () => {
       core: machine.core,
       consensus: consensus as never,
       clock: world.clock(0),
-      clocks: world.clock(0),
-      askTurn: () => {},
+      clocks: {
+        get mayStamp() {
+          return mayStamp;
+        },
+        wallMs: () => world.clock(0).wallMs(),
+      },
+      askTurn: () => {
+        turns += 1;
+      },
     });
     incarnation = machine.nodeUp('n2');
     desk.open(2);
@@ -50,6 +61,22 @@ describe('the leader takes batches', () => {
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);
     expect(machine.core.lastBatch(incarnation)).toBe(2);
+  });
+
+  it('and keeps them while it does not know the time', () => {
+    mayStamp = false;
+    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
+    desk.flush();
+    expect(proposed).toHaveLength(0);
+    mayStamp = true;
+    const before = turns;
+    desk.clockRead();
+    expect(turns).toBe(before + 1);
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+    // Nothing waits any more.
+    desk.clockRead();
+    expect(turns).toBe(before + 1);
   });
 
   it('of no incarnation that it does not know', () => {
