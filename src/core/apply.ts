@@ -114,8 +114,7 @@ export function applyEntry(state: State, index: number, entry: Uint8Array, effec
 /** Moves on to an entry of the log. */
 export function begin(state: State, index: number): void {
   invariant(index > state.index, 'entries are applied in order', { index, applied: state.index });
-  state.pages.index = index;
-  state.pages.touch(state.meta);
+  state.pages.begin(index, state.meta);
 }
 
 function stamp(reader: ByteReader): number {

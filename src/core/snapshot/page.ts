@@ -89,6 +89,13 @@ export class Pages {
     return this.#running;
   }
 
+  /** Moves on to an entry of the log. `meta` holds the index: a snapshot keeps it with the one before. */
+  begin(index: number, meta: StatePage): void {
+    this.#keep(meta);
+    this.index = index;
+    this.touch(meta);
+  }
+
   /** To be called before anything in the page changes. */
   touch(page: StatePage): void {
     if (page.version === this.index && page.dirty && page.snapshot === this.#snapshot) return;

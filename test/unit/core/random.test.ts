@@ -425,7 +425,8 @@ class Life {
       this.pages = [];
       this.behind = [];
     }
-    for (let i = 0; i < (s.a % 6) + 1; i++) {
+    // Also none: entries come between the begin and the first page.
+    for (let i = 0; i < s.a % 7; i++) {
       const page = this.cursor.next(() => false);
       if (page !== null) {
         this.pages.push({ key: page.key, bytes: page.bytes! });

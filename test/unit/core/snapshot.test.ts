@@ -88,6 +88,19 @@ describe('snapshots', () => {
     expect(core.stateHash()).toBe(hash);
   });
 
+  it('stand still at their index also when entries are applied before the first page is asked for', () => {
+    const bed = busy();
+    const { appliedIndex } = bed.core;
+    const hash = bed.core.stateHash();
+    const cursor = bed.core.beginSnapshot();
+    bed.submit();
+    bed.core.skip(bed.core.appliedIndex + 1);
+    expect(cursor.index).toBe(appliedIndex);
+    const { core } = restored(rest(cursor));
+    expect(core.appliedIndex).toBe(appliedIndex);
+    expect(core.stateHash()).toBe(hash);
+  });
+
   it('let go of what they kept when they end, early or not', () => {
     const bed = busy();
     for (const early of [true, false]) {
