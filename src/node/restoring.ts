@@ -26,4 +26,10 @@ export async function restoreNewest(core: Core, store: SnapshotStore): Promise<v
     }
     throw error;
   }
+  const index = store.newest?.mark.index;
+  if (core.appliedIndex !== index) {
+    throw new DamagedDiskError(
+      `the newest snapshot makes no state: it is of index ${index}, its pages of ${core.appliedIndex}`,
+    );
+  }
 }

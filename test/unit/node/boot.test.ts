@@ -60,13 +60,16 @@ describe('recovery', () => {
     expect(consensus.status()).toMatchObject({ term: 1, lastIndex: 5, commit: 3 });
   });
 
-  it('names a snapshot whose pages are sound and make no state', async () => {
+  it.each([
+    ['page nodes is missing', 'nodes'],
+    ['it is of index 3, its pages of 1', null],
+  ])('names a snapshot whose pages are sound and make no state: %s', async (reason, without) => {
     const { options, directory } = await formed();
     const first = await boot(options, directory);
     const writer = await first.store.begin({ index: 3, term: 1, membership: first.membership });
     const cursor = first.core.beginSnapshot();
     for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
-      if (page.key === 'nodes') continue;
+      if (page.key === without) continue;
       await writer.write({ key: page.key, version: page.version, bytes: page.bytes! });
     }
     await writer.finish();
@@ -74,7 +77,7 @@ describe('recovery', () => {
     await first.store.close();
     const failed = await boot(options, directory).catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(DamagedDiskError);
-    expect((failed as Error).message).toBe('the newest snapshot makes no state: page nodes is missing');
+    expect((failed as Error).message).toBe(`the newest snapshot makes no state: ${reason}`);
   });
 
   it('drops a log that disagrees with the snapshot that arrived before the end', async () => {
