@@ -15,11 +15,13 @@ import {
   limitError,
   MISMATCH,
   mismatch,
+  NOT_HERE,
   noMajority,
+  outOfReach,
   uploadsError,
 } from './errors.js';
 import { Intake } from './intake.js';
-import { BlobKeeper, NOT_HERE } from './keeper.js';
+import { BlobKeeper } from './keeper.js';
 import { Bell, type BlobsParts } from './parts.js';
 import { readBlob } from './reading.js';
 import { Spread } from './spread.js';
@@ -139,6 +141,7 @@ export class Blobs {
         transfers: this.#transfers,
         peers: () => peerNames().filter((name) => transport.isConnected(name)),
         damaged: (reason) => this.#keeper.damaged(ref, reason),
+        absent: (lacking) => this.#absent(ref, lacking),
       },
       ref,
       offset,
@@ -314,10 +317,21 @@ export class Blobs {
 
   async #obtain(ref: BlobRef): Promise<StoredBlob> {
     const reasons = await this.#keeper.obtain(ref);
-    if (reasons?.includes(MISMATCH)) throw mismatch();
+    const said = [...(reasons ?? [])];
+    if (said.some(([, reason]) => reason === MISMATCH)) throw mismatch();
     const opened = reasons === null ? await this.#open(ref) : null;
-    if (opened === null) throw gone();
-    return opened;
+    if (opened !== null) return opened;
+    throw this.#absent(ref, new Set(said.filter(([, reason]) => reason === NOT_HERE).map(([peer]) => peer)));
+  }
+
+  /** Not here, and not at `lacking`: whether it may be somewhere. */
+  #absent(ref: BlobRef, lacking: ReadonlySet<string>): GearmeshError {
+    const others = this.#parts.peerNames();
+    const silent = others.filter((name) => !lacking.has(name));
+    // Besides the others this node lacks it. One that a job refers to was accepted: whoever is silent may have it.
+    const isAccepted = this.#parts.core.blob(ref.id) !== null;
+    const noMajority = (lacking.size + 1) * 2 >= others.length + 1;
+    return silent.length === 0 || (noMajority && !isAccepted) ? gone() : outOfReach(silent);
   }
 
   /** Null also where a chunk of it is known to be damaged. */

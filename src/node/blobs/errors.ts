@@ -31,9 +31,19 @@ export function diskFullError(diskReserveBytes: number): GearmeshError {
   });
 }
 
+/** What a node says that was asked for a blob. */
+export const NOT_HERE = 'it is not here';
+
+/** Sure: what was accepted is on a majority, and no majority has it. */
 export function gone(): GearmeshError {
-  return new GearmeshError('NOT_FOUND', {
-    message: 'no node that can be reached has this payload or result',
+  return new GearmeshError('NOT_FOUND', { message: 'no node has this payload or result' });
+}
+
+/** Those of whom it is not known whether they have it. */
+export function outOfReach(silent: readonly string[]): GearmeshError {
+  return new GearmeshError('NO_LEADER', {
+    message: `no node that can be reached has this payload or result, and ${silent.join(', ')} did not answer`,
+    retryAfterMs: 1_000,
   });
 }
 

@@ -1,6 +1,6 @@
 import { BLOB_COUNT_MS, sameBlob } from '../../core/index.js';
 import type { BlobRef } from '../../core/types.js';
-import { isBroken } from './errors.js';
+import { isBroken, NOT_HERE } from './errors.js';
 import { Intake, type IntakeHost } from './intake.js';
 import type { BlobsParts } from './parts.js';
 import type { BlobTransfers } from './transfers.js';
@@ -11,7 +11,6 @@ import type { BlobTransfers } from './transfers.js';
  */
 export const UNNAMED_MS = 3 * BLOB_COUNT_MS;
 /** What a node says that was asked for a blob and lacks it. */
-export const NOT_HERE = 'it is not here';
 /** Blobs fetched at a time. */
 const FETCHES = 2;
 /** Pause before a blob that nobody gave is asked for again: doubles from the first to the second. */
@@ -221,13 +220,16 @@ export class BlobKeeper {
     });
   }
 
-  /** Asks the connected nodes one by one for a blob that no job refers to yet. Null: it is here; else what they said. */
-  async obtain(ref: BlobRef): Promise<readonly string[] | null> {
-    const reasons: string[] = [];
+  /**
+   * Asks the connected nodes one by one for a blob that no job refers to yet. Null: it is here; else what each of them
+   * said.
+   */
+  async obtain(ref: BlobRef): Promise<ReadonlyMap<string, string> | null> {
+    const reasons = new Map<string, string>();
     for (const peer of this.#peers()) {
       if (this.#stopped || this.#isSound(ref.id)) break;
       const reason = await this.#fetchFrom(peer, ref);
-      if (reason !== null) reasons.push(reason);
+      if (reason !== null) reasons.set(peer, reason);
     }
     return this.#isSound(ref.id) ? null : reasons;
   }

@@ -1,7 +1,7 @@
 import { GearmeshError } from '../../core/errors.js';
 import type { BlobRef } from '../../core/types.js';
 import { BLOB_CHUNK_BYTES, type BlobStore, chunkCount, type StoredBlob } from '../../storage/index.js';
-import { gone, isDamaged, isMismatch, mismatch } from './errors.js';
+import { isDamaged, isMismatch, mismatch, NOT_HERE } from './errors.js';
 import { Bell } from './parts.js';
 import type { BlobEnd, BlobSink, BlobTransfers } from './transfers.js';
 
@@ -12,6 +12,8 @@ export interface ReadingParts {
   readonly peers: () => readonly string[];
   /** What is on this disk is not what it should be. */
   readonly damaged: (reason: string) => void;
+  /** Why there is no more of it: neither here nor at those that said that they lack it. */
+  readonly absent: (lacking: ReadonlySet<string>) => GearmeshError;
 }
 
 /** Chunks of a stream from another node, taken one by one: the other side sends no more than a window ahead. */
@@ -20,6 +22,8 @@ class Taking implements BlobSink {
   readonly #signal: AbortSignal | undefined;
   #piece: { readonly bytes: Uint8Array; readonly taken: () => void } | null = null;
   #over = false;
+  /** Why the stream ended before its end; null: it did not. */
+  reason: string | null = null;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
@@ -36,10 +40,15 @@ class Taking implements BlobSink {
   }
 
   async end(_end: BlobEnd): Promise<void> {
-    this.stopped();
+    this.#finish();
   }
 
-  stopped(): void {
+  stopped(reason: string): void {
+    this.reason = reason;
+    this.#finish();
+  }
+
+  #finish(): void {
     this.#over = true;
     this.#bell.ring();
   }
@@ -93,6 +102,7 @@ export async function* readBlob(
     }
     if (at >= ref.size) return;
   }
+  const lacking = new Set<string>();
   for (const peer of parts.peers()) {
     // Asked again as long as it gives something: it ends the stream of a reader that takes nothing for long.
     for (let before = -1; before < at; ) {
@@ -118,9 +128,10 @@ export async function* readBlob(
       }
       throwIfAborted(signal);
       if (at >= ref.size) return;
+      if (taking.reason === NOT_HERE) lacking.add(peer);
     }
   }
-  throw gone();
+  throw parts.absent(lacking);
 }
 
 async function openHere(parts: ReadingParts, ref: BlobRef): Promise<StoredBlob | null> {

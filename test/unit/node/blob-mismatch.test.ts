@@ -95,7 +95,7 @@ describe('a damaged blob', () => {
     for (const node of rest) node.kill();
     await bed.pass(5_000);
     one.disk.flipBit(bed.files(one)[0]!, 290_000);
-    expect(await reason(bed.read(one, ref))).toBe('NOT_FOUND');
+    expect(await reason(bed.read(one, ref))).toBe('NO_LEADER');
     expect(bed.statistics(one)).toMatchObject({ held: 1, missing: 1 });
     expect(bed.files(one)).toHaveLength(1);
     for (const node of rest) void node.start();

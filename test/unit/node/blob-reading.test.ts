@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
-import type { BlobRef } from '../../../src/core/index.js';
+import { type BlobRef, GearmeshError } from '../../../src/core/index.js';
 import { readBlob } from '../../../src/node/blobs/reading.js';
 import { BlobBed, content, sha256 } from './blob-bed.js';
 
@@ -17,9 +17,13 @@ describe('a reader', () => {
       },
       peers: () => ['n2', 'n3'],
       damaged: () => {},
+      absent: (lacking: ReadonlySet<string>) => {
+        expect(lacking.size).toBe(0);
+        return new GearmeshError('NO_LEADER');
+      },
     };
     const ref: BlobRef = { id: '0'.repeat(32), size: 10, digest: Buffer.alloc(32) };
-    await expect(readBlob(parts, ref, 0, undefined).next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(readBlob(parts, ref, 0, undefined).next()).rejects.toMatchObject({ code: 'NO_LEADER' });
     expect(asked).toEqual(['n2', 'n3']);
   });
 

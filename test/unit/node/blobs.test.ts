@@ -151,6 +151,33 @@ describe('a payload outside the log', () => {
     }
   });
 
+  it('is not said to be nowhere as long as those may have it that do not answer', async () => {
+    const bed = await BlobBed.started(12);
+    const [one, two] = bed.others(bed.leader);
+    const bytes = content(300_000);
+    const blob = await bed.upload(one, bytes);
+    await bed.until(() => bed.cluster.nodes.every((node) => bed.files(node).length === 1));
+    two.kill();
+    two.disk.lose(bed.files(two)[0]!);
+    void two.start();
+    await bed.until(() => bed.cluster.allReady(), 30_000);
+    const { network } = bed.cluster;
+    const heal: (() => void)[] = [];
+    for (const other of [one, bed.leader]) {
+      heal.push(network.cut(two.name, other.name), network.cut(other.name, two.name));
+      network.disconnect(two.name, other.name);
+    }
+    await bed.pass(100);
+    const failed = { code: 'NO_LEADER', message: expect.stringContaining('did not answer') };
+    await expect(bed.read(two, blob)).rejects.toMatchObject(failed);
+    for (const undo of heal) undo();
+    await bed.pass(5_000);
+    expect(sha256(await bed.read(two, blob))).toEqual(sha256(bytes));
+    // All are asked, and none has it.
+    const none = { id: 'ab'.repeat(16), size: 5, digest: Buffer.alloc(32) };
+    await expect(bed.read(two, none)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('that nobody has is refused alone', async () => {
     const bed = await BlobBed.started(6);
     const node = bed.leader.node!;
