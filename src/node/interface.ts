@@ -129,7 +129,8 @@ export interface NodeApi {
   createBlob(size: number, call: CallOptions): Promise<BlobWriter>;
   /**
    * Chunks of a blob that a job refers to, at most 256 KiB each, from byte `offset` on: from this node's disk or,
-   * while it lacks it, from another node. Throws NOT_FOUND when no node that can be reached has it.
+   * while it lacks it, from another node. Throws NOT_FOUND when no node has it, NO_LEADER
+   * while nodes that may have it do not answer.
    */
   readBlob(ref: BlobRef, offset: number, call: CallOptions): AsyncIterable<Uint8Array>;
 }
