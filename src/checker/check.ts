@@ -6,6 +6,7 @@ import { invented, lost, refusedSubmission, retention, unfinished } from './rule
 import { fence, fenceOfLost, leaseOrder, leaseOverlap } from './rules/leases.js';
 import { order } from './rules/order.js';
 import { outcomeChanged, outcomeInvented } from './rules/outcomes.js';
+import { leaseShort, repeatedOutcome } from './rules/refusals.js';
 import { schedule } from './rules/schedules.js';
 import { allOrNothing, sameId } from './rules/submissions.js';
 import { early, lateStart } from './rules/times.js';
@@ -24,6 +25,8 @@ const OF_ONE_JOB: readonly ((story: Story, stories: Stories) => Violation[])[] =
   altered,
   fence,
   leaseOverlap,
+  leaseShort,
+  repeatedOutcome,
   outcomeChanged,
   outcomeInvented,
   replicasDiffer,

@@ -99,6 +99,8 @@ export interface Lease {
   readonly attempt: number;
   readonly function: string;
   readonly payload: string;
+  /** It lasts until then at least, unless somebody ends it; not there where it lasts as long as a connection. */
+  readonly until?: number;
 }
 
 /** A worker was told that a lease is over. */
@@ -191,7 +193,9 @@ export const RULES = [
   'altered',
   'lease-overlap',
   'lease-order',
+  'lease-short',
   'fence',
+  'repeated-outcome',
   'outcome-changed',
   'outcome-invented',
   'replicas-differ',

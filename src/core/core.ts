@@ -1,6 +1,6 @@
 import { isUlid, ULID_BYTES, ulidToBytes } from '../base/ulid.js';
 import { applyEntry, begin } from './apply.js';
-import { findJob } from './commands/job-id.js';
+import { findGone, findJob } from './commands/job-id.js';
 import { uniqueHolder } from './commands/submit.js';
 import type {
   Core,
@@ -144,6 +144,11 @@ class StateMachine implements Core {
 
   seqOfToken(token: number): number {
     return this.#state.tokens.get(token);
+  }
+
+  seqToSettle(namespace: string, id: string, token: number): number {
+    const seq = this.seqOfToken(token) || this.seqOf(namespace, id);
+    return seq !== 0 || !isUlid(id) ? seq : findGone(this.#state, jobId(id));
   }
 
   seqOfUnique(namespace: string, uniqueKey: string): number {

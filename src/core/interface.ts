@@ -222,6 +222,11 @@ export interface Core {
   seqOfUnique(namespace: string, uniqueKey: string): number;
   /** Seq of the running or reserved job that holds this lease, 0 when there is none. */
   seqOfToken(token: number): number;
+  /**
+   * Seq of the job that an outcome is about: of the one that holds the lease, else of the one with this id, also where
+   * its record is gone (dedupe window), since what ended it may be said again. 0: none is known; '' names none.
+   */
+  seqToSettle(namespace: string, id: string, token: number): number;
   /** State of a job without building its view; null when its record is gone. */
   stateOf(seq: number): JobState | null;
   /** How long the job with this lease had been in its queue when it began, or, reserved, has been until now: µs. */

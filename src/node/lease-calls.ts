@@ -40,10 +40,7 @@ async function settleOnce(
   call: CallOptions,
 ): Promise<OutcomeResult> {
   const { origin, core, reads } = parts;
-  const find = (): number => {
-    const running = core.seqOfToken(outcome.token);
-    return running !== 0 || jobId === '' ? running : core.seqOf(namespace, jobId);
-  };
+  const find = (): number => core.seqToSettle(namespace, jobId, outcome.token);
   let seq = find();
   if (seq === 0) {
     await reads.linearizable(call.signal);

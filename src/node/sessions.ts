@@ -140,9 +140,7 @@ class LocalSession implements WorkerSession {
       let bytes = 64;
       for (const outcome of outcomes) {
         this.#starts?.remove(outcome.token);
-        const running = core.seqOfToken(outcome.token);
-        const seq =
-          running !== 0 ? running : outcome.jobId === '' ? 0 : core.seqOf(this.namespace, outcome.jobId);
+        const seq = core.seqToSettle(this.namespace, outcome.jobId, outcome.token);
         placed.push({ ...outcome, seq });
         bytes += outcomeBytes(outcome);
       }

@@ -125,5 +125,7 @@ function promisesOf(changes: Partial<Settings>): Promises {
     retentionMs: settings.retentionMs,
     failedRetentionMs: settings.failedRetentionMs,
     dedupeWindowMs: settings.dedupeWindowMs,
+    // The workload notes every token that no worker saw.
+    unseenLeaseMs: Number.POSITIVE_INFINITY,
   };
 }

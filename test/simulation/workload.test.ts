@@ -135,6 +135,23 @@ describe('the load of a simulated cluster', () => {
     expect(wanted.filter((kind) => !kinds.has(kind))).toEqual([]);
   });
 
+  it('says outcomes again that have counted, also at two nodes at once', () => {
+    const settles = lives.flatMap(({ events }, life) =>
+      events.flatMap((event) =>
+        event.type === 'settle' && event.fate === 'done' && event.token > 0 && event.end !== null
+          ? [{ key: `${life}/${event.token}`, node: event.node, begin: event.begin, end: event.end }]
+          : [],
+      ),
+    );
+    const first = new Map(settles.map((one) => [one.key, one] as const).reverse());
+    const pairs = settles.flatMap((one) => {
+      const before = first.get(one.key)!;
+      return before === one || before.node === one.node ? [] : [{ before, one }];
+    });
+    expect(pairs.filter(({ before, one }) => before.end < one.begin).length).toBeGreaterThan(5);
+    expect(pairs.filter(({ before, one }) => before.end > one.begin).length).toBeGreaterThan(5);
+  });
+
   it('differs in character from seed to seed, and is the same for the same seed', async () => {
     expect(new Set(lives.map(({ workload }) => workload.style)).size).toBeGreaterThan(1);
     const again = await live(1);

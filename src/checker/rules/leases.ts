@@ -2,22 +2,24 @@ import type { Lease, Settle, Violation } from '../history.js';
 import { endOf, mayBe, type Stories, type Story } from '../story.js';
 import { ms, told, violation } from '../text.js';
 
+/** One and the same outcome of a lease, said twice. */
+export function sameOutcome(a: Settle, b: Settle): boolean {
+  return (
+    a.token === b.token && a.outcome === b.outcome && a.result === b.result && a.retryable === b.retryable
+  );
+}
+
 /** When this outcome was first said under its token: saying it again is answered as the first time. */
-function firstSaid(story: Story, settle: Settle): number {
+export function firstSaid(story: Story, settle: Settle): number {
   let first = settle.begin;
   for (const one of story.settles) {
-    const same =
-      one.token === settle.token &&
-      one.outcome === settle.outcome &&
-      one.result === settle.result &&
-      mayBe(one);
-    if (same) first = Math.min(first, one.begin);
+    if (sameOutcome(one, settle) && mayBe(one)) first = Math.min(first, one.begin);
   }
   return first;
 }
 
 /** It ended the job for good: there is no lease after it, unless somebody decides to retry a failed job. */
-function isFinal(story: Story, settle: Settle): boolean {
+export function isFinal(story: Story, settle: Settle): boolean {
   if (settle.fate !== 'done' || settle.token === 0) return false;
   if (settle.outcome === 'complete') return true;
   const ends = settle.outcome === 'fail' && !settle.retryable;

@@ -1,4 +1,5 @@
 import type { ByteReader } from '../../base/bytes.js';
+import { ALIAS } from '../dedupe.js';
 import { functionOf } from '../jobs/lifecycle.js';
 import type { JobId, State } from '../state.js';
 import { mixId } from '../tables/hash.js';
@@ -16,4 +17,10 @@ export function findJob(state: State, namespace: string, id: JobId): number {
   const page = state.jobs.pageOf(seq);
   const fn = functionOf(state, page, page.row(seq));
   return fn.namespace === namespace && !fn.dropped ? seq : 0;
+}
+
+/** Seq of a job whose record is gone, for as long as its id is known; 0: there is none. Of any namespace. */
+export function findGone(state: State, id: JobId): number {
+  const tomb = state.dedupe.findId(id.a, id.b, id.c, id.d);
+  return tomb === null || tomb.state === ALIAS ? 0 : tomb.seq;
 }

@@ -1,10 +1,17 @@
 import type { Settle } from '../../checker/history.js';
 import type { BlobRef, Outcome } from '../../core/types.js';
 import type { Assignment, OutcomeBySession, OutcomeResult } from '../../node/index.js';
+import type { SeededRandom } from '../random.js';
 import type { WorkerDeed } from './character.js';
 import type { Scene, Told } from './scene.js';
 import { NAMESPACE } from './specs.js';
 import { textOf } from './text.js';
+
+/** Of outcomes that are said without a connection, out of a thousand: twice at once, and once more when it has counted. */
+const AT_ONCE = 60;
+const AGAIN = 80;
+/** How long one waits at most who says it once more, milliseconds: records of some jobs are gone by then. */
+const AGAIN_MS = [20, 500, 4_000];
 
 /** A job that a worker was given, copied out of the node's memory. */
 export interface Given {
@@ -14,13 +21,17 @@ export interface Given {
   readonly begun: boolean;
 }
 
-/** Writes down that a worker got a job. `shown`: the worker is told of token and attempt, which Gearman's are not. */
+/**
+ * Writes down that a worker got a job. `shown`: the worker is told of token and attempt, which Gearman's are not.
+ * `until`: the lease lasts until then at least, by the time of those who look; null: as long as its session.
+ */
 export function noteLease(
   scene: Scene,
   worker: string,
   node: string,
   one: Assignment,
   shown: boolean,
+  until: number | null = null,
 ): Given {
   scene.given(one.job.id, one.token);
   scene.note({
@@ -33,6 +44,7 @@ export function noteLease(
     attempt: shown ? one.attempt : 0,
     function: one.job.function,
     payload: textOf(one.job.payload, one.job.payloadBlob),
+    ...(until === null ? {} : { until }),
   });
   return { token: one.token, job: one.job.id, begun: one.job.state === 'running' };
 }
@@ -123,4 +135,27 @@ export async function settleAlone(
     },
   );
   return noted;
+}
+
+/**
+ * As `settleAlone`; now and then it is said twice, at two nodes at once, or again when the answer has come: by one who
+ * lost his patience, or the answer, and whose word counts all the same.
+ */
+export async function settleOnceOrTwice(
+  scene: Scene,
+  random: SeededRandom,
+  by: string,
+  outcome: OutcomeBySession,
+): Promise<Settle | null> {
+  const say = (): Promise<Settle | null> => settleAlone(scene, by, outcome, true);
+  if (random.chance(AT_ONCE)) {
+    const [first, second] = await Promise.all([say(), say()]);
+    return second?.fate === 'done' ? second : first;
+  }
+  const settle = await say();
+  if (settle?.fate === 'done' && scene.phase === 'open' && random.chance(AGAIN)) {
+    await scene.world.sleep(random.between(0, random.pick(AGAIN_MS)));
+    await say();
+  }
+  return settle;
 }

@@ -41,6 +41,8 @@ export interface Character {
   readonly thinkMs: number;
   /** Longest time that a worker takes for a job. */
   readonly workMs: number;
+  /** Jobs that a worker has at once at most. */
+  readonly concurrency: number;
   /** Longest time for which a worker keeps one connection. */
   readonly connectionMs: number;
   /** Of the ends of a worker's connection: it drops dead. */
@@ -50,8 +52,9 @@ export interface Character {
   readonly keys: number;
   readonly delayed: number;
   readonly maxDelayMs: number;
-  /** Longest time between two deeds of the operator. */
+  /** Longest time between two deeds of the operator, and for which a function stays paused. */
   readonly operatorMs: number;
+  readonly pausedMs: number;
 }
 
 /** Chances of several deeds, relative to each other. */
@@ -122,6 +125,12 @@ const STYLES: Readonly<Record<string, Style>> = {
   waiters: { client: { wait: 6, run: 4 }, rest: { workMs: 90 } },
   deciders: { client: { cancel: 5, retry: 4, delete: 4 }, rest: { operatorMs: 700, workMs: 90 } },
   delays: { rest: { delayed: 500, maxDelayMs: 12_000 } },
+  // Hardly enough hands: jobs wait behind each other, and those that come back behind all that wait.
+  backlog: {
+    client: { submit: 1.5 },
+    worker: { fail: 3, release: 4 },
+    rest: { workMs: 1_200, concurrency: 2, pausedMs: 6_000, operatorMs: 1_500 },
+  },
 };
 
 /** Each weight by the style's factor, and by chance: now and then a deed hardly happens at all. */
@@ -148,6 +157,7 @@ export function drawCharacter(random: SeededRandom): Character {
     worker: weights(random, WORKER_DEEDS, WORKER, worker),
     thinkMs: random.pick([260, 320, 380]),
     workMs: random.pick([10, 30, 60]),
+    concurrency: 10,
     connectionMs: random.pick([5_000, 12_000, 30_000]),
     death: random.pick([50, 150, 300]),
     unique: random.pick([20, 80, 200]),
@@ -155,6 +165,7 @@ export function drawCharacter(random: SeededRandom): Character {
     delayed: random.pick([30, 80, 150]),
     maxDelayMs: random.pick([800, 3_000, 8_000]),
     operatorMs: random.pick([1_500, 4_000]),
+    pausedMs: random.pick([2_000, 5_000]),
     ...rest,
   };
 }

@@ -4,7 +4,8 @@ import type { SeededRandom } from '../random.js';
 import { type Scene, type Told, unnoted } from './scene.js';
 import { FUNCTIONS, NAMESPACE, PURGED } from './specs.js';
 
-const PAUSED_MS = 2_000;
+/** Settings that were changed stay so at most so long, milliseconds. */
+const CHANGED_MS = 2_000;
 const AGAIN_MS = 200;
 const LIMITED = FUNCTIONS.at(-1)!;
 const ENDED: readonly JobState[] = ['succeeded', 'failed', 'cancelled', 'expired'];
@@ -51,7 +52,7 @@ export class Operator {
       case 1: {
         const fn = random.pick(FUNCTIONS);
         await this.#say((node, call) => node.pauseQueue(NAMESPACE, fn, true, call));
-        await this.#scene.world.sleep(random.between(50, PAUSED_MS));
+        await this.#scene.world.sleep(random.between(50, this.#scene.character.pausedMs));
         await this.#until((node, call) => node.pauseQueue(NAMESPACE, fn, false, call));
         return;
       }
@@ -93,7 +94,7 @@ export class Operator {
       if (!(key in this.#before)) this.#before = { ...this.#before, [key]: now[key] };
     }
     await this.#say((node, call) => node.changeSettings(changes, call));
-    await this.#scene.world.sleep(random.between(50, PAUSED_MS));
+    await this.#scene.world.sleep(random.between(50, CHANGED_MS));
     await this.#until((node, call) => node.changeSettings(this.#before, call));
   }
 

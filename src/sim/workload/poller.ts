@@ -1,7 +1,7 @@
 import type { FunctionSpec } from '../../core/types.js';
 import type { Assignment } from '../../node/index.js';
 import type { SeededRandom } from '../random.js';
-import { type Given, noteLease, noteLost, outcomeOf, settleAlone } from './attempts.js';
+import { type Given, noteLease, noteLost, outcomeOf, settleOnceOrTwice } from './attempts.js';
 import { type Scene, unnoted } from './scene.js';
 import { ALL_FUNCTIONS, NAMESPACE } from './specs.js';
 
@@ -9,6 +9,8 @@ const JOBS_MAX = 4;
 const AGAIN_MS = [5, 150] as const;
 const ASKS_MAX = 4;
 const SETTLES_MAX = 4;
+/** Of its jobs, out of a thousand: it takes as long for one as the lease lasts, and so is late now and then. */
+const UNHURRIED = 60;
 
 /** A worker without a connection: it asks for jobs, prolongs its leases and says outcomes, each at any node. */
 export class Poller {
@@ -59,6 +61,7 @@ export class Poller {
       requestId: `${this.#name}.${this.#requests}`,
     };
     const given: { given: Given; durationMs: number }[] = [];
+    const begin = scene.world.now;
     for (let i = 0; i < ASKS_MAX && scene.phase !== 'over'; i++) {
       const target = scene.pickUp(random);
       if (target !== null) {
@@ -70,7 +73,7 @@ export class Poller {
               scene.note({ type: 'interrupted', at: scene.world.now, worker: this.#name, node: told.node });
             }
             for (const one of told.value ?? []) {
-              const got = this.#got(told.node, one);
+              const got = this.#got(told.node, one, begin + request.durationMs);
               if (got !== null) given.push({ given: got, durationMs: request.durationMs });
             }
           },
@@ -82,17 +85,19 @@ export class Poller {
     return given;
   }
 
-  /** Null: it was told before. */
-  #got(node: string, one: Assignment): Given | null {
+  /** Null: it was told before. `end`: the lease lasts until then at least, but for the job's own run timeout. */
+  #got(node: string, one: Assignment, end: number): Given | null {
     if (this.#seen.has(one.token)) return null;
     this.#seen.add(one.token);
-    return noteLease(this.#scene, this.#name, node, one, true);
+    const { runTimeoutMs } = one.job;
+    return noteLease(this.#scene, this.#name, node, one, true, runTimeoutMs > 0 ? null : end);
   }
 
   async #work(one: Given, durationMs: number): Promise<void> {
     const scene = this.#scene;
     const random = this.#random;
-    await scene.world.sleep(random.between(0, scene.character.workMs));
+    const takesItsTime = scene.phase === 'open' && random.chance(UNHURRIED);
+    await scene.world.sleep(random.between(0, takesItsTime ? durationMs : scene.character.workMs));
     if (random.chance(200) && !(await this.#extend(one.token, durationMs))) {
       noteLost(scene, this.#name, one.token);
       if (random.chance(500)) return;
@@ -103,7 +108,7 @@ export class Poller {
     if (deed === 'lose') await scene.world.sleep(random.between(0, durationMs * 2));
     const outcome = outcomeOf(deed === 'large' ? 'complete' : deed, this.#name, one, null);
     for (let i = 0; i < SETTLES_MAX && !this.#stopped; i++) {
-      const settle = await settleAlone(scene, this.#name, outcome, true);
+      const settle = await settleOnceOrTwice(scene, random, this.#name, outcome);
       if (settle !== null && (settle.fate === 'done' || settle.error === 'LEASE_LOST')) return;
       await scene.world.sleep(random.between(...AGAIN_MS));
     }

@@ -63,7 +63,10 @@ export class Scheduler {
     return made === undefined ? '' : `${made.id}/${minuteOf(job)}`;
   }
 
-  /** Schedules that did not fire for the last minute that passed in their time. `jobs`: ids of all that there are. */
+  /**
+   * Schedules that did not fire for the last minute that passed in their time, of those whose time is known: not so where
+   * the run ended before one was made or deleted. `jobs`: ids of all that there are.
+   */
   judge(jobs: Iterable<string>): string[] {
     const fired = new Map<string, Set<number>>();
     for (const job of jobs) {
@@ -74,6 +77,7 @@ export class Scheduler {
     }
     const violations: string[] = [];
     for (const [tail, { id, since, until }] of this.#made) {
+      if (since === Infinity || until === Infinity) continue;
       const last = Math.floor((EPOCH_WALL_MS + until - CLOSE_MS) / MINUTE_MS);
       if (last * MINUTE_MS < EPOCH_WALL_MS + since + CLOSE_MS) continue;
       if (!fired.get(tail)?.has(last)) violations.push(`schedule ${id} has no job for minute ${last}`);

@@ -8,7 +8,6 @@ import { Line, type LineEnd } from './line.js';
 import { type Scene, unnoted } from './scene.js';
 import { ALL_FUNCTIONS, NAMESPACE, RESERVED } from './specs.js';
 
-const CONCURRENCY_MAX = 10;
 /** A job that takes long takes this many times longer than others. */
 const LONG = 25;
 const AGAIN_MS = [10, 250] as const;
@@ -16,6 +15,8 @@ const AGAIN_MS = [10, 250] as const;
 const UNNOTICED_MS = 5_000;
 const LATE_DETACH_MS = 2_500;
 const LATE_OUTCOME_MS = 6_000;
+/** Of outcomes, out of a thousand: said by a call besides. */
+const ELSEWHERE = 15;
 
 export interface WorkerWay {
   /** As a worker of Gearman's: jobs are reserved for it until it begins them, and its session ends with its connection. */
@@ -101,7 +102,7 @@ export class SessionWorker {
     this.#line = line;
     line.session = value;
     for (const token of value.lostTokens) this.#lose(token);
-    line.give(Math.max(0, 1 + random.below(CONCURRENCY_MAX) - this.#held.size));
+    line.give(Math.max(0, 1 + random.below(scene.character.concurrency) - this.#held.size));
     for (const one of early) scene.run(this.#name, this.#work(line, one));
     // Outcomes of whose answer nothing is known are said again, also those of leases that are over: they may have counted.
     for (const outcome of [...this.#unanswered.values()])
@@ -260,6 +261,9 @@ export class SessionWorker {
     if (line === null || session === null || !line.open) return;
     if (this.#held.has(token)) line.granted += 1;
     const credit = line.granted;
+    // Its answer may get lost: some say it by a call at another node at the same time.
+    if (!this.#way.reserves && outcome.kind !== 'release' && this.#random.chance(ELSEWHERE))
+      this.#scene.run(this.#name, this.#settleAlone(outcome));
     // Some ask for the next job together with the outcome, as PHP's workers do.
     const begins = this.#way.reserves && this.#random.chance(500);
     await this.#scene.call(

@@ -95,6 +95,17 @@ export const CORE: readonly Mutant[] = [
     ],
   },
   {
+    name: 'repeated outcome not known without a record',
+    breaks: 'what ended a job may be said again as long as its id is known',
+    edits: [
+      {
+        file: 'src/core/core.ts',
+        text: 'return seq !== 0 || !isUlid(id) ? seq : findGone(this.#state, jobId(id));',
+        replacement: 'return seq;',
+      },
+    ],
+  },
+  {
     name: 'one attempt too many',
     breaks: 'a job has as many attempts as it asked for',
     edits: [
@@ -102,6 +113,17 @@ export const CORE: readonly Mutant[] = [
         file: LEASES,
         text: 'attempt >= maxAttempts(state, policy)',
         replacement: 'attempt > maxAttempts(state, policy)',
+      },
+    ],
+  },
+  {
+    name: 'what was handed back keeps its place',
+    breaks: 'a job that comes back goes to the tail of its priority',
+    edits: [
+      {
+        file: LEASES,
+        text: "  state.effects.job(seq, 'queued');\n  queue(state, fn, seq, page, row);\n",
+        replacement: "  state.effects.job(seq, 'queued');\n  comeBack(state, fn, seq, page, row);\n",
       },
     ],
   },

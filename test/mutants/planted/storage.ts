@@ -77,7 +77,7 @@ export const STORAGE: readonly Mutant[] = [
   {
     name: 'bad CRC accepted',
     breaks: 'a page of a snapshot whose checksum does not fit is damage',
-    faults: ['bit-flip', 'snapshot', 'power-loss'],
+    faults: ['bit-flip', 'snapshot'],
     edits: [
       {
         file: 'src/storage/snapshots.ts',

@@ -142,7 +142,7 @@ describe('not-applied', () => {
       submit('a', [0, 10]),
       lease('a', 20, 1),
       complete('a', [30, null], 1),
-      refused(complete('a', [45, 50], 1), 'LEASE_LOST'),
+      refused(complete('a', [45, 50], 1), 'LIMIT_REACHED'),
       read('a', [50, 60], succeeded('a')),
     ]);
   });

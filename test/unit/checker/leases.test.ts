@@ -104,7 +104,7 @@ describe('lease-overlap', () => {
   it('rejects an outcome under a lease that was over, as a larger token shows', () => {
     const [text] = rejects('lease-overlap', [
       submit('a', [0, 10]),
-      submit('b', [0, 10]),
+      submit('b', [0, 10], { priority: 2 }),
       lease('a', 20, 1),
       // By then 2 was granted, although its own lease was seen later.
       lease('b', 30, 3),
@@ -117,7 +117,7 @@ describe('lease-overlap', () => {
   it('accepts it where the order of the grant and the outcome is open', () => {
     accepts([
       submit('a', [0, 10]),
-      submit('b', [0, 10]),
+      submit('b', [0, 10], { priority: 2 }),
       lease('a', 20, 1),
       fail('a', [25, 50], 1),
       lease('b', 30, 3),

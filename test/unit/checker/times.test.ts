@@ -18,7 +18,7 @@ describe('early', () => {
   it('rejects one whose token shows that it was granted before its time, though seen later', () => {
     rejects('early', [
       delayed,
-      submit('b', [0, 10]),
+      submit('b', [0, 10], { priority: 2 }),
       lease('b', 500, 7),
       lease('a', 1_200, 6, { worker: 'w2' }),
     ]);

@@ -117,6 +117,20 @@ describe('a node that is behind', () => {
     expect(await bed.settled(complete(late, id, leased!.token))).toEqual(first);
   });
 
+  it('answers it so when the record is gone as well', async () => {
+    const bed = await SimBed.started(3);
+    const id = await bed.submit(bed.leader);
+    const [leased] = await bed.settled(lease(bed.leader));
+    const first = await bed.settled(complete(bed.leader, id, leased!.token));
+    await bed.settled(bed.leader.node!.deleteJob('default', id, {}));
+    expect(bed.core(bed.leader).findJob('default', id)).toBeNull();
+    for (const node of [bed.leader, bed.follower]) {
+      expect(await bed.settled(complete(node, id, leased!.token))).toEqual(first);
+    }
+    const other = await bed.settled(complete(bed.leader, id, leased!.token + 1));
+    expect(other.error).toMatchObject({ code: 'LEASE_LOST' });
+  });
+
   it('says LEASE_LOST of one that is lost', async () => {
     const { bed, late, token } = await behind();
     const progress = late.node!.reportProgress(token + 1, 1, 2, '', {});
