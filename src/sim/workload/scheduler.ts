@@ -134,7 +134,7 @@ export class Scheduler {
       await scene.world.sleep(this.#random.between(5, 200));
     }
     const target = scene.pickUp(this.#random);
-    if (target === null) return;
+    if (target === null || scene.phase === 'over') return;
     await scene.call(
       target,
       (node, call) => node.getSchedule(NAMESPACE, made.id, { ...READ, ...call }),
