@@ -270,6 +270,8 @@ export class SimCluster {
   readonly #hashes = new Map<number, { readonly node: string; readonly hash: string }>();
   /** Bytes written and not yet synced that power losses took. */
   unsyncedLost = 0;
+  /** Nodes that stay dead for now: nobody waits for them. */
+  readonly absent = new Set<SimNode>();
   /** Hears what nodes say in their logs. */
   heard: (node: SimNode, message: string, fields: object) => void = () => {};
   /** Hears of a process that is up. */
@@ -323,6 +325,11 @@ export class SimCluster {
     return this.nodes.filter((node) => node.up);
   }
 
+  /** All that are to be there: without those that stay dead. */
+  get expected(): readonly SimNode[] {
+    return this.absent.size === 0 ? this.nodes : this.nodes.filter((node) => !this.absent.has(node));
+  }
+
   get leader(): SimNode | null {
     // Asked after each event.
     for (const node of this.nodes) if (node.node?.engine?.isOpenLeader === true) return node;
@@ -330,7 +337,7 @@ export class SimCluster {
   }
 
   allReady(): boolean {
-    return this.nodes.every((node) => node.node?.phase === 'ready');
+    return this.expected.every((node) => node.node?.phase === 'ready');
   }
 }
 

@@ -42,6 +42,14 @@ export const FAULT_KINDS = [
   'snapshot',
   /** A disk is lost with all that is on it, and the node replaced later. */
   'wipe',
+  /** A leader loses all its connections at once, so that another leads while clients still ask the first. */
+  'deposed-leader',
+  /** The leader falls silent in the moment in which one who has missed entries of its term can be heard again. */
+  'laggard',
+  /** A majority has entries of an earlier term when the leader dies, and one leads that never had them. */
+  'old-entries',
+  /** A node dies for a while, and the leader changes before it has noticed. */
+  'silent-node',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 

@@ -6,10 +6,10 @@ import { checkTables } from './tables.js';
 const BASELINE_MS = 60_000;
 const LOOK_MS = 250;
 
-/** What is not at rest yet, as text; null once all nodes serve and have applied the same. */
+/** What is not at rest yet, as text; null once all nodes that are to be there serve and have applied the same. */
 export function atRest(cluster: SimCluster): string | null {
   const indexes = new Set<number>();
-  for (const { name, node } of cluster.nodes) {
+  for (const { name, node } of cluster.expected) {
     if (node?.phase !== 'ready') return `${name} is ${node?.phase ?? 'down'}`;
     indexes.add(node.parts?.core.appliedIndex ?? -1);
   }
@@ -40,7 +40,7 @@ export async function baseline(cluster: SimCluster, inside: Inside): Promise<voi
 }
 
 function held(cluster: SimCluster): string | null {
-  for (const { name, node } of cluster.nodes) {
+  for (const { name, node } of cluster.expected) {
     const counts = node?.parts?.core.counts();
     if (counts === undefined) return `${name} is down`;
     if (counts.running > 0) return `${name} has ${counts.running} running jobs`;

@@ -3,6 +3,8 @@ import { DEFAULT_SETTINGS, type Settings } from '../core/types.js';
 import { DEFAULT_TIMINGS } from '../node/index.js';
 import { SimCluster, type SimClusterOptions } from './cluster.js';
 import { Coverage } from './coverage.js';
+import { DeadNodes } from './dead-nodes.js';
+import { Absence } from './faults/absence.js';
 import { Bed } from './faults/bed.js';
 import { Faults } from './faults/scheduler.js';
 import { Heard } from './heard.js';
@@ -53,6 +55,7 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   const coverage = new Coverage();
   const heard = new Heard(cluster, coverage);
   const inside = new Inside(cluster, coverage);
+  const dead = new DeadNodes(cluster, inside);
   const bed = new Bed(cluster, coverage, heard);
   bed.unexcused = (node, error) =>
     inside.broken('stopped', `${node.name} stopped by itself: ${error.message}`);
@@ -60,6 +63,8 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   world.looking = () => {
     inside.look();
     heard.look(cluster.leader);
+    dead.look();
+    bed.look();
   };
   for (const node of cluster.nodes) node.boot();
   if (!(await world.run(FORMATION_MS, () => cluster.allReady())))
@@ -75,17 +80,24 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   await world.run(world.now + plan.chaosMs, () => false);
   await world.run(world.now + LONGER_MS, enough);
   faults.stop();
+  const absence = new Absence(bed);
+  if (plan.faults.includes('silent-node')) await absence.begin();
   if (!(await world.run(world.now + LIVENESS_MS, enough)))
     inside.broken('liveness', `${workload.operations} operations were made, ${plan.operations} are wanted`);
   workload.quiesce();
 
-  const deadline = world.now + LIVENESS_MS;
-  let open: string | null;
-  do {
-    await world.run(world.now + LOOK_MS, () => false);
-    open = atRest(cluster) ?? workload.unfinished();
-  } while (open !== null && world.now < deadline);
-  if (open !== null) inside.broken('liveness', `not everything came to an end: ${open}`);
+  const ended = async (): Promise<boolean> => {
+    const deadline = world.now + LIVENESS_MS;
+    let open: string | null;
+    do {
+      await world.run(world.now + LOOK_MS, () => false);
+      open = atRest(cluster) ?? workload.unfinished();
+    } while (open !== null && world.now < deadline);
+    if (open !== null) inside.broken('liveness', `not everything came to an end${absence.told}: ${open}`);
+    return open === null;
+  };
+  // With one node less all the same, and then with all of them. What did not end without it is not to end by its return.
+  if ((await ended()) && absence.end()) await ended();
   workload.observe();
   workload.stop();
   await baseline(cluster, inside);

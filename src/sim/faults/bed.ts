@@ -20,6 +20,12 @@ export interface Fault {
   strike(): boolean;
 }
 
+/** Something that is to be done in the very moment in which a test says yes. */
+interface Awaited {
+  readonly test: () => boolean;
+  readonly work: () => void;
+}
+
 /**
  * What all faults share: who is down for how long, whose data is gone, and what must be undone at the end. At most one
  * disk is lost at a time, and the next one only when its node votes again: what a majority lost would be lost.
@@ -37,6 +43,7 @@ export class Bed {
   readonly frail = new Set<SimNode>();
   #lost: SimNode | null = null;
   #undo: { readonly work: () => void; done: boolean }[] = [];
+  #awaited: Awaited[] = [];
   readonly #excused = new Map<SimNode, number>();
   readonly #ownEnds = new Map<SimNode, number>();
 
@@ -118,6 +125,34 @@ export class Bed {
     else this.world.after(LOOK_MS, () => this.when(test, work));
   }
 
+  /** To be called after each event. */
+  look(): void {
+    if (this.#awaited.length === 0) return;
+    for (const one of this.#awaited) {
+      if (!this.#awaited.includes(one) || !one.test()) continue;
+      this.#forget(one);
+      one.work();
+    }
+  }
+
+  /**
+   * Calls `work` behind the event that makes `test` say yes, before anything that follows from it; `late` where that
+   * has not come within `ms`, or when the faults end.
+   */
+  within(ms: number, test: () => boolean, work: () => void, late: () => void): void {
+    const one: Awaited = { test, work };
+    this.#awaited = [...this.#awaited, one];
+    this.lasting(ms, () => {
+      if (this.#forget(one)) late();
+    });
+  }
+
+  #forget(one: Awaited): boolean {
+    const { length } = this.#awaited;
+    this.#awaited = this.#awaited.filter((other) => other !== one);
+    return this.#awaited.length < length;
+  }
+
   /** Its process is asked to end; where it fails in that, as it may on a disk that gives errors, it is gone as well. */
   stop(node: SimNode): void {
     const life = node.starts;
@@ -139,6 +174,11 @@ export class Bed {
   /** True where another disk may be lost now. */
   get mayLose(): boolean {
     return this.#lost === null && !this.over && this.cluster.allReady();
+  }
+
+  /** True where every disk is sound, and every node at work with it. */
+  get whole(): boolean {
+    return this.#lost === null && this.frail.size === 0 && this.cluster.allReady();
   }
 
   lose(node: SimNode): void {

@@ -74,11 +74,15 @@ export function membershipFaults(bed: Bed): Fault[] {
     }
     const others = cluster.nodes.filter((other) => other !== node);
     const behind = random.pick(others).name;
-    world.note(`${node.name} goes on without ${behind}`);
-    const undo = [node, ...others].flatMap(({ name }) =>
-      name === behind ? [] : [cluster.network.cut(name, behind), cluster.network.cut(behind, name)],
-    );
-    bed.lasting(random.between(1_000, 3_000), () => {
+    // One that is heard goes on asking for things, and learns of none of them.
+    const heard = random.chance(600);
+    world.note(`${node.name} goes on without ${behind}${heard ? ', which is heard' : ''}`);
+    const undo = [node, ...others].flatMap(({ name }) => {
+      if (name === behind) return [];
+      const deaf = cluster.network.cut(name, behind);
+      return heard ? [deaf] : [deaf, cluster.network.cut(behind, name)];
+    });
+    bed.lasting(heard ? random.between(200, 2_000) : random.between(1_000, 3_000), () => {
       if (!bed.over) take(node);
       for (const heal of undo) heal();
     });

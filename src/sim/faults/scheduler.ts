@@ -2,8 +2,10 @@ import type { SimPlan } from '../plan.js';
 import type { Bed, Fault } from './bed.js';
 import { clockFaults } from './clock.js';
 import { diskFaults } from './disk.js';
+import { leaderFaults } from './leader.js';
 import { membershipFaults } from './membership.js';
 import { networkFaults } from './network.js';
+import { oldEntriesFaults } from './old-entries.js';
 import { processFaults } from './process.js';
 
 /** Pauses between two faults, from and to, virtual milliseconds: some lives are rough, others let things come to rest. */
@@ -34,6 +36,8 @@ export class Faults {
       ...networkFaults(bed),
       ...clockFaults(bed),
       ...membershipFaults(bed),
+      ...leaderFaults(bed),
+      ...oldEntriesFaults(bed),
     ];
     // Each life has its own preferences.
     this.#enabled = all

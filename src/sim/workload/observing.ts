@@ -21,10 +21,10 @@ function jobsOf(core: Core, states: readonly JobState[], pageSize: number): read
   }).jobs;
 }
 
-/** The first thing that has not come to its end on every node, as text; null when all has. */
+/** The first thing that has not come to its end on every node that is to be there, as text; null when all has. */
 export function unfinishedOf(cluster: SimCluster, scene: Scene, scheduler: Scheduler): string | null {
   if (!scheduler.over) return 'schedules are still there';
-  for (const { name, node } of cluster.nodes) {
+  for (const { name, node } of cluster.expected) {
     const core = node?.parts?.core;
     if (core === undefined) return `${name} is down`;
     if (core.appliedIndex < scene.ledger.revision) return `${name} has not applied ${scene.ledger.revision}`;
