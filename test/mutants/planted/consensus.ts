@@ -48,7 +48,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'commit without the current-term rule',
     breaks: 'an entry of an earlier term is committed only by one of the present term behind it',
-    faults: ['slow-disk', 'power-loss', 'crash', 'flap', 'partition'],
+    faults: ['old-entries', 'crash'],
     edits: [
       {
         file: LOG,
@@ -71,7 +71,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'a shorter log may lead',
     breaks: 'nobody votes for one whose log is behind its own',
-    faults: ['crash', 'power-loss', 'partition', 'flap'],
+    faults: ['laggard', 'crash'],
     edits: [
       {
         file: LOG,
@@ -118,7 +118,7 @@ export const CONSENSUS: readonly Mutant[] = [
   {
     name: 'ReadIndex without a quorum',
     breaks: 'a leader answers a read once a majority has confirmed that it leads',
-    faults: ['pause', 'partition', 'one-way-partition', 'transfer'],
+    faults: ['deposed-leader', 'transfer'],
     edits: [
       {
         file: 'src/consensus/port.ts',

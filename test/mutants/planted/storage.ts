@@ -89,6 +89,7 @@ export const STORAGE: readonly Mutant[] = [
   {
     name: 'log truncated one too far',
     breaks: 'an entry that replaces another leaves those before it alone',
+    faults: ['deposed-leader', 'crash'],
     edits: [
       {
         file: 'src/storage/wal-recovery.ts',
