@@ -118,6 +118,8 @@ export interface LeaseLost {
 export interface Interrupted {
   readonly type: 'interrupted';
   readonly at: number;
+  /** Where it lasted: all that came until then may have gone back unseen, as it does while a worker stops. */
+  readonly until?: number;
   readonly worker: string;
   readonly node: string;
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SeededRandom } from '../../src/sim/random.js';
@@ -227,7 +227,9 @@ export class Stage {
 
   #unmount(node: RealNode, keep: boolean): void {
     const copy = this.#fileOf(node, 'data');
-    if (keep) cpSync(node.directory, copy, { recursive: true });
+    // Sockets cannot be copied, and a node's lock is one.
+    const filter = (path: string): boolean => !lstatSync(path).isSocket();
+    if (keep) cpSync(node.directory, copy, { recursive: true, filter });
     // At once, whoever may still have a file of it open.
     execFileSync('umount', ['-l', node.directory]);
     rmSync(this.#fileOf(node, 'image'), { force: true });

@@ -38,10 +38,11 @@ export function order(stories: Stories): Violation[] {
     queue.push(...places);
     queues.set(key, queue);
   }
+  const isInterrupted = interruptions(stories.interrupted);
   const certain = (one: Placed): boolean =>
     one.lease.attempt === (one.before?.attempt ?? 1) &&
     one.lease.at - one.from < patience &&
-    !anyBetween(stories.interrupted, one.from, one.lease.at);
+    !isInterrupted(one.from, one.lease.at);
   return [...queues.values()].flatMap((queue) => [
     ...overtaken(byTime(queue), certain),
     ...byStream(queue).flatMap((one) => overtaken(one, certain)),
@@ -153,14 +154,22 @@ function reason({ story, before }: Placed): HistoryEvent {
   return before ?? story.makers[0]!;
 }
 
-/** Whether one of a list that ascends lies between the two times. */
-function anyBetween(list: readonly Interrupted[], from: number, to: number): boolean {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (list[middle]!.at < from) low = middle + 1;
-    else high = middle;
-  }
-  return low < list.length && list[low]!.at <= to;
+/** Says whether one of a list that ascends reaches into the time between two others. */
+function interruptions(list: readonly Interrupted[]): (from: number, to: number) => boolean {
+  let latest = Number.NEGATIVE_INFINITY;
+  // Of all up to each: until when the longest lasts.
+  const until = list.map((one) => {
+    latest = Math.max(latest, one.until ?? one.at);
+    return latest;
+  });
+  return (from, to) => {
+    let low = 0;
+    let high = list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (list[middle]!.at <= to) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && until[low - 1]! >= from;
+  };
 }

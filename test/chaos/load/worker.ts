@@ -136,11 +136,13 @@ class Life {
     });
   }
 
-  #interrupted(): void {
+  /** `since`: what came since then may have gone back unseen as well. */
+  #interrupted(since = this.#notes.now()): void {
     if (this.#dead) return;
     this.#notes.recorder.note({
       type: 'interrupted',
-      at: this.#notes.now(),
+      at: since,
+      until: this.#notes.now(),
       worker: this.#name,
       node: this.#node,
     });
@@ -259,7 +261,7 @@ class Life {
   async stop(timeoutMs: number): Promise<void> {
     this.#stopping = this.#notes.now();
     await this.#worker.stop({ timeoutMs });
-    this.#interrupted();
+    this.#interrupted(this.#stopping);
     for (const [token, job] of this.#held) {
       if (!this.#given.has(token)) this.#given.set(token, released(job, this.#stopping));
     }

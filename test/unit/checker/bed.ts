@@ -109,8 +109,8 @@ export function leaseLost(worker: string, at: number, token: number): LeaseLost 
   return { type: 'lease-lost', at, worker, token };
 }
 
-export function interrupted(worker: string, at: number): Interrupted {
-  return { type: 'interrupted', at, worker, node: 'n1' };
+export function interrupted(worker: string, at: number, until = at): Interrupted {
+  return { type: 'interrupted', at, until, worker, node: 'n1' };
 }
 
 export function complete(job: string, span: Span, token: number, more: Partial<Settle> = {}): Settle {

@@ -107,6 +107,10 @@ describe('order', () => {
   it('accepts it where a first lease may have got lost on its way', () => {
     accepts([...overtaking(), interrupted('w3', 25)]);
     rejects('order', [...overtaking(), interrupted('w3', 40)]);
+    accepts([...overtaking(), interrupted('w3', 1, 25)]);
+    accepts([...overtaking(), interrupted('w3', 1, 100)]);
+    accepts([...overtaking(), interrupted('w3', 1, 100), interrupted('w4', 2)]);
+    rejects('order', [...overtaking(), interrupted('w3', 40, 100)]);
     accepts(overtaking(), { unseenLeaseMs: 30 });
   });
 
