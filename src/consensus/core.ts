@@ -258,11 +258,6 @@ class PortedConsensus implements Consensus {
     this.#log.compact(mark, keepFrom);
   }
 
-  get hasUncommitted(): boolean {
-    const { raftLog } = this.#port.raft;
-    return raftLog.committed < raftLog.lastIndex();
-  }
-
   status(): ConsensusStatus {
     const { raft, isLeader } = this.#port;
     return {

@@ -178,7 +178,5 @@ export interface Consensus {
   reportSnapshot(id: RaftId, ok: boolean): void;
   /** A snapshot at `mark` is durable; entries up to `keepFrom` - 1 may be forgotten. */
   compact(mark: SnapshotMark, keepFrom: number): void;
-  /** The log goes beyond what is committed. */
-  readonly hasUncommitted: boolean;
   status(): ConsensusStatus;
 }

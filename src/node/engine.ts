@@ -128,8 +128,7 @@ export class Engine {
       readIndex: (context) => consensus.readIndex(context),
       askTurn,
     });
-    const mayGather = (): boolean => this.#replica.mayGather;
-    this.#desk = new LeaderDesk({ core, consensus, clock, clocks: this.board.clocks, askTurn, mayGather });
+    this.#desk = new LeaderDesk({ core, consensus, clock, clocks: this.board.clocks, askTurn });
     this.#post = new Post({
       ownName: options.name,
       transport: options.transport,
@@ -233,7 +232,6 @@ export class Engine {
       reads: (reads) => this.reads.answered(reads),
       standing: (standing) => this.#stand(standing),
       install: (output) => this.#install(output),
-      synced: () => this.#desk.flush(),
       fatal: (error) => this.#fatal(error),
     });
   }

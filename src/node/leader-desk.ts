@@ -7,8 +7,6 @@ import type { Clocks } from './clocks.js';
 
 /** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
 const ENTRY_BYTES = 512 * 1024;
-/** So much gathers while the log is being written; what is more goes out meanwhile. */
-const GATHER_BYTES = 64 * 1024;
 /** Batches held back while the log cannot take more. Their origins keep copies and send again. */
 const HELD_MAX = 1_024;
 /** A timer further away is looked at again then: the wall clock may jump, and machine timers end at 2^31 ms. */
@@ -21,8 +19,6 @@ export interface LeaderDeskParts {
   /** Their wall time is the stamps'. */
   readonly clocks: Pick<Clocks, 'mayStamp' | 'wallMs'>;
   readonly askTurn: () => void;
-  /** What is proposed now waits for the write under way in any case. */
-  readonly mayGather: () => boolean;
 }
 
 /**
@@ -34,7 +30,6 @@ export class LeaderDesk {
   #open = false;
   #term = 0;
   #held: Uint8Array[] = [];
-  #heldBytes = 0;
   /** Last batch number proposed in this term, by incarnation. */
   readonly #proposed = new Map<number, number>();
   #baseElapsedUs = 0;
@@ -55,7 +50,7 @@ export class LeaderDesk {
   open(term: number): void {
     this.#open = true;
     this.#term = term;
-    this.#heldNone();
+    this.#held = [];
     this.#proposed.clear();
     // Elapsed time goes on where the log stopped: the gap between two leaders counts as nothing.
     this.#baseElapsedUs = this.#parts.core.elapsedUs;
@@ -66,7 +61,7 @@ export class LeaderDesk {
 
   close(): void {
     this.#open = false;
-    this.#heldNone();
+    this.#held = [];
     this.#proposed.clear();
     this.#tick?.cancel();
     this.#tick = null;
@@ -110,8 +105,6 @@ export class LeaderDesk {
   /** Proposes what was taken in this turn, several batches to an entry. */
   flush(): void {
     if (!this.#open) return;
-    // One entry of many batches costs less than many entries; there is a flush when the write is over.
-    if (this.#heldBytes < GATHER_BYTES && this.#parts.mayGather()) return;
     // Another turn comes with the next reading of a clock, and with each heartbeat.
     if (this.#hasWork && !this.#parts.clocks.mayStamp) return;
     if (this.#held.length === 0) {
@@ -143,7 +136,7 @@ export class LeaderDesk {
   #propose(entries: readonly Uint8Array[]): void {
     const proposed = this.#parts.consensus.propose(entries);
     if (proposed === 'accepted') {
-      this.#heldNone();
+      this.#held = [];
       this.#tickWanted = false;
     } else if (proposed === 'not-leader') {
       this.close();
@@ -193,14 +186,8 @@ export class LeaderDesk {
     return Math.max(this.#parts.core.wall, this.#parts.clocks.wallMs());
   }
 
-  #heldNone(): void {
-    this.#held = [];
-    this.#heldBytes = 0;
-  }
-
   #hold(bytes: Uint8Array): void {
     this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
     this.#parts.askTurn();
   }
 }

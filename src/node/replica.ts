@@ -21,8 +21,6 @@ export interface ReplicaParts {
   readonly standing: (standing: Standing) => void;
   /** Replaces state and log by the snapshot that was fetched before. */
   readonly install: (output: Output) => Promise<void>;
-  /** The log was synced: what gathered behind it may go out. */
-  readonly synced: () => void;
   readonly fatal: (error: Error) => void;
 }
 
@@ -81,14 +79,6 @@ export class Replica {
     this.#stopped = true;
     await this.#syncing;
     await this.#installing;
-  }
-
-  /**
-   * The log is being synced, and what it syncs is not committed by the others alone: a proposal made now would wait
-   * behind it, so that it costs no time to let it gather more.
-   */
-  get mayGather(): boolean {
-    return this.#syncing !== null && this.#parts.consensus.hasUncommitted;
   }
 
   /** Entries that are committed and not yet applied here. */
@@ -176,7 +166,6 @@ export class Replica {
         if (this.#stopped) return;
         this.#durable = write;
         this.#parts.consensus.persisted(write);
-        this.#parts.synced();
         this.pump();
       },
       (error: unknown) => {

@@ -5,7 +5,7 @@ import { BATCH_HEAD_BYTES } from '../../../src/core/codec.js';
 import { encodeNodeUp } from '../../../src/core/index.js';
 import { LeaderDesk } from '../../../src/node/leader-desk.js';
 import type { World } from '../../../src/sim/world.js';
-import { jobSpec, Machine, newWorld, pass } from './parts.js';
+import { Machine, newWorld, pass } from './parts.js';
 
 describe('the leader takes batches', () => {
   let world: World;
@@ -16,13 +16,11 @@ describe('the leader takes batches', () => {
   let incarnation: number;
   let mayStamp: boolean;
   let turns: number;
-  let mayGather: boolean;
 
   beforeEach(() => {
     world = newWorld();
     mayStamp = true;
     turns = 0;
-    mayGather = false;
     machine = new Machine();
     proposed = [];
     answer = 'accepted';
@@ -45,7 +43,6 @@ describe('the leader takes batches', () => {
       askTurn: () => {
         turns += 1;
       },
-      mayGather: () => mayGather,
     });
     incarnation = machine.nodeUp('n2');
     desk.open(2);
@@ -64,27 +61,6 @@ describe('the leader takes batches', () => {
     expect(proposed).toHaveLength(1);
     machine.core.apply(++machine.index, proposed[0]!, machine.effects);
     expect(machine.core.lastBatch(incarnation)).toBe(2);
-  });
-
-  it('and puts into one entry what comes while the log is being written, unless it is much', () => {
-    mayGather = true;
-    expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
-    desk.flush();
-    expect(desk.accept('n2', incarnation, 2, batch(2))).toBeNull();
-    desk.flush();
-    expect(proposed).toHaveLength(0);
-    mayGather = false;
-    desk.flush();
-    expect(proposed).toHaveLength(1);
-    machine.core.apply(++machine.index, proposed[0]!, machine.effects);
-    expect(machine.core.lastBatch(incarnation)).toBe(2);
-    mayGather = true;
-    const much = machine.batch(incarnation, 3, (builder) => {
-      builder.submit('default', jobSpec({ id: '01'.padEnd(26, '0'), payload: Buffer.alloc(64 * 1024) }));
-    });
-    expect(desk.accept('n2', incarnation, 3, much)).toBeNull();
-    desk.flush();
-    expect(proposed).toHaveLength(2);
   });
 
   it('and keeps them while it does not know the time', () => {

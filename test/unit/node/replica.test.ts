@@ -30,12 +30,8 @@ describe('the log of a node', () => {
     const outputs: Output[] = [];
     const done: string[] = [];
     let now = 0;
-    const core = { hasUncommitted: true };
     const replica = new Replica({
       consensus: {
-        get hasUncommitted() {
-          return core.hasUncommitted;
-        },
         take: () => outputs.shift() ?? null,
         persisted: (write: number) => done.push(`persisted ${write}`),
         applied: () => {},
@@ -63,26 +59,20 @@ describe('the log of a node', () => {
         await world.sleep(20);
         done.push('install ends');
       },
-      synced: () => done.push('gathered'),
       fatal: (error) => done.push(`fatal ${error.message}`),
     });
-    return { world, outputs, done, replica, core };
+    return { world, outputs, done, replica };
   }
 
   const mark = { index: 50, term: 1, membership: {} } as SnapshotMark;
 
   it('sends before its write is on disk, and says so to the core only after', async () => {
-    const { world, outputs, done, replica, core } = bed();
+    const { world, outputs, done, replica } = bed();
     outputs.push({ ...nothing, entries: entries(1, 1), mustSync: true, write: 1, messages: [{} as never] });
     replica.pump();
     expect(done).toEqual(['sent']);
-    expect(replica.mayGather).toBe(true);
-    core.hasUncommitted = false;
-    expect(replica.mayGather).toBe(false);
-    core.hasUncommitted = true;
     await pass(world, 10);
-    expect(done).toEqual(['sent', 'synced', 'persisted 1', 'gathered']);
-    expect(replica.mayGather).toBe(false);
+    expect(done).toEqual(['sent', 'synced', 'persisted 1']);
   });
 
   it('applies nothing to a state that a snapshot is replacing', async () => {
@@ -92,13 +82,7 @@ describe('the log of a node', () => {
     replica.pump();
     await pass(world, 100);
     const begins = done.indexOf('install begins');
-    expect(done.slice(begins)).toEqual([
-      'install begins',
-      'install ends',
-      'synced',
-      'persisted 1',
-      'gathered',
-    ]);
+    expect(done.slice(begins)).toEqual(['install begins', 'install ends', 'synced', 'persisted 1']);
     expect(done).not.toContain('applied 20');
   });
 
