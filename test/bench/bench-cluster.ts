@@ -10,8 +10,9 @@ const BATCH = 100;
 const BATCHES_IN_FLIGHT = 4;
 /** Jobs of one call that fills a queue. */
 const FILL_BATCH = 1_000;
-/** Between two looks at a queue that empties. */
+/** Between two looks at a queue that empties, and at jobs that end. */
 const ASK_MS = 20;
+const LOOK_MS = 2;
 
 /** A client whose connection number `i` goes to the nodes in turn. */
 function client(cluster: RealCluster, i: number): Client {
@@ -151,6 +152,17 @@ export function purge(cluster: RealCluster, functions: readonly string[] = [FUNC
 /** Jobs that have succeeded so far. */
 export async function succeeded(one: Client, functions: readonly string[] = [FUNCTION]): Promise<number> {
   return (await queuesOf(one, functions)).reduce((sum, queue) => sum + queue.totals.succeeded, 0);
+}
+
+/** Resolves once so many jobs in all have succeeded. */
+export async function untilSucceeded(
+  one: Client,
+  functions: readonly string[],
+  count: number,
+): Promise<void> {
+  // Each look costs the servers as much as some jobs.
+  while ((await succeeded(one, functions)) < count)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 }
 
 export async function followersOf(cluster: RealCluster): Promise<string[]> {

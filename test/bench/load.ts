@@ -49,11 +49,19 @@ export class Workers {
     cluster: RealCluster,
     sessions: number,
     credits: number,
-    options: { readonly functions?: readonly string[]; readonly perConnection?: number } = {},
+    options: {
+      readonly functions?: readonly string[];
+      /** Bare sessions that share connections, for thousands of them. */
+      readonly bare?: boolean;
+    } = {},
   ): Promise<Workers> {
-    const { functions = [FUNCTION], perConnection = 1 } = options;
-    const child = new Child(new URL('./children/worker.js', import.meta.url));
-    const order: WorkOrder = { endpoints: cluster.endpoints, functions, sessions, credits, perConnection };
+    const { functions = [FUNCTION], bare = false } = options;
+    const child = new Child(
+      bare
+        ? new URL('./children/sessions.js', import.meta.url)
+        : new URL('./children/worker.js', import.meta.url),
+    );
+    const order: WorkOrder = { endpoints: cluster.endpoints, functions, sessions, credits };
     try {
       await child.ask(order);
     } catch (error) {

@@ -1,11 +1,10 @@
 import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
 import { RealCluster } from '../../support/real-cluster.js';
-import { fillQueue, functionNames, purge, succeeded, withClients } from '../bench-cluster.js';
+import { fillQueue, functionNames, purge, succeeded, untilSucceeded, withClients } from '../bench-cluster.js';
 import type { Context } from '../context.js';
-import { cpuOf, spin } from '../gauge.js';
-import { Gearmesh } from '../gearmesh.js';
+import { spin } from '../gauge.js';
+import { Gearmesh, type OwnLoad } from '../gearmesh.js';
 import { Workers } from '../load.js';
-import type { Load } from '../peers/peer.js';
 import { digits, type Figures, type Report } from '../report.js';
 
 const SECONDS_MAX = 2;
@@ -18,7 +17,6 @@ const SESSIONS = 8;
 const CREDITS = 64;
 /** Credits of all workers together, as many as W2's have, where they are fewer than that. */
 const CREDITS_IN_ALL = SESSIONS * CREDITS;
-const PER_CONNECTION = 500;
 /** Jobs that wait while others are measured. */
 const DEEP = 'deep';
 /** What workers do that are there while submissions of another function are measured. */
@@ -32,6 +30,7 @@ interface Step {
 }
 
 interface Cost {
+  readonly jobs: number;
   readonly perSecond: number;
   readonly serversUs: number;
 }
@@ -80,8 +79,8 @@ async function waitingJobs(system: Gearmesh, seconds: number, sizes: readonly nu
     if (size < there) await purge(system.cluster, [DEEP]);
     else if (size > there) await fillQueue(system.cluster, DEEP, size - there);
     there = size;
-    const cycled = await cost(system, () => system.cyclesFor(seconds));
-    const submitted = await cost(system, () => system.submitFor(seconds));
+    const cycled = costOf(await system.cyclesFor(seconds));
+    const submitted = costOf(await system.submitFor(seconds));
     await system.purge();
     steps.push({ size, submitted, cycled });
   }
@@ -92,11 +91,13 @@ async function functions(system: Gearmesh, seconds: number, sizes: readonly numb
   const steps: Step[] = [];
   for (const size of [...sizes, sizes[0]!]) {
     const names = functionNames(size);
-    const submitted = await cost(system, () => system.submitFor(seconds, names));
+    const before = await withClients(system.cluster, ([one]) => succeeded(one!, names));
+    const submitted = costOf(await system.submitFor(seconds, names));
     const all = await Workers.start(system.cluster, SESSIONS, CREDITS, { functions: names });
     try {
-      await worked(system, all, names, submitted.jobs);
-      const cycled = await cost(system, () => system.cyclesFor(seconds, all, names));
+      // What was only submitted is done first.
+      await withClients(system.cluster, ([one]) => untilSucceeded(one!, names, before + submitted.jobs));
+      const cycled = costOf(await system.cyclesFor(seconds, all, names));
       steps.push({ size, submitted, cycled });
     } finally {
       all.kill();
@@ -111,12 +112,12 @@ async function workers(system: Gearmesh, seconds: number, sizes: readonly number
     const credits = Math.max(1, Math.floor(CREDITS_IN_ALL / size));
     const all = await Workers.start(system.cluster, size, credits, {
       functions: ELSEWHERE,
-      perConnection: PER_CONNECTION,
+      bare: true,
     });
     try {
-      const submitted = await cost(system, () => system.submitFor(seconds));
+      const submitted = costOf(await system.submitFor(seconds));
       await system.purge();
-      const cycled = await cost(system, () => system.cyclesFor(seconds, all, ELSEWHERE));
+      const cycled = costOf(await system.cyclesFor(seconds, all, ELSEWHERE));
       steps.push({ size, submitted, cycled });
     } finally {
       all.kill();
@@ -125,20 +126,8 @@ async function workers(system: Gearmesh, seconds: number, sizes: readonly number
   return steps;
 }
 
-/** Waits until the jobs that were only submitted are done. */
-async function worked(system: Gearmesh, all: Workers, names: readonly string[], jobs: number): Promise<void> {
-  while ((await all.worked()) < jobs) await new Promise((resolve) => setTimeout(resolve, 20));
-  await withClients(system.cluster, async ([one]) => {
-    let before = -1;
-    for (let now = await succeeded(one!, names); now !== before; now = await succeeded(one!, names))
-      before = now;
-  });
-}
-
-async function cost(system: Gearmesh, work: () => Promise<Load>): Promise<Cost & { readonly jobs: number }> {
-  const before = cpuOf(system.pids);
-  const { jobs, seconds } = await work();
-  return { jobs, perSecond: jobs / seconds, serversUs: (cpuOf(system.pids) - before) / jobs };
+function costOf({ jobs, seconds, serversUs }: OwnLoad): Cost {
+  return { jobs, perSecond: jobs / seconds, serversUs };
 }
 
 function tell(
