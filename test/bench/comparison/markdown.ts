@@ -11,7 +11,9 @@ export function markdown(
   lines: readonly Compared[],
   promises: ReadonlyMap<string, string>,
 ): string {
-  return [owedTable(report), ...comparisonTables(lines, promises)].filter((text) => text !== '').join('\n\n');
+  return [owedTable(report), ...comparisonTables(lines, promises), syncsTable(report, promises)]
+    .filter((text) => text !== '')
+    .join('\n\n');
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -47,27 +49,47 @@ function owedTable(report: Report): string {
 function comparisonTables(lines: readonly Compared[], promises: ReadonlyMap<string, string>): string[] {
   const workloads = [...new Set(lines.filter(({ side }) => side !== '').map(({ workload }) => workload))];
   return workloads.map((workload) => {
-    const rows = lines
-      .filter((line) => line.workload === workload)
-      .map((line) => [
-        line.side === '' ? OURS : `${line.side}: ${promises.get(line.side) ?? ''}`,
-        range(line),
-        `${shown(line.serversUs)} + ${shown(line.clientUs)}`,
-        Number.isNaN(line.busiestClient) ? '–' : `${(line.busiestClient * 100).toFixed(0)} %`,
-        line.side === '' ? '' : digits(line.ratio),
-        line.goal === '' ? '' : `${line.goal}${line.reached === true ? '' : ', not met'}`,
-      ]);
-    const head = [
-      'median (range)',
-      'CPU µs per job: servers + clients',
-      'busiest client',
-      'ours / it',
-      'goal',
-    ];
-    return table([workload, ...head], rows);
+    const of = lines.filter((line) => line.workload === workload);
+    // Of a latency nobody measures the CPU.
+    const hasCpu = of.some((line) => !Number.isNaN(line.serversUs));
+    const rows = of.map((line) => [
+      named(line.side, promises),
+      range(line),
+      shown(line.tail, digits),
+      ...(hasCpu ? cpu(line) : []),
+      line.side === '' ? '' : digits(line.ratio),
+      line.goal === '' ? '' : `${line.goal}${line.reached === true ? '' : ', not met'}`,
+    ]);
+    const columns = ['median (range)', workload === 'W6' ? 'longest, ms' : 'p99 of the wait, ms'];
+    if (hasCpu) columns.push('CPU µs per job: servers + clients', 'busiest client');
+    return table([workload, ...columns, 'ours / it', 'goal'], rows);
   });
 }
 
-function shown(value: number): string {
-  return Number.isNaN(value) ? '–' : value.toFixed(1);
+function syncsTable(report: Report, promises: ReadonlyMap<string, string>): string {
+  const rows = report.rows
+    .filter((row) => row.workload === 'syncs' && row.figures.perJob !== undefined)
+    .map(({ side, figures }) => [
+      named(side, promises),
+      String(figures.jobs),
+      String(figures.count),
+      figures.perJob!.toFixed(4),
+    ]);
+  return table(['syncs', 'jobs accepted', 'calls of fdatasync and fsync, all servers', 'for each job'], rows);
+}
+
+function named(side: string, promises: ReadonlyMap<string, string>): string {
+  return side === '' ? OURS : `${side}: ${promises.get(side) ?? ''}`;
+}
+
+function cpu(line: Compared): string[] {
+  const us = (value: number): string => shown(value, (number) => number.toFixed(1));
+  return [
+    `${us(line.serversUs)} + ${us(line.clientUs)}`,
+    shown(line.busiestClient, (part) => `${(part * 100).toFixed(0)} %`),
+  ];
+}
+
+function shown(value: number, how: (value: number) => string): string {
+  return Number.isNaN(value) ? '–' : how(value);
 }
