@@ -34,6 +34,7 @@ export class Gearmesh implements RunningPeer {
   readonly cluster: RealCluster;
   readonly version = version();
   readonly batches = 'submitMany of 100 jobs';
+  #workers: Workers | null = null;
 
   constructor(cluster: RealCluster) {
     this.cluster = cluster;
@@ -61,12 +62,13 @@ export class Gearmesh implements RunningPeer {
     workers: Workers | null = null,
     functions: readonly string[] = [FUNCTION],
   ): Promise<OwnLoad> {
-    const own = workers ?? (await Workers.start(this.cluster, SESSIONS, CREDITS));
-    try {
-      return await this.#cycles(seconds, own, functions);
-    } finally {
-      if (workers === null) own.kill();
-    }
+    if (workers !== null) return await this.#cycles(seconds, workers, functions);
+    // Opened for each load, in a process that is warm from the one before, as the clients' is.
+    this.#workers ??= Workers.of(this.cluster);
+    await this.#workers.open({ sessions: SESSIONS, credits: CREDITS, functions });
+    const load = await this.#cycles(seconds, this.#workers, functions);
+    await this.#workers.close();
+    return load;
   }
 
   /** Client and worker at the two followers. */
@@ -79,7 +81,7 @@ export class Gearmesh implements RunningPeer {
   /** Runs `work` while whole cycles of other jobs go on at a steady pace. Resolves with the pace that was held, too. */
   async beside<T>(perSecond: number, work: () => Promise<T>): Promise<{ result: T; perSecond: number }> {
     const functions = [BESIDE];
-    const workers = await Workers.start(this.cluster, SESSIONS, CREDITS, { functions });
+    const workers = await Workers.start(this.cluster, { sessions: SESSIONS, credits: CREDITS, functions });
     let pace: Pace | null = null;
     try {
       return await withClients(this.cluster, async ([one]) => {
@@ -118,6 +120,7 @@ export class Gearmesh implements RunningPeer {
   }
 
   stop(): Promise<void> {
+    this.#workers?.kill();
     return this.cluster.remove();
   }
 

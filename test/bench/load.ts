@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { RealCluster } from '../support/real-cluster.js';
 import { FUNCTION, payload } from './bench-cluster.js';
 import type { PaceOrder, PaceResult } from './children/pacer.js';
-import type { WorkOrder } from './children/worker.js';
+import type { WorkOrder, WorkRequest } from './children/worker.js';
 import { cpuUs } from './gauge.js';
 
 /** A process of ours that takes one order and answers by messages. */
@@ -37,51 +37,71 @@ export class Child {
   }
 }
 
-/** Workers in a process of their own that do nothing. */
+export interface WorkersOptions {
+  readonly sessions: number;
+  readonly credits: number;
+  readonly functions?: readonly string[];
+}
+
+/** Workers that do nothing, in a process of their own; it stays warm while they are closed. */
 export class Workers {
+  readonly #cluster: RealCluster;
   readonly #child: Child;
 
-  private constructor(child: Child) {
-    this.#child = child;
+  private constructor(cluster: RealCluster, script: URL) {
+    this.#cluster = cluster;
+    this.#child = new Child(script);
   }
 
-  static async start(
-    cluster: RealCluster,
-    sessions: number,
-    credits: number,
-    options: {
-      readonly functions?: readonly string[];
-      /** Bare sessions that share connections, for thousands of them. */
-      readonly bare?: boolean;
-    } = {},
-  ): Promise<Workers> {
-    const { functions = [FUNCTION], bare = false } = options;
-    const child = new Child(
-      bare
-        ? new URL('./children/sessions.js', import.meta.url)
-        : new URL('./children/worker.js', import.meta.url),
-    );
-    const order: WorkOrder = { endpoints: cluster.endpoints, functions, sessions, credits };
-    try {
-      await child.ask(order);
-    } catch (error) {
-      child.kill();
-      throw error;
-    }
-    return new Workers(child);
+  /** None of them is open yet. */
+  static of(cluster: RealCluster): Workers {
+    return new Workers(cluster, new URL('./children/worker.js', import.meta.url));
+  }
+
+  static async start(cluster: RealCluster, options: WorkersOptions): Promise<Workers> {
+    return await Workers.of(cluster).#started(options);
+  }
+
+  /** Bare sessions that share connections, for thousands of them. They end with `kill` alone. */
+  static async startBare(cluster: RealCluster, options: WorkersOptions): Promise<Workers> {
+    return await new Workers(cluster, new URL('./children/sessions.js', import.meta.url)).#started(options);
   }
 
   get cpuUs(): number {
     return cpuUs(this.#child.pid);
   }
 
+  async open({ sessions, credits, functions = [FUNCTION] }: WorkersOptions): Promise<void> {
+    const order: WorkOrder = { endpoints: this.#cluster.endpoints, functions, sessions, credits };
+    await this.#ask({ kind: 'open', order });
+  }
+
+  /** Resolves when their sessions are over. */
+  async close(): Promise<void> {
+    await this.#ask({ kind: 'close' });
+  }
+
   /** Jobs that their handlers have been called with so far. */
   worked(): Promise<number> {
-    return this.#child.ask<number>({});
+    return this.#ask<number>({ kind: 'count' });
   }
 
   kill(): void {
     this.#child.kill();
+  }
+
+  async #started(options: WorkersOptions): Promise<Workers> {
+    try {
+      await this.open(options);
+      return this;
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
+  #ask<T>(request: WorkRequest): Promise<T> {
+    return this.#child.ask<T>(request);
   }
 }
 

@@ -6,7 +6,7 @@ import {
   WorkerServiceService,
   WorkFrame,
 } from '../../../proto/gen/gearmesh/v1/worker.js';
-import type { WorkOrder } from './worker.js';
+import type { WorkOrder, WorkRequest } from './worker.js';
 
 /**
  * As worker.ts, for thousands of sessions: bare streams, many on one connection, without what makes a worker robust. So
@@ -19,22 +19,20 @@ const OPENED_AT_ONCE = 64;
 const HEARTBEAT_SECONDS = 60;
 const AGAIN_MS = 100;
 
-let worked = 0;
-
-process.once('message', (order: WorkOrder) => {
-  void openAll(order).then(() => {
-    setInterval(() => {
-      for (const stream of streams) stream.write(WorkFrame.fromPartial({}));
-    }, HEARTBEAT_SECONDS * 1_000);
-    process.on('message', () => process.send?.(worked));
-    process.send?.('ready');
-  });
-});
-process.on('disconnect', () => process.exit(0));
-
 type Stream = ClientDuplexStream<WorkFrame, ServeFrame>;
 
+let worked = 0;
 const streams = new Set<Stream>();
+
+process.on('message', (request: WorkRequest) => {
+  if (request.kind === 'count') process.send?.(worked);
+  else if (request.kind === 'open') void openAll(request.order).then(() => process.send?.('ready'));
+  else process.exit(0);
+});
+setInterval(() => {
+  for (const stream of streams) stream.write(WorkFrame.fromPartial({}));
+}, HEARTBEAT_SECONDS * 1_000);
+process.on('disconnect', () => process.exit(0));
 
 async function openAll(order: WorkOrder): Promise<void> {
   const { endpoints, sessions } = order;

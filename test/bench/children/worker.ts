@@ -1,8 +1,8 @@
 import { Worker } from '../../../src/worker/index.js';
 
 /**
- * Workers that do nothing, in a process of their own. Takes one order, says `ready`, then works. Asked for anything, it
- * answers with the number of jobs it has worked.
+ * Workers that do nothing, in a process of their own. Told to open some it says `ready` when they work, told to close
+ * them it says `closed`; asked for the count, it answers with the number of jobs that it has worked.
  */
 export interface WorkOrder {
   readonly endpoints: readonly string[];
@@ -12,13 +12,18 @@ export interface WorkOrder {
   readonly credits: number;
 }
 
-let worked = 0;
+export type WorkRequest =
+  | { readonly kind: 'open'; readonly order: WorkOrder }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'count' };
 
-process.once('message', (order: WorkOrder) => {
-  void open(order).then(() => {
-    process.on('message', () => process.send?.(worked));
-    process.send?.('ready');
-  });
+let worked = 0;
+let workers: Worker[] = [];
+
+process.on('message', (request: WorkRequest) => {
+  if (request.kind === 'count') process.send?.(worked);
+  else if (request.kind === 'open') void open(request.order).then(() => process.send?.('ready'));
+  else void close().then(() => process.send?.('closed'));
 });
 process.on('disconnect', () => process.exit(0));
 
@@ -36,6 +41,13 @@ async function open({ endpoints, functions, sessions, credits }: WorkOrder): Pro
         worked++;
       });
     }
+    workers.push(worker);
     await worker.start();
   }
+}
+
+async function close(): Promise<void> {
+  const open = workers;
+  workers = [];
+  await Promise.all(open.map((worker) => worker.stop()));
 }

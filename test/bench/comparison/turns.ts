@@ -59,7 +59,7 @@ export async function turns(context: Context, peers: readonly Peer[]): Promise<s
     throw error;
   } finally {
     if (options.profile !== undefined) await Promise.all(cluster.nodes.map((node) => node.end('SIGTERM')));
-    await cluster.remove();
+    await system.stop();
   }
   return [...failed];
 }

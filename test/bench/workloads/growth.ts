@@ -38,8 +38,8 @@ interface Cost {
 /** The loads of W1 and W2 as jobs, functions and workers get more: slowest against fastest, by CPU and by rate. */
 export async function growth({ report, options }: Context): Promise<void> {
   const cluster = await RealCluster.start({ nodeFlags: ENGINE_FLAGS });
+  const system = new Gearmesh(cluster);
   try {
-    const system = new Gearmesh(cluster);
     const seconds = Math.min(SECONDS_MAX, options.seconds);
     // Code that is not compiled yet would make the first step the slowest.
     await system.cyclesFor(seconds);
@@ -61,7 +61,7 @@ export async function growth({ report, options }: Context): Promise<void> {
     }
     await cluster.agreedHash();
   } finally {
-    await cluster.remove();
+    await system.stop();
   }
 }
 
@@ -93,7 +93,8 @@ async function functions(system: Gearmesh, seconds: number, sizes: readonly numb
     const names = functionNames(size);
     const before = await withClients(system.cluster, ([one]) => succeeded(one!, names));
     const submitted = costOf(await system.submitFor(seconds, names));
-    const all = await Workers.start(system.cluster, SESSIONS, CREDITS, { functions: names });
+    const options = { sessions: SESSIONS, credits: CREDITS, functions: names };
+    const all = await Workers.start(system.cluster, options);
     try {
       // What was only submitted is done first.
       await withClients(system.cluster, ([one]) => untilSucceeded(one!, names, before + submitted.jobs));
@@ -110,10 +111,8 @@ async function workers(system: Gearmesh, seconds: number, sizes: readonly number
   const steps: Step[] = [];
   for (const size of [...sizes, sizes[0]!]) {
     const credits = Math.max(1, Math.floor(CREDITS_IN_ALL / size));
-    const all = await Workers.start(system.cluster, size, credits, {
-      functions: ELSEWHERE,
-      bare: true,
-    });
+    const options = { sessions: size, credits, functions: ELSEWHERE };
+    const all = await Workers.startBare(system.cluster, options);
     try {
       const submitted = costOf(await system.submitFor(seconds));
       await system.purge();

@@ -10,8 +10,8 @@ const LEAST_SECONDS = 5;
 /** Event-loop delay (the nodes' own metric) and the collector's longest pause while half of the most is done. */
 export async function pauses({ report, options }: Context): Promise<void> {
   const cluster = await probedCluster();
+  const system = new Gearmesh(cluster);
   try {
-    const system = new Gearmesh(cluster);
     const { jobs, seconds } = await system.cyclesFor(options.seconds);
     const half = Math.max(1, Math.floor(jobs / seconds / 2));
     const spinBefore = spin();
@@ -45,7 +45,7 @@ export async function pauses({ report, options }: Context): Promise<void> {
       { calm: { spinBefore, spinAfter: spin() } },
     );
   } finally {
-    await cluster.remove();
+    await system.stop();
   }
 }
 
