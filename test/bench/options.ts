@@ -11,7 +11,7 @@ turns, the other systems that are installed here.
     npm run bench -- --fill 310         whole cycles for 310 s first, so that the dedupe window is full
     npm run bench -- --kills 50         leaders killed, stopped and frozen by W6 (20 each)
     npm run bench -- --scale 5000000    most jobs that wait in W5, W7 and W8 (1000000); functions and workers of W5: a
-                                        hundredth of that, at most 10,000
+                                        hundredth of that, at most 10,000; below a million fewer payloads of W4
     npm run bench -- --profile DIR      CPU profiles of the nodes, one file each
     npm run bench -- --json             one line of JSON instead of text
     npm run bench -- --markdown         tables for a document after the text

@@ -2,15 +2,16 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ENGINE_FLAGS } from '../../src/cli/engine-flags.js';
-import { RealCluster, type RealNode, until } from '../support/real-cluster.js';
+import { type RealCluster, type RealNode, until } from '../support/real-cluster.js';
 import type { Probed } from './children/probe-data.js';
+import { startCluster } from './clusters.js';
 
 const ANSWER_MS = 30_000;
 const PROBE = fileURLToPath(new URL('./children/probe.js', import.meta.url));
 
 /** A cluster whose nodes can be asked for their memory and their collector's pauses. */
 export async function probedCluster(flags: readonly string[] = []): Promise<RealCluster> {
-  return await RealCluster.start({
+  return await startCluster({
     flags,
     nodeFlags: [...ENGINE_FLAGS, '--import', PROBE],
     environmentOf: (name, directory) => ({ BENCH_PROBE: join(directory, `${name}.probe`) }),

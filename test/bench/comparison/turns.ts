@@ -1,6 +1,6 @@
 import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
-import { RealCluster } from '../../support/real-cluster.js';
 import { appliedIndex } from '../bench-cluster.js';
+import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { percentile, residentBytes, sorted, spin } from '../gauge.js';
 import { Gearmesh } from '../gearmesh.js';
@@ -26,7 +26,7 @@ export async function turns(context: Context, peers: readonly Peer[]): Promise<s
   const parts = PARTS.filter((part) => options.only.has(`W10${part}`));
   const failed = new Set<string>();
   const profile = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-  const cluster = await RealCluster.start({ nodeFlags: [...ENGINE_FLAGS, ...profile] });
+  const cluster = await startCluster({ nodeFlags: [...ENGINE_FLAGS, ...profile] });
   const system = new Gearmesh(cluster);
   try {
     if (options.fill > 0) await fill(system, report, options.fill);

@@ -1,6 +1,7 @@
 import { Client } from '../../../src/client/index.js';
-import { RealCluster, type RealNode } from '../../support/real-cluster.js';
+import type { RealCluster, RealNode } from '../../support/real-cluster.js';
 import { FUNCTION, payload, waiting } from '../bench-cluster.js';
+import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { longestGap } from '../gaps.js';
 import { percentile, sorted, spin } from '../gauge.js';
@@ -45,7 +46,7 @@ async function failovers(
   strike: Strike,
 ): Promise<void> {
   const times: number[] = [];
-  const cluster = await RealCluster.start();
+  const cluster = await startCluster();
   const spinBefore = spin();
   try {
     for (let i = 0; i < count; i++) {
@@ -79,7 +80,7 @@ export async function stopped({ report, options }: Context): Promise<void> {
   const ownGaps: number[] = [];
   const ends: number[] = [];
   let accepted = 0;
-  const cluster = await RealCluster.start();
+  const cluster = await startCluster();
   const spinBefore = spin();
   try {
     for (let i = 0; i < options.kills; i++) {

@@ -1,6 +1,6 @@
 import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
-import { RealCluster } from '../../support/real-cluster.js';
 import { fillQueue, functionNames, purge, succeeded, untilSucceeded, withClients } from '../bench-cluster.js';
+import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { spin } from '../gauge.js';
 import { Gearmesh, type OwnLoad } from '../gearmesh.js';
@@ -37,7 +37,7 @@ interface Cost {
 
 /** The loads of W1 and W2 as jobs, functions and workers get more: slowest against fastest, by CPU and by rate. */
 export async function growth({ report, options }: Context): Promise<void> {
-  const cluster = await RealCluster.start({ nodeFlags: ENGINE_FLAGS });
+  const cluster = await startCluster({ nodeFlags: ENGINE_FLAGS });
   const system = new Gearmesh(cluster);
   try {
     const seconds = Math.min(SECONDS_MAX, options.seconds);

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '../../../src/client/index.js';
 import { Worker } from '../../../src/worker/index.js';
-import { RealCluster } from '../../support/real-cluster.js';
+import type { RealCluster } from '../../support/real-cluster.js';
 import { FUNCTION, waiting } from '../bench-cluster.js';
+import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { spin } from '../gauge.js';
 
@@ -17,6 +18,8 @@ const CHUNK = MIB;
 const TIMEOUT_MS = 120_000;
 const ECHO = 'echo';
 
+/** Jobs that wait elsewhere when all of these payloads are sent; fewer with fewer. */
+const WHOLE_SCALE = 1_000_000;
 /** Payloads of one size, and how many of them. */
 const SIZES = [
   { mib: 1, count: 64 },
@@ -28,15 +31,16 @@ const SIZES = [
  * goes to a worker, comes back as the result, and is read by the client (six times on disk). 100 % is the time that one
  * process needs to write and sync the same bytes so often in sequence, on the same disk, right before and after.
  */
-export async function payloads({ report }: Context): Promise<void> {
-  const cluster = await RealCluster.start();
+export async function payloads({ report, options }: Context): Promise<void> {
+  const cluster = await startCluster();
   const figures: Record<string, number> = {};
   const texts: string[] = [];
   const spinBefore = spin();
   try {
     // The first of them pays for code that is not compiled yet.
     await through(cluster, MIB, IN_FLIGHT);
-    for (const { mib, count } of SIZES) {
+    for (const { mib, count: most } of SIZES) {
+      const count = Math.max(1, Math.round(most * Math.min(1, options.scale / WHOLE_SCALE)));
       const bytes = mib * MIB;
       const [inside, inPercent] = await besideDisk(NODES * bytes * count, () => into(cluster, bytes, count));
       const [out, outPercent] = await besideDisk(2 * NODES * bytes * count, () =>
