@@ -87,8 +87,9 @@ function accepted(results: readonly object[]): void {
   if (refused !== undefined) throw refused;
 }
 
-/** Lets so many jobs of `fn` wait. */
+/** Lets so many more jobs of `fn` wait. */
 export async function fillQueue(cluster: RealCluster, fn: string, count: number): Promise<void> {
+  const before = await waiting(cluster, [fn]);
   let left = count;
   await withClients(cluster, async (clients) => {
     const loop = async (one: Client): Promise<void> => {
@@ -100,8 +101,8 @@ export async function fillQueue(cluster: RealCluster, fn: string, count: number)
     };
     await Promise.all(clients.map(loop));
   });
-  const waits = await waiting(cluster, [fn]);
-  if (waits !== count) throw new Error(`${count} jobs were accepted, ${waits} wait`);
+  const more = (await waiting(cluster, [fn])) - before;
+  if (more !== count) throw new Error(`${count} jobs were accepted, ${more} wait`);
 }
 
 /** What the queues of these functions hold and have done, by a linearizable read. */

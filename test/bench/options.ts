@@ -7,7 +7,8 @@ turns, the other systems that are installed here.
     npm run bench -- --only W1,W3       some of it
     npm run bench -- --peers none       ours alone; or names (rabbitmq,gearmand), or all: missing ones are named anyway
     npm run bench -- --runs 5           every workload of a turn so often (3)
-    npm run bench -- --seconds 20       longer loads (4)
+    npm run bench -- --seconds 20       longer loads (3)
+    npm run bench -- --minutes 60       what it should end within (15): the others have no more turns after half of that
     npm run bench -- --fill 310         whole cycles for 310 s first, so that the dedupe window is full
     npm run bench -- --kills 50         leaders killed, stopped and frozen by W6 (20 each)
     npm run bench -- --scale 5000000    most jobs that wait in W5, W7 and W8 (1000000); functions and workers of W5: a
@@ -74,6 +75,7 @@ export interface Options {
   readonly peers: readonly string[] | 'all' | 'none';
   readonly runs: number;
   readonly seconds: number;
+  readonly minutes: number;
   readonly fill: number;
   readonly kills: number;
   readonly scale: number;
@@ -89,7 +91,8 @@ export function readOptions(args: readonly string[]): Options | null {
     options: {
       only: { type: 'string', default: WORKLOADS.join(',') },
       peers: { type: 'string', default: 'all' },
-      seconds: { type: 'string', default: '4' },
+      seconds: { type: 'string', default: '3' },
+      minutes: { type: 'string', default: '15' },
       runs: { type: 'string', default: '3' },
       kills: { type: 'string', default: '20' },
       scale: { type: 'string', default: '1000000' },
@@ -106,6 +109,7 @@ export function readOptions(args: readonly string[]): Options | null {
     peers: values.peers === 'all' || values.peers === 'none' ? values.peers : values.peers.split(','),
     runs: atLeast('--runs', values.runs, 1),
     seconds: atLeast('--seconds', values.seconds, 1),
+    minutes: atLeast('--minutes', values.minutes, 1),
     fill: atLeast('--fill', values.fill, 0),
     kills: atLeast('--kills', values.kills, 1),
     scale: atLeast('--scale', values.scale, 1_000),
