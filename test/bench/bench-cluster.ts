@@ -1,14 +1,18 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { Client } from '../../src/client/index.js';
+import { Client, GearmeshError, type QueueInfo } from '../../src/client/index.js';
 import type { RealCluster } from '../support/real-cluster.js';
 import { cpuUs } from './gauge.js';
 
 export const FUNCTION = 'bench';
 export const payload = Buffer.alloc(100, 'x');
-const CONNECTIONS = 8;
-const IN_FLIGHT = 64;
+export const CONNECTIONS = 8;
+export const IN_FLIGHT = 64;
+const BATCH = 100;
+const BATCHES_IN_FLIGHT = 4;
+/** Jobs of one call that fills a queue. */
+const FILL_BATCH = 1_000;
+/** Between two looks at a queue that empties, and at jobs that end. */
+const ASK_MS = 20;
+const LOOK_MS = 2;
 
 /** A client whose connection number `i` goes to the nodes in turn. */
 function client(cluster: RealCluster, i: number): Client {
@@ -17,17 +21,43 @@ function client(cluster: RealCluster, i: number): Client {
   return new Client({ endpoints: [first, ...endpoints.filter((one) => one !== first)], order: 'listed' });
 }
 
-export function clientsOf(cluster: RealCluster): Client[] {
+function clientsOf(cluster: RealCluster): Client[] {
   return Array.from({ length: CONNECTIONS }, (_, i) => client(cluster, i));
 }
 
-/** Keeps `IN_FLIGHT` submissions of each client under way for a while. Returns how long each waited, milliseconds. */
-export async function submitFor(clients: readonly Client[], seconds: number): Promise<number[]> {
+/** Opens clients for `work`, and closes them behind it. */
+export async function withClients<T>(
+  cluster: RealCluster,
+  work: (clients: readonly Client[]) => Promise<T>,
+): Promise<T> {
+  const clients = clientsOf(cluster);
+  try {
+    return await work(clients);
+  } finally {
+    await Promise.all(clients.map((one) => one.close()));
+  }
+}
+
+/** Names of so many functions; one alone is the one that everything else uses. */
+export function functionNames(count: number): string[] {
+  return count === 1 ? [FUNCTION] : Array.from({ length: count }, (_, i) => `${FUNCTION}-${i}`);
+}
+
+/**
+ * Keeps `IN_FLIGHT` submissions of each client under way for a while, of the functions in turn. Returns how long each
+ * waited, milliseconds.
+ */
+export async function submitFor(
+  clients: readonly Client[],
+  seconds: number,
+  functions: readonly string[] = [FUNCTION],
+): Promise<number[]> {
   const waits: number[] = [];
   const end = performance.now() + seconds * 1000;
+  let next = 0;
   const loop = async (one: Client): Promise<void> => {
     for (let began = performance.now(); began < end; ) {
-      await one.submit(FUNCTION, payload);
+      await one.submit(functions[next++ % functions.length]!, payload);
       const now = performance.now();
       waits.push(now - began);
       began = now;
@@ -37,47 +67,103 @@ export async function submitFor(clients: readonly Client[], seconds: number): Pr
   return waits;
 }
 
-/** The same in calls of 100 jobs, 4 of each client. Returns the number of jobs. */
+/** The same in calls of 100 jobs, 4 of each client. Returns the number of jobs. Throws when one was not accepted. */
 export async function submitManyFor(clients: readonly Client[], seconds: number): Promise<number> {
-  const jobs = Array.from({ length: 100 }, () => ({ function: FUNCTION, payload }));
+  const jobs = Array.from({ length: BATCH }, () => ({ function: FUNCTION, payload }));
   let done = 0;
   const end = performance.now() + seconds * 1000;
   const loop = async (one: Client): Promise<void> => {
     while (performance.now() < end) {
-      await one.submitMany(jobs);
+      accepted(await one.submitMany(jobs));
       done += jobs.length;
     }
   };
-  await Promise.all(clients.flatMap((one) => Array.from({ length: 4 }, () => loop(one))));
+  await Promise.all(clients.flatMap((one) => Array.from({ length: BATCHES_IN_FLIGHT }, () => loop(one))));
   return done;
 }
 
-/** Removes what waits, and returns once nothing does. */
-export async function purge(cluster: RealCluster): Promise<void> {
-  const one = client(cluster, 0);
-  await one.queues.purge(FUNCTION).catch(() => {});
-  for (;;) {
-    const queue = await one.queues.get(FUNCTION).catch(() => null);
-    if (queue === null || queue.waiting.high + queue.waiting.normal + queue.waiting.low === 0) break;
+function accepted(results: readonly object[]): void {
+  const refused = results.find((one) => one instanceof GearmeshError);
+  if (refused !== undefined) throw refused;
+}
+
+/** Lets so many more jobs of `fn` wait. */
+export async function fillQueue(cluster: RealCluster, fn: string, count: number): Promise<void> {
+  const before = await waiting(cluster, [fn]);
+  let left = count;
+  await withClients(cluster, async (clients) => {
+    const loop = async (one: Client): Promise<void> => {
+      while (left > 0) {
+        const size = Math.min(FILL_BATCH, left);
+        left -= size;
+        accepted(await one.submitMany(Array.from({ length: size }, () => ({ function: fn, payload }))));
+      }
+    };
+    await Promise.all(clients.map(loop));
+  });
+  const more = (await waiting(cluster, [fn])) - before;
+  if (more !== count) throw new Error(`${count} jobs were accepted, ${more} wait`);
+}
+
+/** What the queues of these functions hold and have done, by a linearizable read. */
+async function queuesOf(one: Client, functions: readonly string[]): Promise<QueueInfo[]> {
+  const consistency = 'linearizable';
+  if (functions.length > 1) {
+    const wanted = new Set(functions);
+    return (await one.queues.list({ consistency })).filter((queue) => wanted.has(queue.function));
   }
-  await one.close();
+  try {
+    return [await one.queues.get(functions[0]!, { consistency })];
+  } catch (error) {
+    if (error instanceof GearmeshError && error.reason === 'NOT_FOUND') return [];
+    throw error;
+  }
 }
 
-/** A process with workers that do nothing: sessions, credits of each. */
-export async function startWorkers(
-  cluster: RealCluster,
-  sessions: number,
-  credits: number,
-): Promise<ChildProcess> {
-  const script = fileURLToPath(new URL('./worker.js', import.meta.url));
-  const child = fork(script, [cluster.endpoints.join(','), String(sessions), String(credits)]);
-  await once(child, 'message');
-  return child;
+async function waitingOf(one: Client, functions: readonly string[]): Promise<number> {
+  const queues = await queuesOf(one, functions);
+  return queues.reduce((sum, { waiting: w }) => sum + w.high + w.normal + w.low, 0);
 }
 
-/** Jobs that have succeeded so far, by a linearizable read. */
-export async function succeeded(one: Client): Promise<number> {
-  return (await one.queues.get(FUNCTION, { consistency: 'linearizable' })).totals.succeeded;
+async function asking<T>(cluster: RealCluster, ask: (one: Client) => Promise<T>): Promise<T> {
+  const one = client(cluster, 0);
+  try {
+    return await ask(one);
+  } finally {
+    await one.close();
+  }
+}
+
+/** Jobs that wait for a worker. */
+export function waiting(cluster: RealCluster, functions: readonly string[] = [FUNCTION]): Promise<number> {
+  return asking(cluster, (one) => waitingOf(one, functions));
+}
+
+/** Removes what waits, and returns once nothing does. */
+export function purge(cluster: RealCluster, functions: readonly string[] = [FUNCTION]): Promise<void> {
+  return asking(cluster, async (one) => {
+    for (const queue of await queuesOf(one, functions)) {
+      const { high, normal, low } = queue.waiting;
+      if (high + normal + low > 0) await one.queues.purge(queue.function);
+    }
+    while ((await waitingOf(one, functions)) > 0) await new Promise((resolve) => setTimeout(resolve, ASK_MS));
+  });
+}
+
+/** Jobs that have succeeded so far. */
+export async function succeeded(one: Client, functions: readonly string[] = [FUNCTION]): Promise<number> {
+  return (await queuesOf(one, functions)).reduce((sum, queue) => sum + queue.totals.succeeded, 0);
+}
+
+/** Resolves once so many jobs in all have succeeded. */
+export async function untilSucceeded(
+  one: Client,
+  functions: readonly string[],
+  count: number,
+): Promise<void> {
+  // Each look costs the servers as much as some jobs.
+  while ((await succeeded(one, functions)) < count)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
 }
 
 export async function followersOf(cluster: RealCluster): Promise<string[]> {

@@ -13,6 +13,11 @@ export function sorted(values: readonly number[]): number[] {
   return [...values].sort((a, b) => a - b);
 }
 
+/** NaN of nothing. */
+export function median(values: readonly number[]): number {
+  return percentile(sorted(values), 50);
+}
+
 /** Milliseconds that a fixed piece of arithmetic takes now: how fast the machine is at the moment. */
 export function spin(): number {
   const began = performance.now();
@@ -54,6 +59,11 @@ export function cpuUs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
+}
+
+/** The same of several processes together. */
+export function cpuOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuUs(pid), 0);
 }
 
 /** Resident memory of a process, bytes. */

@@ -1,91 +1,85 @@
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
-import { ENGINE_FLAGS } from '../../src/cli/engine-flags.js';
-import { RealCluster } from '../support/real-cluster.js';
-import { purge } from './bench-cluster.js';
-import { fdatasync, residentBytes } from './gauge.js';
+import { chosenPeers } from './comparison/chosen.js';
+import { markdown } from './comparison/markdown.js';
+import { compared, ratioLines } from './comparison/ratios.js';
+import { turns } from './comparison/turns.js';
+import type { Context } from './context.js';
+import { fdatasync } from './gauge.js';
+import { HELP, type Options, readOptions } from './options.js';
+import { PEERS } from './peers/index.js';
 import { Report } from './report.js';
-import { PARTS, w10, w10Summary } from './w10.js';
-import { type Bench, fill, w1, w1b, w2, w3, w6 } from './workloads.js';
+import { TURN } from './turn.js';
+import { deep } from './workloads/deep.js';
+import { frozen, killed, stopped } from './workloads/failover.js';
+import { floor } from './workloads/floor.js';
+import { growth } from './workloads/growth.js';
+import { pauses } from './workloads/pauses.js';
+import { payloads } from './workloads/payloads.js';
+import { startup } from './workloads/startup.js';
 
-const HELP = `Measures a three-node cluster of real processes on this machine, with real fdatasync, 100-byte jobs.
+/** What is done once, each in a cluster of its own, if one of these names is wanted. */
+const ONCE: readonly (readonly [readonly string[], (context: Context) => Promise<void>])[] = [
+  [['floor'], floor],
+  [['W4'], payloads],
+  [['W5j', 'W5f', 'W5w'], growth],
+  [['W6'], killed],
+  [['W6t'], stopped],
+  [['W6s'], frozen],
+  [['W7', 'W8'], deep],
+  [['W9'], pauses],
+  [['W11'], startup],
+];
+const IN_TURNS: readonly string[] = [...TURN, 'W3f', 'W10a', 'W10b', 'W10c', 'syncs'];
 
-    npm run bench                       all of it, the default form
-    npm run bench -- --only W1,W3       some of it
-    npm run bench -- --runs 5           every workload so often (3)
-    npm run bench -- --seconds 20       longer runs (5)
-    npm run bench -- --fill 310         whole cycles for 310 s first, so that the dedupe window is full
-    npm run bench -- --kills 50         leaders killed by W6 (20)
-    npm run bench -- --profile DIR      CPU profiles of the nodes, one file each
-    npm run bench -- --json             one line of JSON instead of text
+const options = wanted();
+if (options === null) process.stdout.write(HELP);
+else process.exitCode = await bench(options);
 
-  W1   acknowledged submissions, one job a call
-  W1b  the same in batches of 100
-  W2   whole cycles
-  W3   submit to start, one at a time
-  W6   time from kill(2) of the leader to the answer of a submission sent after it
-  W10  Gearman's packets, beside a gearmand with its jobs in memory where one is installed, by turns:
-       W10a background submissions, W10b whole cycles, W10c round trip of a foreground job, one at a time
-`;
-
-const { values: flags } = parseArgs({
-  options: {
-    only: { type: 'string', default: 'W1,W1b,W2,W3,W6,W10' },
-    seconds: { type: 'string', default: '5' },
-    runs: { type: 'string', default: '3' },
-    kills: { type: 'string', default: '20' },
-    fill: { type: 'string', default: '0' },
-    json: { type: 'boolean', default: false },
-    profile: { type: 'string' },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-if (flags.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-const only = new Set(flags.only.split(','));
-const gearman = PARTS.filter((part) => only.has('W10') || only.has(`W10${part}`));
-const report = new Report(flags.json);
-
-const disk = await fdatasync(200, 1);
-report.add(
-  'disk',
-  0,
-  `fdatasync of 4 KiB, preallocated: p50 ${disk.p50.toFixed(2)} ms, p99 ${disk.p99.toFixed(2)} ms; ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}; Node ${process.version}`,
-  disk,
-);
-if (gearman.length > 0 || ['W1', 'W1b', 'W2', 'W3'].some((one) => only.has(one))) await inOneCluster();
-if (only.has('W6')) await w6(report, Number(flags.kills));
-report.finish();
-
-async function inOneCluster(): Promise<void> {
-  const profile = flags.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${flags.profile}`];
-  const nodeFlags = [...ENGINE_FLAGS, ...profile];
-  const cluster = await RealCluster.start({ nodeFlags });
+function wanted(): Options | null {
   try {
-    if (Number(flags.fill) > 0) await fill({ cluster, report, run: 0, seconds: Number(flags.fill) });
-    for (let run = 1; run <= Number(flags.runs); run++) {
-      const bench: Bench = { cluster, report, run, seconds: Number(flags.seconds) };
-      if (only.has('W3')) await w3(bench);
-      if (only.has('W2')) await w2(bench);
-      if (only.has('W1')) await w1(bench);
-      if (only.has('W1b')) await w1b(bench);
-      if (gearman.length > 0) await w10(bench, gearman);
-      await purge(cluster);
-    }
-    if (gearman.length > 0) w10Summary({ report });
-    const rss = cluster.nodes.map((node) => Math.round(residentBytes(node.pid) / 1024 / 1024));
-    report.add('mem', 0, `resident memory of the nodes at the end: ${rss.join(', ')} MiB`, {
-      max: Math.max(...rss),
-    });
-    await cluster.agreedHash();
-    report.add('hash', 0, 'all replicas agree', { agree: 1 });
+    return readOptions(process.argv.slice(2));
   } catch (error) {
-    process.stderr.write(`${cluster.logs()}\n`);
-    throw error;
-  } finally {
-    if (flags.profile !== undefined) await Promise.all(cluster.nodes.map((node) => node.end('SIGTERM')));
-    await cluster.remove();
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(2);
   }
+}
+
+/** Returns the exit code. */
+async function bench(options: Options): Promise<number> {
+  const say = (line: string): void => {
+    if (!options.json) process.stdout.write(`${line}\n`);
+  };
+  const report = new Report(say);
+  const context: Context = { report, options };
+  const any = (names: readonly string[]): boolean => names.some((name) => options.only.has(name));
+  const disk = await fdatasync(200, 1);
+  report.add(
+    'disk',
+    `fdatasync of 4 KiB, preallocated: p50 ${disk.p50.toFixed(2)} ms, p99 ${disk.p99.toFixed(2)} ms; ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}; Node ${process.version}`,
+    disk,
+  );
+  const peers = await chosenPeers(options.peers, report);
+  const comparesFailover = peers.length > 0 && options.only.has('W6');
+  const failed = any(IN_TURNS) || comparesFailover ? await turns(context, peers) : [];
+  for (const [names, run] of ONCE) if (any(names)) await run(context);
+
+  report.judge();
+  const lines = compared(report);
+  for (const line of ratioLines(lines)) say(line);
+  if (options.markdown) {
+    say('');
+    say(markdown(report, lines, new Map(PEERS.map((peer) => [peer.name, peer.promise]))));
+  }
+  if (options.json) {
+    const rows = report.rows.map(({ figures, workload, run, side, ...row }) => ({
+      ...figures,
+      workload,
+      run,
+      side,
+      calm: report.isCalm({ figures, workload, run, side, ...row }),
+    }));
+    process.stdout.write(`${JSON.stringify({ rows, ratios: lines })}\n`);
+  }
+  if (failed.length > 0) process.stderr.write(`failed: ${failed.join(', ')}\n`);
+  return failed.length > 0 ? 1 : 0;
 }

@@ -1,13 +1,13 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { RawGearman } from '../support/gearman.js';
-import { Gearmand, gearmandMissing } from '../support/gearmand.js';
-import { until } from '../support/real-cluster.js';
-import { appliedIndex, FUNCTION, payload, purge, serversCpu } from './bench-cluster.js';
-import { cpuUs, fdatasync, percentile, sorted, spin } from './gauge.js';
-import type { LoadOrder, LoadResult } from './gearman-load.js';
-import type { Bench } from './workloads.js';
+import { RawGearman } from '../../support/gearman.js';
+import { Gearmand, gearmandMissing } from '../../support/gearmand.js';
+import { type RealCluster, until } from '../../support/real-cluster.js';
+import { appliedIndex, FUNCTION, payload, purge, serversCpu } from '../bench-cluster.js';
+import { cpuUs, fdatasync, median, percentile, sorted, spin } from '../gauge.js';
+import type { LoadOrder, LoadResult } from '../gearman-load.js';
+import { digits, type Report } from '../report.js';
 
 /** The same number of connections to three nodes as to gearmand's one. */
 const CLIENTS = 6;
@@ -23,6 +23,15 @@ const WARM_SECONDS = 12;
 const NAMES = { a: 'submissions/s', b: 'whole cycles/s', c: 'foreground round trip, ms' } as const;
 type Part = keyof typeof NAMES;
 export const PARTS: readonly Part[] = ['a', 'b', 'c'];
+
+export interface GearmanRun {
+  readonly cluster: RealCluster;
+  readonly report: Report;
+  readonly run: number;
+  readonly seconds: number;
+  /** Beside a gearmand, where there is one. */
+  readonly compare: boolean;
+}
 
 /** One side of the comparison. */
 interface Side {
@@ -48,10 +57,10 @@ const gathered = new Map<Part, { ours: number[]; theirs: number[] }>();
  * Gearman's packets against our three nodes, and in the same run against a gearmand with its jobs in memory, by turns:
  * W10a background submissions, W10b whole cycles, W10c the round trip of a foreground job, one at a time.
  */
-export async function w10(bench: Bench, parts: readonly Part[]): Promise<void> {
-  const { cluster, report, run, seconds } = bench;
-  const missing = gearmandMissing();
-  if (missing !== '' && run === 1) report.add('W10', 0, `gearmand: skipped: ${missing}`, {});
+export async function gearman(bench: GearmanRun, parts: readonly Part[]): Promise<void> {
+  const { cluster, report, run, seconds, compare } = bench;
+  const missing = compare ? gearmandMissing() : 'not wanted';
+  if (missing !== '' && run === 1) report.add('W10', `gearmand: skipped: ${missing}`, {});
   const ours: Side = {
     addresses: cluster.nodes.map((node) => node.gearman),
     cpuUs: () => serversCpu(cluster),
@@ -78,24 +87,23 @@ export async function w10(bench: Bench, parts: readonly Part[]): Promise<void> {
     if (disk !== null) figures.fdatasyncP50 = disk.p50;
     const times = theirs === null ? '' : `; gearmand ${shown(part, theirs)}; ratio ${digits(figures.ratio!)}`;
     const sync = disk === null ? '' : `; fdatasync p50 ${disk.p50.toFixed(2)} ms`;
-    report.add(`W10${part}`, run, `${NAMES[part]}: ${shown(part, mine)}${times}${sync}`, figures, {
-      spinBefore,
-      spinAfter,
+    report.add(`W10${part}`, `${NAMES[part]}: ${shown(part, mine)}${times}${sync}`, figures, {
+      run,
+      calm: { spinBefore, spinAfter },
     });
   }
 }
 
 /** Medians and ranges of all runs. */
-export function w10Summary({ report }: Pick<Bench, 'report'>): void {
+export function gearmanSummary(report: Report): void {
   for (const [part, { ours, theirs }] of gathered) {
     const line = (values: readonly number[]): string => {
       const all = sorted(values);
       return `median ${digits(percentile(all, 50))} (${digits(all[0]!)} to ${digits(all.at(-1)!)})`;
     };
-    const ratio =
-      theirs.length === 0 ? Number.NaN : percentile(sorted(ours), 50) / percentile(sorted(theirs), 50);
+    const ratio = median(ours) / median(theirs);
     const beside = theirs.length === 0 ? '' : `, gearmand ${line(theirs)}, ratio ${digits(ratio)}`;
-    report.add('W10', 0, `${part} ${NAMES[part]}: ${line(ours)}${beside}`, {});
+    report.add('W10', `${part} ${NAMES[part]}: ${line(ours)}${beside}`, {});
   }
 }
 
@@ -141,7 +149,7 @@ async function load(
     backlog: BACKLOG,
     ...ROUND_TRIPS,
   };
-  const child = fork(fileURLToPath(new URL('./gearman-load.js', import.meta.url)), [JSON.stringify(order)]);
+  const child = fork(fileURLToPath(new URL('../gearman-load.js', import.meta.url)), [JSON.stringify(order)]);
   const failed = once(child, 'exit').then(([code]) => {
     throw new Error(`the load generator ended with ${code} and said nothing`);
   });
@@ -171,8 +179,4 @@ function shown(part: Part, { value, serversUs, generator, perEntry }: Figures): 
   const cost = `servers ${serversUs.toFixed(1)} µs of CPU a job`;
   const batch = perEntry === 0 ? '' : `, ${perEntry.toFixed(1)} jobs per log entry`;
   return `${digits(value)}${unit}, ${cost}${batch}, load generator ${(generator * 100).toFixed(0)} % of a core`;
-}
-
-function digits(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
 }

@@ -1,0 +1,3 @@
+import type { Peer } from './peer.js';
+
+export const PEERS: readonly Peer[] = [];
