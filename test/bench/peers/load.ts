@@ -38,8 +38,10 @@ process.on('message', (message: ToLoad) => {
     task?.go();
   } else if (message.say === 'worked') {
     task?.worked(message.jobs);
-  } else {
+  } else if (message.say === 'stop') {
     task?.stop();
+  } else {
+    void task?.close().then(() => say({ say: 'closed' }));
   }
 });
 process.on('disconnect', () => process.exit(0));

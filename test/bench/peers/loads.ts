@@ -239,6 +239,7 @@ async function resultsOf(hands: readonly Hand[]): Promise<LoadResult[]> {
 }
 
 async function closed(hands: readonly Hand[]): Promise<void> {
+  tell(hands, { say: 'close' });
   await Promise.all(hands.map((one) => one.heard('closed')));
 }
 

@@ -47,7 +47,9 @@ export type ToLoad =
   /** Jobs of this run that were worked so far, anywhere. */
   | { readonly say: 'worked'; readonly jobs: number }
   /** No more; what is under way is still waited for. */
-  | { readonly say: 'stop' };
+  | { readonly say: 'stop' }
+  /** Nothing is left: its connections may go. A server may forget what a connection said that goes too early. */
+  | { readonly say: 'close' };
 
 export type FromLoad =
   /** Its connections are open. */
@@ -76,4 +78,5 @@ export interface Task {
   go(): void;
   worked(jobs: number): void;
   stop(): void;
+  close(): Promise<void>;
 }

@@ -67,6 +67,10 @@ export class Submitting implements Task {
     this.#end();
   }
 
+  async close(): Promise<void> {
+    await Promise.all(this.#producers.map((one) => one.close()));
+  }
+
   #slot(producer: Producer): Slot {
     const slot: Slot = {
       producer,
@@ -112,6 +116,5 @@ export class Submitting implements Task {
     const waits = Float64Array.from(this.#waits);
     const result = { jobs: this.#accepted, seconds, cpuUs: user + system, waits };
     this.#say({ say: 'done', result });
-    void Promise.all(this.#producers.map((one) => one.close())).then(() => this.#say({ say: 'closed' }));
   }
 }

@@ -54,6 +54,11 @@ export class Working implements Task {
     void this.#end();
   }
 
+  async close(): Promise<void> {
+    const all = [...this.#consumers, ...(this.#producer === null ? [] : [this.#producer])];
+    await Promise.all(all.map((one) => one.close()));
+  }
+
   #addressOf(i: number): string {
     const { addresses } = this.#order;
     return addresses[i % addresses.length]!;
@@ -90,9 +95,5 @@ export class Working implements Task {
     const { user, system } = process.cpuUsage(this.#cpu);
     const result = { jobs: this.#done, seconds, cpuUs: user + system, waits: new Float64Array() };
     this.#say({ say: 'done', result });
-    await Promise.all(
-      [...this.#consumers, ...(this.#producer === null ? [] : [this.#producer])].map((one) => one.close()),
-    );
-    this.#say({ say: 'closed' });
   }
 }
