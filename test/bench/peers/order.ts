@@ -72,6 +72,9 @@ export interface LoadResult {
   readonly waits: Float64Array;
 }
 
+/** Whoever gets no answer for so long gives up, and with it the run. */
+export const STUCK_MS = 60_000;
+
 /** One order, in the process that makes load. */
 export interface Task {
   open(): Promise<void>;

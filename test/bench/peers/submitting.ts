@@ -1,5 +1,5 @@
 import { type Driver, PAYLOAD_BYTES, type Producer } from './driver.js';
-import type { FromLoad, SubmitOrder, Task } from './order.js';
+import { type FromLoad, STUCK_MS, type SubmitOrder, type Task } from './order.js';
 
 /** How often jobs that are due at a pace are sent, milliseconds. */
 const TICK_MS = 1;
@@ -64,6 +64,11 @@ export class Submitting implements Task {
   stop(): void {
     this.#over = true;
     clearInterval(this.#timer);
+    let before = this.#accepted;
+    this.#timer = setInterval(() => {
+      if (this.#accepted === before) throw new Error(`${this.#sent - before} calls are not answered`);
+      before = this.#accepted;
+    }, STUCK_MS);
     this.#end();
   }
 
@@ -111,6 +116,7 @@ export class Submitting implements Task {
   #end(): void {
     if (this.#ended || this.#accepted < this.#sent) return;
     this.#ended = true;
+    clearInterval(this.#timer);
     const seconds = (performance.now() - this.#began) / 1_000;
     const { user, system } = process.cpuUsage(this.#cpu);
     const waits = Float64Array.from(this.#waits);

@@ -1,5 +1,5 @@
 import { type Consumer, type Driver, PAYLOAD_BYTES, type Producer } from './driver.js';
-import type { FromLoad, Task, WorkOrder } from './order.js';
+import { type FromLoad, STUCK_MS, type Task, type WorkOrder } from './order.js';
 
 /** How often it says how many jobs it has worked, milliseconds. */
 const TOLD_MS = 5;
@@ -14,6 +14,8 @@ export class Working implements Task {
   #started: (at: number) => void = () => {};
   #done = 0;
   #told = 0;
+  /** When the probe that is waited for was submitted; null: none is. */
+  #probed: number | null = null;
   #began = 0;
   #cpu = process.cpuUsage();
   #timer: NodeJS.Timeout | undefined;
@@ -65,6 +67,9 @@ export class Working implements Task {
   }
 
   #tell(): void {
+    if (this.#probed !== null && performance.now() - this.#probed > STUCK_MS) {
+      throw new Error(`a job was not started within ${STUCK_MS} ms`);
+    }
     if (this.#done === this.#told) return;
     this.#told = this.#done;
     this.#say({ say: 'worked', jobs: this.#done });
@@ -78,9 +83,11 @@ export class Working implements Task {
         this.#started = resolve;
       });
       const began = performance.now();
+      this.#probed = began;
       const accepted = new Promise<void>((resolve) => this.#producer!.submit(payload, resolve));
       const at = await start;
       await accepted;
+      this.#probed = null;
       if (i < warm) continue;
       times[i - warm] = at - began;
       await new Promise((resolve) => setTimeout(resolve, paceMs));
