@@ -51,6 +51,8 @@ let created = 0;
 let sent = 0;
 let worked = 0;
 let wake: () => void = () => {};
+/** Workers that come find nothing to do and say so: no reason to begin. */
+let begun = false;
 let over = false;
 const clients: { readonly lane: Lane; open: number }[] = [];
 
@@ -63,7 +65,7 @@ function refused(bytes: Buffer, from: number, to: number): never {
 /** Sends what the window and the backlog leave room for. */
 function submitMore(client: { readonly lane: Lane; open: number }): void {
   const room = order.kind === 'cycle' ? order.backlog - (sent - worked) : order.window;
-  const count = over ? 0 : Math.min(order.window - client.open, room);
+  const count = over || !begun ? 0 : Math.min(order.window - client.open, room);
   if (count <= 0) return;
   client.open += count;
   sent += count;
@@ -142,14 +144,13 @@ function until(condition: () => boolean): Promise<void> {
   });
 }
 
-/** Submits, and in a cycle works, for a while; then until nothing is left. */
+/** Submits, and in a cycle works, for a while; then until nothing is left. Its connections are open. */
 async function flood(): Promise<void> {
-  await openClients();
-  for (let i = 0; i < order.workers; i++) await openWorker(addressOf(i));
   const timer = setTimeout(() => {
     over = true;
     wake();
   }, order.seconds * 1_000);
+  begun = true;
   for (const client of clients) submitMore(client);
   await until(() => over && created === sent && (order.kind === 'submit' || worked === created));
   clearTimeout(timer);
@@ -157,7 +158,6 @@ async function flood(): Promise<void> {
 
 /** One job at a time: from its submission to its result. Client and worker are at different nodes. */
 async function roundTrips(): Promise<number[]> {
-  await openWorker(addressOf(1));
   let ended = (): void => {};
   const client = await Lane.open(addressOf(0), (type, bytes, from, to) => {
     if (type === CREATED) created++;
@@ -180,6 +180,10 @@ async function roundTrips(): Promise<number[]> {
   return times.sort((a, b) => a - b);
 }
 
+if (order.kind !== 'round-trip') await openClients();
+const workers = order.kind === 'round-trip' ? 1 : order.workers;
+for (let i = 0; i < workers; i++) await openWorker(addressOf(order.kind === 'round-trip' ? 1 : i));
+// Measured without the time to open them: servers accept hundreds of connections at very different speeds.
 const cpu = process.cpuUsage();
 const began = performance.now();
 let times: number[] = [];

@@ -9,6 +9,8 @@ import { freePorts, until } from './real-cluster.js';
 const READY_MS = 10_000;
 /** For the loads of the benchmark; the default of 991 is a list of thousands of jobs per bucket. */
 const BUCKETS = '1000003';
+/** As many connections may come at once; by default all but 32 of them are sent away for a second. */
+const BACKLOG = '1024';
 
 /** Why no gearmand can be started here; '' when one can. */
 export function gearmandMissing(): string {
@@ -36,7 +38,7 @@ export class Gearmand {
     const directory = mkdtempSync(join(tmpdir(), 'gearmand-test-'));
     const log = join(directory, 'log');
     const flags = ['--listen=127.0.0.1', `--port=${port}`, `--log-file=${log}`, '--queue-type=builtin'];
-    flags.push(`--pid-file=${join(directory, 'pid')}`, `--hashtable-buckets=${BUCKETS}`);
+    flags.push(`--pid-file=${join(directory, 'pid')}`, `--hashtable-buckets=${BUCKETS}`, `--backlog=${BACKLOG}`);
     // As root it wants to be told which user it is to be.
     if (process.getuid?.() === 0) flags.push('--user=root');
     const child = spawn('gearmand', flags, { cwd: directory, stdio: 'ignore' });

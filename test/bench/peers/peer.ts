@@ -39,7 +39,7 @@ export interface StartsOptions {
   readonly count: number;
   /** Pause between one start and the next submission. */
   readonly paceMs: number;
-  /** Whole cycles per second that go on beside it, through the same queue. Absent: none. */
+  /** Whole cycles per second that go on beside it, in another queue of the same servers. Absent or 0: none. */
   readonly background?: number;
 }
 
