@@ -38,7 +38,11 @@ export class Gearmand {
     const directory = mkdtempSync(join(tmpdir(), 'gearmand-test-'));
     const log = join(directory, 'log');
     const flags = ['--listen=127.0.0.1', `--port=${port}`, `--log-file=${log}`, '--queue-type=builtin'];
-    flags.push(`--pid-file=${join(directory, 'pid')}`, `--hashtable-buckets=${BUCKETS}`, `--backlog=${BACKLOG}`);
+    flags.push(
+      `--pid-file=${join(directory, 'pid')}`,
+      `--hashtable-buckets=${BUCKETS}`,
+      `--backlog=${BACKLOG}`,
+    );
     // As root it wants to be told which user it is to be.
     if (process.getuid?.() === 0) flags.push('--user=root');
     const child = spawn('gearmand', flags, { cwd: directory, stdio: 'ignore' });
