@@ -1,5 +1,5 @@
 import type { ByteReader, ByteWriter } from '../base/bytes.js';
-import { F_FIELDS, F_ORDER, L_FN_PREV, SUCCEEDED } from './jobs/fields.js';
+import { F_FIELDS, F_ORDER, SUCCEEDED } from './jobs/fields.js';
 import { JobList, type JobTable } from './jobs/table.js';
 import type { ClassPlace } from './matching/class.js';
 import { type Pages, PlainPage } from './snapshot/page.js';
@@ -46,7 +46,7 @@ export class FunctionState {
   /** Jobs that wait for their time. */
   readonly scheduled = new JobList();
   /** Ended jobs by state, from `SUCCEEDED` on: ascending in F_ORDER, as `scheduled` is. */
-  readonly ended: readonly JobList[] = [0, 1, 2, 3].map(() => new JobList(L_FN_PREV));
+  readonly ended: readonly JobList[] = [0, 1, 2, 3].map(() => new JobList(true));
   /** Classes of sessions that can do this function. Node-local, order without meaning. */
   readonly classes: ClassPlace[] = [];
 

@@ -19,7 +19,7 @@ import { TokenTable } from './tables/token-table.js';
 import type { Effects, PayloadStore, Settings } from './types.js';
 
 /** Form of snapshot pages. */
-const FORMAT = 1;
+const FORMAT = 2;
 /** What the cluster has agreed to use. New behaviour follows a higher level, raised by a command. */
 export const FEATURE_LEVEL = 1;
 

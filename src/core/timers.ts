@@ -1,10 +1,10 @@
 import {
   EXPIRED,
-  F_DUE_US,
-  F_DUE2,
-  F_FIELDS,
-  F_FINISHED_WALL,
   FLAG_ACKED,
+  M_DUE_US,
+  M_DUE2,
+  M_FIELDS,
+  M_FINISHED_WALL,
   QUEUED,
   RUNNING,
   SCHEDULED,
@@ -124,7 +124,7 @@ function fireElapsed(state: State, seq: number): void {
     return;
   }
   const cancelDueUs = page.extrasOf(row)?.cancelDueUs ?? 0;
-  const runDueUs = page.f[row * F_FIELDS + F_DUE_US]!;
+  const runDueUs = page.more[row * M_FIELDS + M_DUE_US]!;
   if (cancelDueUs !== 0 && cancelDueUs <= now) loseLease(state, seq, 'cancelled', null);
   else if (runDueUs !== 0 && runDueUs <= now) loseLease(state, seq, 'timeout', TIMED_OUT);
   else loseLease(state, seq, 'timeout', LEASE_ENDED);
@@ -147,8 +147,8 @@ function wake(state: State, seq: number, page: JobPage, row: number): void {
   const fn = functionOf(state, page, row);
   state.pages.touch(page);
   unqueue(state, fn, page, row);
-  page.f[row * F_FIELDS + F_DUE_US] = 0;
-  page.f[row * F_FIELDS + F_DUE2] = 0;
+  page.ownMore()[row * M_FIELDS + M_DUE_US] = 0;
+  page.ownMore()[row * M_FIELDS + M_DUE2] = 0;
   queue(state, fn, seq, page, row);
   if (stateOf(page, row) === QUEUED) state.effects.job(seq, 'queued');
 }
@@ -156,7 +156,7 @@ function wake(state: State, seq: number, page: JobPage, row: number): void {
 function retainedUntil(state: State, list: JobList, retentionMs: number): number {
   if (list.head === 0) return Number.POSITIVE_INFINITY;
   const page = state.jobs.pageOf(list.head);
-  return page.f[page.row(list.head) * F_FIELDS + F_FINISHED_WALL]! + retentionMs;
+  return page.more[page.row(list.head) * M_FIELDS + M_FINISHED_WALL]! + retentionMs;
 }
 
 function dropRetained(state: State, list: JobList, retentionMs: number): void {

@@ -387,6 +387,8 @@ export interface PayloadStore {
   put(bytes: Uint8Array): number;
   /** A view, valid until `release` of this handle. */
   get(handle: number): Uint8Array;
+  /** How many bytes `get` gives, without a view on them. */
+  length(handle: number): number;
   release(handle: number): void;
   readonly bytes: number;
 }

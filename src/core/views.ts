@@ -6,35 +6,31 @@ import type { JobPage as JobListing, JobQuery } from './interface.js';
 import {
   F_CREATED_US,
   F_CREATED_WALL,
-  F_DUE_US,
-  F_DUE2,
   F_FIELDS,
-  F_FINISHED_WALL,
-  F_QUEUED_WALL,
-  F_RETENTION,
   F_REVISION,
-  F_RUN_TIMEOUT,
-  F_SESSION,
-  F_STARTED_US,
-  F_STARTED_WALL,
-  F_TOKEN,
   FLAG_FOREGROUND,
   JOBS_PER_PAGE,
-  L_FIELDS,
-  L_PAYLOAD,
-  L_RESULT,
+  M_ATTEMPT,
+  M_DATA_COUNT,
+  M_DUE_US,
+  M_DUE2,
+  M_FIELDS,
+  M_FINISHED_WALL,
+  M_LABEL,
+  M_RUN_TIMEOUT,
+  M_SESSION,
+  M_STARTED_US,
+  M_STARTED_WALL,
+  M_TOKEN,
   RUNNING,
   SCHEDULED,
   SUCCEEDED,
-  U_ATTEMPT,
-  U_DATA_COUNT,
   U_FIELDS,
   U_FLAGS,
   U_ID,
-  U_LABEL,
 } from './jobs/fields.js';
 import { cancelled } from './jobs/leases.js';
-import { dueOf, functionOf, priorityOf, stateOf } from './jobs/lifecycle.js';
+import { dueOf, functionOf, ownRetention, priorityOf, queuedWall, stateOf } from './jobs/lifecycle.js';
 import type { JobPage } from './jobs/page.js';
 import { ownRetry } from './jobs/retry-policy.js';
 import { waiting } from './jobs/waiters.js';
@@ -60,13 +56,15 @@ export function jobView(state: State, seq: number): JobView | null {
   if (page === null || row < 0) return null;
   const words = row * U_FIELDS;
   const f = row * F_FIELDS;
+  const { more } = page;
+  const m = row * M_FIELDS;
   const at = stateOf(page, row);
   const fn = functionOf(state, page, row);
   const extras = page.extrasOf(row);
   const { payloads } = state;
-  const payload = page.local[row * L_FIELDS + L_PAYLOAD]!;
+  const payload = page.blob(row, 0);
   const submission = readSubmission(payload === 0 ? NOTHING : payloads.get(payload));
-  const result = page.local[row * L_FIELDS + L_RESULT]!;
+  const result = page.blob(row, 1);
   const outcome = readResult(result === 0 ? NOTHING : payloads.get(result));
   return {
     seq,
@@ -84,19 +82,19 @@ export function jobView(state: State, seq: number): JobView | null {
     foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
     waiters: waiting(extras),
     retry: retryOf(state, ownRetry(page, row)),
-    runTimeoutMs: page.f[f + F_RUN_TIMEOUT]!,
+    runTimeoutMs: more[m + M_RUN_TIMEOUT]!,
     startDeadlineWall: extras?.startDeadlineWall ?? 0,
-    retentionMs: page.f[f + F_RETENTION]!,
-    attempt: page.u[words + U_ATTEMPT]!,
+    retentionMs: ownRetention(page, row),
+    attempt: more[m + M_ATTEMPT]!,
     attempts: attemptsOf(state, page, row),
-    token: page.f[f + F_TOKEN]!,
-    session: page.f[f + F_SESSION]!,
+    token: more[m + M_TOKEN]!,
+    session: more[m + M_SESSION]!,
     createdWall: page.f[f + F_CREATED_WALL]!,
     createdUs: page.f[f + F_CREATED_US]!,
     dueWall: dueWall(state, page, row),
-    startedWall: page.f[f + F_STARTED_WALL]!,
-    startedUs: page.f[f + F_STARTED_US]!,
-    finishedWall: page.f[f + F_FINISHED_WALL]!,
+    startedWall: more[m + M_STARTED_WALL]!,
+    startedUs: more[m + M_STARTED_US]!,
+    finishedWall: more[m + M_FINISHED_WALL]!,
     progress:
       extras === null
         ? NO_PROGRESS
@@ -107,7 +105,7 @@ export function jobView(state: State, seq: number): JobView | null {
     resultBlob: extras?.resultBlob ?? null,
     resultContentType: outcome.contentType,
     error: extras?.error ?? null,
-    dataCount: page.u[words + U_DATA_COUNT]!,
+    dataCount: more[m + M_DATA_COUNT]!,
     revision: page.f[f + F_REVISION]!,
   };
 }
@@ -134,13 +132,13 @@ function attemptsOf(state: State, page: JobPage, row: number): readonly Attempt[
   const history = page.extrasOf(row)?.history ?? [];
   const at = stateOf(page, row);
   if (at !== RUNNING && at !== SUCCEEDED) return history.slice();
-  const label = state.labels.get(page.u[row * U_FIELDS + U_LABEL]!);
+  const label = state.labels.get(page.more[row * M_FIELDS + M_LABEL]!);
   const last = {
-    number: page.u[row * U_FIELDS + U_ATTEMPT]!,
+    number: page.more[row * M_FIELDS + M_ATTEMPT]!,
     worker: label?.worker ?? '',
     node: label?.node ?? '',
-    startedWall: page.f[row * F_FIELDS + F_STARTED_WALL]!,
-    endedWall: at === RUNNING ? 0 : page.f[row * F_FIELDS + F_FINISHED_WALL]!,
+    startedWall: page.more[row * M_FIELDS + M_STARTED_WALL]!,
+    endedWall: at === RUNNING ? 0 : page.more[row * M_FIELDS + M_FINISHED_WALL]!,
     error: null,
   };
   return [...history, last];
@@ -150,7 +148,8 @@ function attemptsOf(state: State, page: JobPage, row: number): readonly Attempt[
 function dueWall(state: State, page: JobPage, row: number): number {
   const at = stateOf(page, row);
   if (at !== RUNNING && at !== SCHEDULED) return 0;
-  if (at === SCHEDULED && page.f[row * F_FIELDS + F_DUE_US] === 0) return page.f[row * F_FIELDS + F_DUE2]!;
+  if (at === SCHEDULED && page.more[row * M_FIELDS + M_DUE_US] === 0)
+    return page.more[row * M_FIELDS + M_DUE2]!;
   const due = dueOf(page, row);
   return due === 0 ? 0 : Math.floor(state.wall + (due - state.elapsedUs) / 1000);
 }
@@ -167,20 +166,22 @@ export function jobState(state: State, seq: number): JobState | null {
  */
 export function waitedUs(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
-  const at = page.row(seq) * F_FIELDS;
-  const queued = page.f[at + F_QUEUED_WALL]!;
-  const begun = stateOf(page, page.row(seq)) === RUNNING;
+  const row = page.row(seq);
+  const at = row * F_FIELDS;
+  const started = row * M_FIELDS;
+  const queued = queuedWall(page, row);
+  const begun = stateOf(page, row) === RUNNING;
   const us =
     queued === page.f[at + F_CREATED_WALL]!
-      ? (begun ? page.f[at + F_STARTED_US]! : state.elapsedUs) - page.f[at + F_CREATED_US]!
-      : ((begun ? page.f[at + F_STARTED_WALL]! : state.wall) - queued) * 1000;
+      ? (begun ? page.more[started + M_STARTED_US]! : state.elapsedUs) - page.f[at + F_CREATED_US]!
+      : ((begun ? page.more[started + M_STARTED_WALL]! : state.wall) - queued) * 1000;
   return Math.max(0, us);
 }
 
 /** Of a running job: wall ms at which its lease ends by its duration; 0 for one that lives by its session. */
 export function leaseEndWall(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
-  const due = page.f[page.row(seq) * F_FIELDS + F_DUE2]!;
+  const due = page.more[page.row(seq) * M_FIELDS + M_DUE2]!;
   return due === 0 ? 0 : Math.floor(state.wall + (due - state.elapsedUs) / 1000);
 }
 
@@ -226,7 +227,7 @@ export function queueView(state: State, fn: FunctionState): QueueView {
     for (const seq of [fn.head(priority, state.jobs), fn.reserved.first(priority)]) {
       if (seq === 0) continue;
       const page = state.jobs.pageOf(seq);
-      const since = page.f[page.row(seq) * F_FIELDS + F_QUEUED_WALL]!;
+      const since = queuedWall(page, page.row(seq));
       if (oldest === 0 || since < oldest) oldest = since;
     }
   }

@@ -4,18 +4,24 @@ import type { PayloadStore } from '../core/types.js';
 /** Bytes of the largest slot; what is larger gets a chunk of its own. */
 const SLOT_MAX = 64 * 1024;
 const SLOT_MIN = 16;
+/** Up to here slots are of every size that is a multiple of 8: most payloads are small, and there are many of them. */
+const FINE_MAX = 256;
 const CHUNK_BYTES = 1024 * 1024;
-/** The first chunks of a class are small, so that a few payloads of many sizes do not take a megabyte each. */
-const FIRST_CHUNK_BYTES = 64 * 1024;
+/**
+ * The first chunks of a class are small, so that a few payloads of many sizes do not take a megabyte each: four of the
+ * first size, four of the second. From the fifth on, a new chunk is no larger than all before it.
+ */
+const SMALL_CHUNK_BYTES = [64 * 1024, 256 * 1024] as const;
 const SMALL_CHUNKS = 4;
-/** Emptied full-size chunks kept for the next need, whatever their class: saves zeroing and page faults. */
+/** Emptied chunks of each size kept for the next need, whatever their class: saves zeroing and page faults. */
 const SPARES_MAX = 4;
 
 /** A handle is chunk · 2^32 + slot · 2^16 + generation: 20 + 16 + 16 bits. */
 const CHUNK_FACTOR = 2 ** 32;
 const CHUNKS_MAX = 2 ** 20;
+const SLOTS_MAX = 2 ** 16 - 1;
 
-/** Ascending slot sizes, each about a quarter larger than the one before, multiples of 8. */
+/** Ascending slot sizes, multiples of 8: all of them, then each about a quarter larger than the one before. */
 const CLASS_BYTES = sizeClasses();
 /** For a length of n bytes, the class at `[ceil(n / 8)]`. */
 const CLASS_BY_EIGHTHS = classTable();
@@ -25,15 +31,15 @@ export interface OffHeapPayloads extends PayloadStore {
   readonly reservedBytes: number;
 }
 
-/** Slots of one size in one buffer. Free slots form a list through `lengths`. */
+/** Slots of one size in one buffer. Free slots form a list through `rests`. */
 class Chunk {
   readonly id: number;
   readonly sizeClass: number;
   readonly slotBytes: number;
   readonly slots: number;
   readonly buffer: Buffer;
-  /** Of a used slot: bytes used. Of a free one: the next free slot, or `slots` at the list's end. */
-  readonly lengths: Uint32Array;
+  /** Of a used slot: bytes that are not used. Of a free one: the next free slot, or `slots` at the list's end. */
+  readonly rests: Uint16Array;
   /** Odd while the slot is used. A handle carries it, so that an old one is recognised. */
   readonly generations: Uint16Array;
   firstFree = 0;
@@ -45,10 +51,10 @@ class Chunk {
     this.id = id;
     this.sizeClass = sizeClass;
     this.slotBytes = slotBytes;
-    this.slots = Math.floor(buffer.length / slotBytes);
+    this.slots = Math.min(SLOTS_MAX, Math.floor(buffer.length / slotBytes));
     this.buffer = buffer;
-    this.lengths = new Uint32Array(this.slots);
-    for (let slot = 0; slot < this.slots; slot++) this.lengths[slot] = slot + 1;
+    this.rests = new Uint16Array(this.slots);
+    for (let slot = 0; slot < this.slots; slot++) this.rests[slot] = slot + 1;
     this.generations = new Uint16Array(this.slots).fill(generation & 0xfffe);
   }
 }
@@ -61,7 +67,8 @@ class SlabPayloads implements OffHeapPayloads {
   /** Per class: the first of its chunks with a free slot. */
   readonly #open: (Chunk | null)[] = CLASS_BYTES.map(() => null);
   readonly #chunksOfClass: number[] = CLASS_BYTES.map(() => 0);
-  readonly #spares: Buffer[] = [];
+  /** By size. */
+  readonly #spares = new Map<number, Buffer[]>([...SMALL_CHUNK_BYTES, CHUNK_BYTES].map((size) => [size, []]));
   #generation = 0;
   #bytes = 0;
   #reserved = 0;
@@ -79,8 +86,8 @@ class SlabPayloads implements OffHeapPayloads {
     const chunk =
       length <= SLOT_MAX ? this.#openChunk(CLASS_BY_EIGHTHS[(length + 7) >>> 3]!) : this.#own(length);
     const slot = chunk.firstFree;
-    chunk.firstFree = chunk.lengths[slot]!;
-    chunk.lengths[slot] = length;
+    chunk.firstFree = chunk.rests[slot]!;
+    chunk.rests[slot] = chunk.slotBytes - length;
     const generation = chunk.generations[slot]! + 1;
     chunk.generations[slot] = generation;
     chunk.buffer.set(bytes, slot * chunk.slotBytes);
@@ -94,15 +101,20 @@ class SlabPayloads implements OffHeapPayloads {
     const chunk = this.#chunkOf(handle);
     const slot = (handle >>> 16) & 0xffff;
     const at = slot * chunk.slotBytes;
-    return chunk.buffer.subarray(at, at + chunk.lengths[slot]!);
+    return chunk.buffer.subarray(at, at + chunk.slotBytes - chunk.rests[slot]!);
+  }
+
+  length(handle: number): number {
+    const chunk = this.#chunkOf(handle);
+    return chunk.slotBytes - chunk.rests[(handle >>> 16) & 0xffff]!;
   }
 
   release(handle: number): void {
     const chunk = this.#chunkOf(handle);
     const slot = (handle >>> 16) & 0xffff;
-    this.#bytes -= chunk.lengths[slot]!;
+    this.#bytes -= chunk.slotBytes - chunk.rests[slot]!;
     chunk.generations[slot] = chunk.generations[slot]! + 1;
-    chunk.lengths[slot] = chunk.firstFree;
+    chunk.rests[slot] = chunk.firstFree;
     chunk.firstFree = slot;
     chunk.used--;
     if (chunk.used === 0) this.#drop(chunk);
@@ -124,10 +136,12 @@ class SlabPayloads implements OffHeapPayloads {
     const open = this.#open[sizeClass]!;
     if (open !== null) return open;
     const slotBytes = CLASS_BYTES[sizeClass]!;
-    const small = this.#chunksOfClass[sizeClass]! < SMALL_CHUNKS && slotBytes <= FIRST_CHUNK_BYTES / 8;
-    const buffer = small
-      ? Buffer.allocUnsafeSlow(FIRST_CHUNK_BYTES)
-      : (this.#spares.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES));
+    const small =
+      slotBytes <= SMALL_CHUNK_BYTES[0] / 8
+        ? SMALL_CHUNK_BYTES[Math.floor(this.#chunksOfClass[sizeClass]! / SMALL_CHUNKS)]
+        : undefined;
+    const size = small ?? CHUNK_BYTES;
+    const buffer = this.#spares.get(size)!.pop() ?? Buffer.allocUnsafeSlow(size);
     const chunk = this.#add(sizeClass, slotBytes, buffer);
     this.#chunksOfClass[sizeClass]!++;
     this.#link(chunk);
@@ -157,8 +171,8 @@ class SlabPayloads implements OffHeapPayloads {
     // A chunk of a single slot was full until now and in no list.
     if (chunk.slots > 1) this.#unlink(chunk);
     this.#chunksOfClass[chunk.sizeClass]!--;
-    if (chunk.buffer.length === CHUNK_BYTES && this.#spares.length < SPARES_MAX)
-      this.#spares.push(chunk.buffer);
+    const spares = this.#spares.get(chunk.buffer.length)!;
+    if (spares.length < SPARES_MAX) spares.push(chunk.buffer);
   }
 
   #link(chunk: Chunk): void {
@@ -180,7 +194,8 @@ class SlabPayloads implements OffHeapPayloads {
 
 function sizeClasses(): number[] {
   const sizes: number[] = [];
-  for (let size = SLOT_MIN; size < SLOT_MAX; size = Math.ceil((size * 1.25) / 8) * 8) sizes.push(size);
+  for (let size = SLOT_MIN; size < FINE_MAX; size += 8) sizes.push(size);
+  for (let size = FINE_MAX; size < SLOT_MAX; size = Math.ceil((size * 1.25) / 8) * 8) sizes.push(size);
   sizes.push(SLOT_MAX);
   return sizes;
 }

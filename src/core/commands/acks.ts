@@ -1,6 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
-import { F_FIELDS, F_SESSION, FLAG_ACKED, U_FIELDS, U_FLAGS } from '../jobs/fields.js';
+import { FLAG_ACKED, M_FIELDS, M_SESSION, U_FIELDS, U_FLAGS } from '../jobs/fields.js';
 import type { State } from '../state.js';
 
 /** The worker has these assignments. Void in an old epoch. */
@@ -13,7 +13,7 @@ export function acks(state: State, reader: ByteReader): void {
     if (seq === 0 || !current) continue;
     const page = state.jobs.pageOf(seq);
     const row = page.row(seq);
-    if (page.f[row * F_FIELDS + F_SESSION] !== session.id) continue;
+    if (page.more[row * M_FIELDS + M_SESSION] !== session.id) continue;
     acknowledge(state, seq);
   }
 }

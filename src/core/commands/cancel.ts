@@ -4,9 +4,10 @@ import {
   CANCELLED,
   F_FIELDS,
   F_REVISION,
-  F_SESSION,
-  F_TOKEN,
   FLAG_CANCEL,
+  M_FIELDS,
+  M_SESSION,
+  M_TOKEN,
   RUNNING,
   U_FIELDS,
   U_FLAGS,
@@ -55,8 +56,8 @@ export function cancel(state: State, reader: ByteReader): void {
     page.f[row * F_FIELDS + F_REVISION] = state.index;
     setTimer(state, seq, page, row);
     answer(state, { seq, value: 1 });
-    const session = state.sessions.get(page.f[row * F_FIELDS + F_SESSION]!)!;
-    const token = page.f[row * F_FIELDS + F_TOKEN]!;
+    const session = state.sessions.get(page.more[row * M_FIELDS + M_SESSION]!)!;
+    const token = page.more[row * M_FIELDS + M_TOKEN]!;
     state.effects.cancelRequested(session.id, session.epoch, seq, token, reason, graceMs);
     state.effects.job(seq, 'cancelling');
   }

@@ -1,6 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { readCount } from '../codec.js';
-import { F_DUE2, F_FIELDS } from '../jobs/fields.js';
+import { M_DUE2, M_FIELDS } from '../jobs/fields.js';
 import { setTimer } from '../jobs/lifecycle.js';
 import type { State } from '../state.js';
 import { answer, refuse } from './result.js';
@@ -16,13 +16,13 @@ export function leaseExtend(state: State, reader: ByteReader): void {
     }
     const page = state.jobs.pageOf(seq);
     const row = page.row(seq);
-    if (page.f[row * F_FIELDS + F_DUE2] === 0) {
+    if (page.more[row * M_FIELDS + M_DUE2] === 0) {
       refuse(state, 'WRONG_STATE');
       continue;
     }
     state.pages.touch(page);
     const due = state.elapsedUs + durationMs * 1000;
-    page.f[row * F_FIELDS + F_DUE2] = due;
+    page.ownMore()[row * M_FIELDS + M_DUE2] = due;
     setTimer(state, seq, page, row);
     answer(state, { value: due, seq });
   }

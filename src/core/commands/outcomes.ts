@@ -6,14 +6,13 @@ import { blobBodyLength } from '../blobs.js';
 import { OUTCOME, readCount } from '../codec.js';
 import { ALIAS } from '../dedupe.js';
 import {
-  F_FIELDS,
-  F_LAST_REVISION,
-  F_LAST_TOKEN,
-  F_TOKEN,
+  M_DATA_COUNT,
+  M_FIELDS,
+  M_LAST_REVISION,
+  M_LAST_TOKEN,
+  M_OUTCOME,
+  M_TOKEN,
   SUCCEEDED,
-  U_DATA_COUNT,
-  U_FIELDS,
-  U_OUTCOME,
 } from '../jobs/fields.js';
 import { cancelled, endCancelled, failAttempt, putBack, unassign } from '../jobs/leases.js';
 import { end, extrasFor, functionOf } from '../jobs/lifecycle.js';
@@ -98,9 +97,9 @@ function repeated(state: State, seq: number): void {
   const row = page === null ? -1 : page.row(seq);
   if (page !== null && row >= 0) {
     const same =
-      page.f[row * F_FIELDS + F_LAST_TOKEN] === said.token &&
-      page.u[row * U_FIELDS + U_OUTCOME] === said.digest;
-    if (same) tell(state, null, page.f[row * F_FIELDS + F_LAST_REVISION]!);
+      page.more[row * M_FIELDS + M_LAST_TOKEN] === said.token &&
+      page.more[row * M_FIELDS + M_OUTCOME] === said.digest;
+    if (same) tell(state, null, page.more[row * M_FIELDS + M_LAST_REVISION]!);
     else tell(state, 'LEASE_LOST', 0);
     return;
   }
@@ -116,8 +115,6 @@ function carryOut(state: State, seq: number): void {
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
   const fn = functionOf(state, page, row);
-  const words = row * U_FIELDS;
-  const numbers = row * F_FIELDS;
   const { resultBlob } = said;
   const refusal = said.kind === OUTCOME.complete ? resultRefusal(state, resultBlob) : null;
   if (refusal !== null) {
@@ -128,13 +125,15 @@ function carryOut(state: State, seq: number): void {
   const reserved = isReserved(page, row);
   // Its worker was quicker than the word that it begins.
   if (reserved && said.kind !== OUTCOME.release) start(state, seq, page, row);
-  page.u[words + U_OUTCOME] = said.digest;
-  page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;
-  page.f[numbers + F_LAST_REVISION] = state.index;
+  const more = page.ownMore();
+  const numbers = row * M_FIELDS;
+  more[numbers + M_OUTCOME] = said.digest;
+  more[numbers + M_LAST_TOKEN] = more[numbers + M_TOKEN]!;
+  more[numbers + M_LAST_REVISION] = state.index;
   const session = unassign(state, fn, page, row);
   tell(state, null, state.index);
   if (said.kind === OUTCOME.complete) {
-    page.u[words + U_DATA_COUNT] = said.dataCount;
+    page.ownMore()[numbers + M_DATA_COUNT] = said.dataCount;
     if (said.blob.length > 4) {
       state.jobs.setBlob(seq, page, row, 1, state.payloads.put(said.blob), said.blob.length);
     }
@@ -148,7 +147,7 @@ function carryOut(state: State, seq: number): void {
     if (reserved) comeBack(state, fn, seq, page, row);
     else putBack(state, fn, seq, page, row);
   } else {
-    page.u[words + U_DATA_COUNT] = said.dataCount;
+    page.ownMore()[numbers + M_DATA_COUNT] = said.dataCount;
     failAttempt(state, fn, seq, page, row, said.error!, said.retryable, said.retryAfterMs);
   }
   removeIfDone(state, session);

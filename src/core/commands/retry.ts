@@ -2,13 +2,13 @@ import type { ByteReader } from '../../base/bytes.js';
 import { TOTAL } from '../functions.js';
 import { newExtras } from '../jobs/extras.js';
 import {
-  F_FIELDS,
-  F_FINISHED_WALL,
   FAILED,
   FLAG_CANCEL,
+  M_ATTEMPT,
+  M_DATA_COUNT,
+  M_FIELDS,
+  M_FINISHED_WALL,
   QUEUED,
-  U_ATTEMPT,
-  U_DATA_COUNT,
   U_FIELDS,
   U_FLAGS,
 } from '../jobs/fields.js';
@@ -65,11 +65,13 @@ export function retry(state: State, reader: ByteReader): void {
     page.setExtras(row, { ...newExtras(), uniqueKey, retry: before.retry, payloadBlob: before.payloadBlob });
     if (uniqueKey !== '') state.uniqueKeys.add(mixText(uniqueKey, fn.id), seq);
   }
-  const words = row * U_FIELDS;
-  page.u[words + U_ATTEMPT] = 0;
-  page.u[words + U_DATA_COUNT] = 0;
-  page.u[words + U_FLAGS] = page.u[words + U_FLAGS]! & ~FLAG_CANCEL;
-  page.f[row * F_FIELDS + F_FINISHED_WALL] = 0;
+  const flags = row * U_FIELDS + U_FLAGS;
+  page.u[flags] = page.u[flags]! & ~FLAG_CANCEL;
+  const more = page.ownMore();
+  const numbers = row * M_FIELDS;
+  more[numbers + M_ATTEMPT] = 0;
+  more[numbers + M_DATA_COUNT] = 0;
+  more[numbers + M_FINISHED_WALL] = 0;
   count(state, fn, TOTAL.retried);
   enter(state, fn, page, row, QUEUED);
   answer(state, { seq, value: 1 });

@@ -7,14 +7,15 @@ import {
   EXPIRED,
   F_CREATED_US,
   F_CREATED_WALL,
-  F_DUE2,
   F_FIELDS,
-  F_RETENTION,
   F_REVISION,
-  F_RUN_TIMEOUT,
   FLAG_ENDLESS,
   FLAG_FOREGROUND,
   FLAG_PRIORITY_SHIFT,
+  FLAG_RETENTION,
+  M_DUE2,
+  M_RETENTION,
+  M_RUN_TIMEOUT,
   QUEUED,
   U_DIGEST,
   U_FIELDS,
@@ -239,12 +240,13 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
     ((job.flags & SPEC_FLAG.priority) << FLAG_PRIORITY_SHIFT) |
     ((job.flags & SPEC_FLAG.foreground) !== 0 ? FLAG_FOREGROUND : 0) |
     (endless ? FLAG_ENDLESS : 0) |
+    (job.retentionMs >= 0 ? FLAG_RETENTION : 0) |
     QUEUED;
   const numbers = row * F_FIELDS;
   page.f[numbers + F_CREATED_WALL] = state.wall;
   page.f[numbers + F_CREATED_US] = state.elapsedUs;
-  page.f[numbers + F_RUN_TIMEOUT] = job.runTimeoutMs;
-  page.f[numbers + F_RETENTION] = job.retentionMs;
+  page.setMore(row, M_RUN_TIMEOUT, job.runTimeoutMs);
+  if (job.retentionMs > 0) page.setMore(row, M_RETENTION, job.retentionMs);
   if (job.blob.length > 4) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
@@ -276,7 +278,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   const late = isLate(state, job);
   const waits = due > state.wall || late;
   if (waits) {
-    page.f[numbers + F_DUE2] = due;
+    page.setMore(row, M_DUE2, due);
     schedule(state, fn, seq, page, row);
   }
   answer.seq = seq;

@@ -1,7 +1,6 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.js';
 import type { PagePart } from '../snapshot/page.js';
 import type { PayloadStore } from '../types.js';
-import { L_FIELDS } from './fields.js';
 
 /** Blobs up to this size lie in the page of their job. */
 export const INLINE_BLOB_BYTES = 512;
@@ -14,15 +13,16 @@ export interface BlobSource {
   readonly number: number;
   readonly first: number;
   readonly rows: Int16Array;
-  readonly local: Float64Array;
   readonly blobVersions: Float64Array;
   readonly payloads: PayloadStore;
+  /** Handle of a job's blob, 0: none. */
+  blob(row: number, column: number): number;
 }
 
 /** The parts of a snapshot that hold what is too large for the page of the jobs. */
 export function freezeBlobs(source: BlobSource): PagePart[] {
   const parts: PagePart[] = [];
-  const { rows, local, payloads } = source;
+  const { rows, payloads } = source;
   for (let group = 0; group < rows.length / JOBS_PER_GROUP; group++) {
     const version = source.blobVersions[group]!;
     if (version === 0) continue;
@@ -31,9 +31,9 @@ export function freezeBlobs(source: BlobSource): PagePart[] {
       const row = rows[place]!;
       if (row < 0) continue;
       for (let column = 0; column < 2; column++) {
-        const handle = local[row * L_FIELDS + column]!;
+        const handle = source.blob(row, column);
         if (handle === 0) continue;
-        const size = payloads.get(handle).length;
+        const size = payloads.length(handle);
         if (size <= INLINE_BLOB_BYTES) continue;
         const name = place * 2 + column;
         if (size <= SHARED_BLOB_BYTES) shared.push({ name, handle });

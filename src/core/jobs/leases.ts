@@ -8,23 +8,23 @@ import type { JobError, LeaseLostReason, PriorityRank, RetryPolicy } from '../ty
 import {
   CANCELLED,
   EXPIRED,
-  F_DUE_US,
-  F_DUE2,
-  F_FIELDS,
-  F_RUN_TIMEOUT,
-  F_SESSION,
-  F_STARTED_US,
-  F_STARTED_WALL,
-  F_TOKEN,
   FAILED,
   FLAG_ACKED,
   FLAG_CANCEL,
+  M_ATTEMPT,
+  M_DUE_US,
+  M_DUE2,
+  M_FIELDS,
+  M_LABEL,
+  M_RUN_TIMEOUT,
+  M_SESSION,
+  M_STARTED_US,
+  M_STARTED_WALL,
+  M_TOKEN,
   QUEUED,
   RUNNING,
-  U_ATTEMPT,
   U_FIELDS,
   U_FLAGS,
-  U_LABEL,
   U_SEED,
 } from './fields.js';
 import {
@@ -67,8 +67,8 @@ export function assign(
   enter(state, fn, page, row, RUNNING);
   const token = lease(state, session, fn, seq, page, row);
   begin(state, session, fn, page, row);
-  if (session.isLease) page.f[row * F_FIELDS + F_DUE2] = state.elapsedUs + session.durationMs * 1000;
-  if (session.isLease || page.f[row * F_FIELDS + F_DUE_US] !== 0) setTimer(state, seq, page, row);
+  if (session.isLease) page.ownMore()[row * M_FIELDS + M_DUE2] = state.elapsedUs + session.durationMs * 1000;
+  if (session.isLease || page.more[row * M_FIELDS + M_DUE_US] !== 0) setTimer(state, seq, page, row);
   rotate(state, session);
   count(state, fn, TOTAL.started);
   state.effects.assigned(session.id, session.epoch, seq, token);
@@ -85,11 +85,12 @@ export function lease(
   row: number,
 ): number {
   const token = ++state.lastToken;
-  const numbers = row * F_FIELDS;
+  const numbers = row * M_FIELDS;
   const flags = row * U_FIELDS + U_FLAGS;
-  page.f[numbers + F_TOKEN] = token;
-  page.f[numbers + F_SESSION] = session.id;
-  page.f[numbers + F_STARTED_US] = state.elapsedUs;
+  const more = page.ownMore();
+  more[numbers + M_TOKEN] = token;
+  more[numbers + M_SESSION] = session.id;
+  more[numbers + M_STARTED_US] = state.elapsedUs;
   state.pages.touch(session.page);
   session.assigned++;
   const { cls } = session;
@@ -108,15 +109,15 @@ export function lease(
 
 /** One more attempt begins, of a job that the session has. The caller sets the timer. */
 export function begin(state: State, session: Session, fn: FunctionState, page: JobPage, row: number): void {
-  const numbers = row * F_FIELDS;
-  const words = row * U_FIELDS;
-  page.f[numbers + F_STARTED_WALL] = state.wall;
-  page.f[numbers + F_STARTED_US] = state.elapsedUs;
-  page.u[words + U_ATTEMPT] = page.u[words + U_ATTEMPT]! + 1;
-  if (page.u[words + U_LABEL] !== session.label) {
-    state.labels.release(page.u[words + U_LABEL]!);
+  const numbers = row * M_FIELDS;
+  const more = page.ownMore();
+  more[numbers + M_STARTED_WALL] = state.wall;
+  more[numbers + M_STARTED_US] = state.elapsedUs;
+  more[numbers + M_ATTEMPT] = more[numbers + M_ATTEMPT]! + 1;
+  if (more[numbers + M_LABEL] !== session.label) {
+    state.labels.release(more[numbers + M_LABEL]!);
     state.labels.hold(session.label);
-    page.u[words + U_LABEL] = session.label;
+    more[numbers + M_LABEL] = session.label;
   }
   const extras = page.extrasOf(row);
   if (extras !== null) {
@@ -124,28 +125,29 @@ export function begin(state: State, session: Session, fn: FunctionState, page: J
     extras.denominator = 0;
     extras.message = '';
   }
-  let timeoutMs = page.f[numbers + F_RUN_TIMEOUT]!;
+  let timeoutMs = more[numbers + M_RUN_TIMEOUT]!;
   const { cls } = session;
   if (cls.runTimeouts !== null) {
     const local = cls.local(fn);
     if (local >= 0 && cls.runTimeouts[local]! > 0) timeoutMs = cls.runTimeouts[local]!;
   }
-  page.f[numbers + F_DUE_US] = timeoutMs > 0 ? state.elapsedUs + timeoutMs * 1000 : 0;
-  page.f[numbers + F_DUE2] = 0;
+  more[numbers + M_DUE_US] = timeoutMs > 0 ? state.elapsedUs + timeoutMs * 1000 : 0;
+  more[numbers + M_DUE2] = 0;
 }
 
 /** Ends the lease of a running or reserved job: it is in no list afterwards, in the same state. Returns its session. */
 export function unassign(state: State, fn: FunctionState, page: JobPage, row: number): Session {
-  const numbers = row * F_FIELDS;
-  const session = state.sessions.get(page.f[numbers + F_SESSION]!)!;
+  const numbers = row * M_FIELDS;
+  const more = page.ownMore();
+  const session = state.sessions.get(more[numbers + M_SESSION]!)!;
   clearTimer(state, page, row);
   if (isReserved(page, row)) unrank(fn.reserved, page, row);
   state.jobs.unlink(session.held, page, row);
-  state.tokens.remove(page.f[numbers + F_TOKEN]!);
-  page.f[numbers + F_TOKEN] = 0;
-  page.f[numbers + F_SESSION] = 0;
-  page.f[numbers + F_DUE_US] = 0;
-  page.f[numbers + F_DUE2] = 0;
+  state.tokens.remove(more[numbers + M_TOKEN]!);
+  more[numbers + M_TOKEN] = 0;
+  more[numbers + M_SESSION] = 0;
+  more[numbers + M_DUE_US] = 0;
+  more[numbers + M_DUE2] = 0;
   const { cls } = session;
   if (cls.running !== null) {
     const local = cls.local(fn);
@@ -163,7 +165,7 @@ export function unassign(state: State, fn: FunctionState, page: JobPage, row: nu
 /** Id of the session that runs the job, 0 when none does. */
 export function holderOf(state: State, seq: number): number {
   const page = state.jobs.pageOf(seq);
-  return page.f[page.row(seq) * F_FIELDS + F_SESSION]!;
+  return page.more[page.row(seq) * M_FIELDS + M_SESSION]!;
 }
 
 /** Counts what a session runs by function anew, after it joined another class. */
@@ -199,7 +201,7 @@ export function loseLease(state: State, seq: number, reason: LeaseLostReason, lo
   const row = page.row(seq);
   const fn = functionOf(state, page, row);
   state.pages.touch(page);
-  const token = page.f[row * F_FIELDS + F_TOKEN]!;
+  const token = page.more[row * M_FIELDS + M_TOKEN]!;
   const reserved = isReserved(page, row);
   const session = unassign(state, fn, page, row);
   if (!reserved) count(state, fn, TOTAL.leasesLost);
@@ -229,7 +231,7 @@ export function endCancelled(state: State, fn: FunctionState, seq: number, page:
  * lease is over.
  */
 export function putBack(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
-  page.u[row * U_FIELDS + U_ATTEMPT] = page.u[row * U_FIELDS + U_ATTEMPT]! - 1;
+  page.ownMore()[row * M_FIELDS + M_ATTEMPT] = page.more[row * M_FIELDS + M_ATTEMPT]! - 1;
   if (abandoned(page, row)) {
     const extras = extrasFor(page, row);
     extras.cancelReason = NOBODY_WAITS;
@@ -270,7 +272,7 @@ export function failAttempt(
   noteAttempt(state, page, row, error);
   extrasFor(page, row).error = error;
   count(state, fn, TOTAL.failedAttempts);
-  const attempt = page.u[row * U_FIELDS + U_ATTEMPT]!;
+  const attempt = page.more[row * M_FIELDS + M_ATTEMPT]!;
   const policy = ownRetry(page, row);
   if (!retryable || attempt >= maxAttempts(state, policy) || abandoned(page, row)) {
     end(state, fn, seq, page, row, FAILED);
@@ -282,7 +284,7 @@ export function failAttempt(
       ? Math.max(0, retryAfterMs)
       : backoffMs(state, policy, attempt, page.u[row * U_FIELDS + U_SEED]!);
   if (pauseMs > 0) {
-    page.f[row * F_FIELDS + F_DUE_US] = state.elapsedUs + pauseMs * 1000;
+    page.ownMore()[row * M_FIELDS + M_DUE_US] = state.elapsedUs + pauseMs * 1000;
     schedule(state, fn, seq, page, row);
     state.effects.job(seq, 'attempt-failed');
   } else {

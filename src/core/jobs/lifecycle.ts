@@ -10,36 +10,38 @@ import { ATTEMPTS_KEPT, type Extras, NOBODY, newExtras } from './extras.js';
 import {
   CANCELLED,
   type EXPIRED,
-  F_DUE_US,
-  F_DUE2,
+  F_CREATED_WALL,
   F_FIELDS,
-  F_FINISHED_WALL,
-  F_LAST_REVISION,
-  F_LAST_TOKEN,
   F_ORDER,
-  F_QUEUED_WALL,
-  F_RETENTION,
   F_REVISION,
-  F_STARTED_WALL,
-  F_TOKEN,
   FAILED,
   FLAG_PRIORITY_SHIFT,
+  FLAG_RETENTION,
   FLAG_STATE,
-  L_FIELDS,
-  L_RANKED,
-  L_TIMER,
+  M_ATTEMPT,
+  M_DUE_US,
+  M_DUE2,
+  M_FIELDS,
+  M_FINISHED_WALL,
+  M_LABEL,
+  M_LAST_REVISION,
+  M_LAST_TOKEN,
+  M_OUTCOME,
+  M_QUEUED_WALL,
+  M_RANKED,
+  M_RETENTION,
+  M_STARTED_WALL,
+  M_TIMER,
+  M_TOKEN,
   QUEUED,
   RUNNING,
   SCHEDULED,
   SUCCEEDED,
-  U_ATTEMPT,
   U_DIGEST,
   U_FIELDS,
   U_FLAGS,
   U_FUNCTION,
   U_ID,
-  U_LABEL,
-  U_OUTCOME,
 } from './fields.js';
 import { unassign } from './leases.js';
 import type { JobPage } from './page.js';
@@ -110,15 +112,14 @@ export function count(state: State, fn: FunctionState, total: number): void {
 /** True where timers of a job in its present state run by the elapsed clock. */
 function byElapsed(page: JobPage, row: number): boolean {
   const at = stateOf(page, row);
-  return at === RUNNING || (at === SCHEDULED && page.f[row * F_FIELDS + F_DUE_US] !== 0);
+  return at === RUNNING || (at === SCHEDULED && page.more[row * M_FIELDS + M_DUE_US] !== 0);
 }
 
 export function clearTimer(state: State, page: JobPage, row: number): void {
-  const at = row * L_FIELDS + L_TIMER;
-  const timer = page.local[at]!;
+  const timer = page.more[row * M_FIELDS + M_TIMER]!;
   if (timer === 0) return;
   (byElapsed(page, row) ? state.elapsedTimers : state.wallTimers).remove(timer);
-  page.local[at] = 0;
+  page.ownMore()[row * M_FIELDS + M_TIMER] = 0;
 }
 
 /** Sets the timer that the job's record asks for, in place of the one before. */
@@ -127,27 +128,28 @@ export function setTimer(state: State, seq: number, page: JobPage, row: number):
   const due = dueOf(page, row);
   if (due === 0) return;
   const heap = byElapsed(page, row) ? state.elapsedTimers : state.wallTimers;
-  page.local[row * L_FIELDS + L_TIMER] = heap.add(due, seq);
+  page.ownMore()[row * M_FIELDS + M_TIMER] = heap.add(due, seq);
 }
 
 /** When the job's timer is due by the clock of its state, 0: it has none. */
 export function dueOf(page: JobPage, row: number): number {
-  const at = row * F_FIELDS;
+  const at = row * M_FIELDS;
+  const { more } = page;
   const extras = page.extrasOf(row);
   switch (stateOf(page, row)) {
     case SCHEDULED:
-      if (page.f[at + F_DUE_US] !== 0) return page.f[at + F_DUE_US]!;
-      return earlier(page.f[at + F_DUE2]!, extras === null ? 0 : extras.startDeadlineWall);
+      if (more[at + M_DUE_US] !== 0) return more[at + M_DUE_US]!;
+      return earlier(more[at + M_DUE2]!, extras === null ? 0 : extras.startDeadlineWall);
     case QUEUED:
-      return extras === null || page.u[row * U_FIELDS + U_ATTEMPT] !== 0 ? 0 : extras.startDeadlineWall;
+      return extras === null || more[at + M_ATTEMPT] !== 0 ? 0 : extras.startDeadlineWall;
     case RUNNING:
       return earlier(
-        earlier(page.f[at + F_DUE_US]!, page.f[at + F_DUE2]!),
+        earlier(more[at + M_DUE_US]!, more[at + M_DUE2]!),
         extras === null ? 0 : extras.cancelDueUs,
       );
     default: {
-      const own = page.f[at + F_RETENTION]!;
-      return own < 0 ? 0 : page.f[at + F_FINISHED_WALL]! + own;
+      const own = ownRetention(page, row);
+      return own < 0 ? 0 : more[at + M_FINISHED_WALL]! + own;
     }
   }
 }
@@ -155,7 +157,7 @@ export function dueOf(page: JobPage, row: number): number {
 /** No attempt counts that began before its start deadline, which has passed. */
 export function isOverdue(state: State, page: JobPage, row: number): boolean {
   const deadline = page.extrasOf(row)?.startDeadlineWall ?? 0;
-  return deadline !== 0 && deadline <= state.wall && page.u[row * U_FIELDS + U_ATTEMPT] === 0;
+  return deadline !== 0 && deadline <= state.wall && page.more[row * M_FIELDS + M_ATTEMPT] === 0;
 }
 
 /** The smaller of two times of which 0 means none. */
@@ -175,7 +177,8 @@ export function schedule(state: State, fn: FunctionState, seq: number, page: Job
 export function queue(state: State, fn: FunctionState, seq: number, page: JobPage, row: number): void {
   enter(state, fn, page, row, QUEUED);
   page.f[row * F_FIELDS + F_ORDER] = ++state.lastOrder;
-  page.f[row * F_FIELDS + F_QUEUED_WALL] = state.wall;
+  const created = page.f[row * F_FIELDS + F_CREATED_WALL];
+  page.setMore(row, M_QUEUED_WALL, state.wall === created ? 0 : state.wall);
   if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;
   const priority = priorityOf(page, row);
   const first = fn.head(priority, state.jobs) === 0;
@@ -188,19 +191,19 @@ export function queue(state: State, fn: FunctionState, seq: number, page: JobPag
 export function unqueue(state: State, fn: FunctionState, page: JobPage, row: number): void {
   clearTimer(state, page, row);
   if (stateOf(page, row) === SCHEDULED) state.jobs.unlink(fn.scheduled, page, row);
-  else if (page.local[row * L_FIELDS + L_RANKED] !== 0) unrank(fn.returned, page, row);
+  else if (page.more[row * M_FIELDS + M_RANKED] !== 0) unrank(fn.returned, page, row);
   else state.jobs.unlink(fn.waiting[priorityOf(page, row)], page, row);
 }
 
 /** Notes the end of an attempt that did not succeed. */
 export function noteAttempt(state: State, page: JobPage, row: number, error: JobError): void {
-  const label = state.labels.get(page.u[row * U_FIELDS + U_LABEL]!);
+  const label = state.labels.get(page.more[row * M_FIELDS + M_LABEL]!);
   const extras = extrasFor(page, row);
   extras.history.push({
-    number: page.u[row * U_FIELDS + U_ATTEMPT]!,
+    number: page.more[row * M_FIELDS + M_ATTEMPT]!,
     worker: label?.worker ?? '',
     node: label?.node ?? '',
-    startedWall: page.f[row * F_FIELDS + F_STARTED_WALL]!,
+    startedWall: page.more[row * M_FIELDS + M_STARTED_WALL]!,
     endedWall: state.wall,
     error,
   });
@@ -209,8 +212,8 @@ export function noteAttempt(state: State, page: JobPage, row: number, error: Job
 
 /** The job names no attempt any more. */
 export function clearLabel(state: State, page: JobPage, row: number): void {
-  state.labels.release(page.u[row * U_FIELDS + U_LABEL]!);
-  page.u[row * U_FIELDS + U_LABEL] = 0;
+  state.labels.release(page.more[row * M_FIELDS + M_LABEL]!);
+  page.setMore(row, M_LABEL, 0);
 }
 
 /** A terminal state. The job is in no list and has no timer. The row is void afterwards. */
@@ -222,12 +225,13 @@ export function end(
   row: number,
   next: number,
 ): void {
-  const at = row * F_FIELDS;
   enter(state, fn, page, row, next);
-  page.f[at + F_FINISHED_WALL] = state.wall;
-  page.f[at + F_ORDER] = ++state.lastOrder;
-  page.f[at + F_DUE_US] = 0;
-  page.f[at + F_DUE2] = 0;
+  page.f[row * F_FIELDS + F_ORDER] = ++state.lastOrder;
+  const more = page.ownMore();
+  const at = row * M_FIELDS;
+  more[at + M_FINISHED_WALL] = state.wall;
+  more[at + M_DUE_US] = 0;
+  more[at + M_DUE2] = 0;
   const extras = page.extrasOf(row);
   if (extras !== null) {
     extras.cancelDueUs = 0;
@@ -259,15 +263,27 @@ export function end(
   if (endedCount(state) > state.settings.retainedJobsMax) dropOldest(state);
 }
 
+/** Milliseconds for which the job asked to stay when it has ended; -1: the default. */
+export function ownRetention(page: JobPage, row: number): number {
+  return (page.u[row * U_FIELDS + U_FLAGS]! & FLAG_RETENTION) === 0
+    ? -1
+    : page.more[row * M_FIELDS + M_RETENTION]!;
+}
+
+/** When the job last came into its queue, wall ms. */
+export function queuedWall(page: JobPage, row: number): number {
+  return page.more[row * M_FIELDS + M_QUEUED_WALL]! || page.f[row * F_FIELDS + F_CREATED_WALL]!;
+}
+
 /** Milliseconds that an ended job stays. */
 function retentionOf(state: State, page: JobPage, row: number): number {
-  const own = page.f[row * F_FIELDS + F_RETENTION]!;
+  const own = ownRetention(page, row);
   if (own >= 0) return own;
   return stateOf(page, row) === FAILED ? state.settings.failedRetentionMs : state.settings.retentionMs;
 }
 
 export function endedList(state: State, page: JobPage, row: number): JobList {
-  if (page.f[row * F_FIELDS + F_RETENTION]! >= 0) return state.endedCustom;
+  if (ownRetention(page, row) >= 0) return state.endedCustom;
   return stateOf(page, row) === FAILED ? state.endedFailed : state.endedDefault;
 }
 
@@ -304,7 +320,7 @@ export function unend(state: State, fn: FunctionState, page: JobPage, row: numbe
   clearTimer(state, page, row);
   state.jobs.unlink(endedList(state, page, row), page, row);
   state.jobs.unlink(fn.endedList(stateOf(page, row)), page, row);
-  page.local[row * L_FIELDS + L_RANKED] = 0;
+  page.setMore(row, M_RANKED, 0);
 }
 
 /** An ended job becomes a tombstone. */
@@ -317,7 +333,8 @@ function drop(state: State, fn: FunctionState, seq: number, page: JobPage, row: 
   const c = page.u[at + U_ID + 2]!;
   const d = page.u[at + U_ID + 3]!;
   const was = stateOf(page, row);
-  const numbers = row * F_FIELDS;
+  const { more } = page;
+  const numbers = row * M_FIELDS;
   state.dedupe.add(
     state.wall,
     state.settings,
@@ -327,10 +344,12 @@ function drop(state: State, fn: FunctionState, seq: number, page: JobPage, row: 
     d,
     seq,
     was,
-    page.f[numbers + F_LAST_TOKEN]!,
-    page.f[numbers + F_LAST_TOKEN] === 0 ? page.f[numbers + F_REVISION]! : page.f[numbers + F_LAST_REVISION]!,
+    more[numbers + M_LAST_TOKEN]!,
+    more[numbers + M_LAST_TOKEN] === 0
+      ? page.f[row * F_FIELDS + F_REVISION]!
+      : more[numbers + M_LAST_REVISION]!,
     page.u[at + U_DIGEST]!,
-    page.u[at + U_OUTCOME]!,
+    more[numbers + M_OUTCOME]!,
   );
   clearLabel(state, page, row);
   state.ids.remove(mixId(a, b, c, d), seq);
@@ -354,7 +373,7 @@ export function endWaiting(
   state.pages.touch(page);
   let holder: Session | null = null;
   if (isReserved(page, row)) {
-    const token = page.f[row * F_FIELDS + F_TOKEN]!;
+    const token = page.more[row * M_FIELDS + M_TOKEN]!;
     holder = unassign(state, fn, page, row);
     const why = next === CANCELLED ? 'cancelled' : 'timeout';
     state.effects.leaseLost(holder.id, holder.epoch, seq, token, why);

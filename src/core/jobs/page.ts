@@ -5,54 +5,59 @@ import type { Hash64 } from '../tables/hash.js';
 import type { PayloadStore } from '../types.js';
 import { type BlobSource, freezeBlobs, INLINE_BLOB_BYTES } from './blob-pages.js';
 import { copyExtras, type Extras, readExtras, writeExtras } from './extras.js';
-import { F_FIELDS, JOBS_PER_PAGE, L_FIELDS, L_PAYLOAD, L_RESULT, U_FIELDS } from './fields.js';
+import {
+  F_FIELDS,
+  F_ORDER,
+  F_REPLICATED,
+  JOBS_PER_PAGE,
+  L_PAYLOAD,
+  M_FIELDS,
+  M_REPLICATED,
+  M_RESULT,
+  U_FIELDS,
+  U_REPLICATED,
+} from './fields.js';
+import { type Numbers, RowPool } from './rows.js';
 
 /** What follows a job's numbers in the encoded page. */
 const HAS_EXTRAS = 1;
 const HAS_PAYLOAD = 2;
 const HAS_RESULT = 4;
+const HAS_MORE = 8;
 
 /** Rows of a new page; it grows as jobs come. */
 const FIRST_ROWS = 32;
 const LEAST_ROWS = 4;
 
-/** Arrays of full pages that are gone, for the next ones: allocating them costs more than all else about a page. */
-interface Columns {
-  readonly u: Uint32Array;
-  readonly f: Float64Array;
-  readonly local: Float64Array;
-}
-const spare: Columns[] = [];
+/** Arrays of either part that are kept for other pages, of each size. */
 const SPARE_MAX = 256;
+const spare = new RowPool(F_FIELDS, [FIRST_ROWS, JOBS_PER_PAGE], SPARE_MAX);
+const spareMore = new RowPool(M_FIELDS, [FIRST_ROWS, JOBS_PER_PAGE], SPARE_MAX);
 
-function columns(capacity: number): Columns {
-  const used = capacity === JOBS_PER_PAGE ? spare.pop() : undefined;
-  if (used !== undefined) {
-    used.u.fill(0);
-    used.f.fill(0);
-    used.local.fill(0);
-    return used;
-  }
-  return {
-    u: new Uint32Array(capacity * U_FIELDS),
-    f: new Float64Array(capacity * F_FIELDS),
-    local: new Float64Array(capacity * L_FIELDS),
-  };
+/** What pages without second parts show in their place: zeros that nobody writes. */
+export const NO_MORE: Numbers = new Float64Array(JOBS_PER_PAGE * M_FIELDS);
+
+/** The page's own second parts, null: it has none. */
+function own(more: Numbers): Float64Array | null {
+  return more === NO_MORE ? null : (more as Float64Array);
 }
 
 const scratch = new ByteWriter(4096);
 
 /**
  * The records of 256 consecutive jobs. Numbers lie in typed arrays by row; `rows` maps a job's place in the page
- * to its row, so that a page of which few jobs are left shrinks to what they need.
+ * to its row, so that a page of which few jobs are left shrinks to what they need. Arrays that were taken from a page are
+ * void when a job came into it or left it.
  */
 export class JobPage extends StatePage implements BlobSource {
   /** Seq of the page's first place. */
   readonly first: number;
   count = 0;
+  /** First part of all rows, as words and as numbers. */
   u: Uint32Array;
   f: Float64Array;
-  local: Float64Array;
+  /** Second part of all rows, zeros where the page has none: for reading. */
+  more: Numbers = NO_MORE;
   extras: (Extras | null)[] | null = null;
   /** Log index at which the blobs of each sixteenth of the page last changed. */
   readonly blobVersions = new Float64Array(16);
@@ -63,15 +68,13 @@ export class JobPage extends StatePage implements BlobSource {
   constructor(
     readonly number: number,
     readonly payloads: PayloadStore,
-    capacity = spare.length > 0 ? JOBS_PER_PAGE : FIRST_ROWS,
+    capacity = spare.has(JOBS_PER_PAGE) ? JOBS_PER_PAGE : FIRST_ROWS,
   ) {
     super(`jobs/${number}`);
     this.first = number * JOBS_PER_PAGE;
     this.#capacity = capacity;
-    const { u, f, local } = columns(capacity);
-    this.u = u;
-    this.f = f;
-    this.local = local;
+    this.f = spare.take(capacity);
+    this.u = new Uint32Array(this.f.buffer);
   }
 
   /** Row of the job, -1 when it is not here. */
@@ -114,14 +117,40 @@ export class JobPage extends StatePage implements BlobSource {
     this.extras[row] = extras;
   }
 
+  /** The second parts, for writing: made where the page has none yet. */
+  ownMore(): Float64Array {
+    return own(this.more) ?? this.#addMore();
+  }
+
+  /** Sets a number of the second part. A zero makes no second parts. */
+  setMore(row: number, field: number, value: number): void {
+    // Not even read: the shared zeros are long, and would push other things out of the processor's cache.
+    if (value === 0 && this.more === NO_MORE) return;
+    this.ownMore()[row * M_FIELDS + field] = value;
+  }
+
+  /** Handle of a blob, 0: none. Column: 0 payload, 1 result. */
+  blob(row: number, column: number): number {
+    return column === 0 ? this.f[row * F_FIELDS + L_PAYLOAD]! : this.more[row * M_FIELDS + M_RESULT]!;
+  }
+
+  setBlob(row: number, column: number, handle: number): void {
+    if (column === 0) this.f[row * F_FIELDS + L_PAYLOAD] = handle;
+    else this.setMore(row, M_RESULT, handle);
+  }
+
   override hash(into: Hash64): void {
-    const words = new Uint32Array(this.f.buffer, 0, this.f.length * 2);
+    const more = this.#moreWords();
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = this.rows[place]!;
       if (row < 0) continue;
       into.u32(place);
-      into.words(this.u, row * U_FIELDS, (row + 1) * U_FIELDS);
-      into.words(words, row * F_FIELDS * 2, (row + 1) * F_FIELDS * 2);
+      into.words(this.u, row * U_FIELDS, row * U_FIELDS + F_REPLICATED * 2);
+      const set = moreSet(more, row);
+      if (more !== null && set !== 0) {
+        into.u32(set);
+        into.words(more, row * M_FIELDS * 2, (row * M_FIELDS + M_REPLICATED) * 2);
+      }
       const extras = this.extrasOf(row);
       if (extras === null) continue;
       scratch.reset();
@@ -134,9 +163,7 @@ export class JobPage extends StatePage implements BlobSource {
     const copy = new JobPage(this.number, this.payloads, 0);
     copy.version = this.version;
     copy.count = this.count;
-    copy.u = this.u.slice();
-    copy.f = this.f.slice();
-    copy.local = this.local.slice();
+    copy.#place(this.f.slice(), own(this.more)?.slice() ?? NO_MORE);
     copy.rows = this.rows.slice();
     copy.blobVersions.set(this.blobVersions);
     copy.extras = this.extras?.map((extras) => (extras === null ? null : copyExtras(extras))) ?? null;
@@ -154,20 +181,29 @@ export class JobPage extends StatePage implements BlobSource {
     writer.f64(this.version);
     writer.u32(this.count);
     for (const version of this.blobVersions) writer.f64(version);
+    const more = this.#moreWords();
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = this.rows[place]!;
       if (row < 0) continue;
       writer.u8(place);
-      for (let i = 0; i < U_FIELDS; i++) writer.u32(this.u[row * U_FIELDS + i]!);
-      for (let i = 0; i < F_FIELDS; i++) writer.f64(this.f[row * F_FIELDS + i]!);
+      for (let i = 0; i < U_REPLICATED; i++) writer.u32(this.u[row * U_FIELDS + i]!);
+      for (let i = F_ORDER; i < F_REPLICATED; i++) writer.f64(this.f[row * F_FIELDS + i]!);
+      const set = moreSet(more, row);
       const extras = this.extrasOf(row);
-      const payload = this.local[row * L_FIELDS + L_PAYLOAD]!;
-      const result = this.local[row * L_FIELDS + L_RESULT]!;
+      const payload = this.blob(row, 0);
+      const result = this.blob(row, 1);
       writer.u8(
-        (extras === null ? 0 : HAS_EXTRAS) |
+        (set === 0 ? 0 : HAS_MORE) |
+          (extras === null ? 0 : HAS_EXTRAS) |
           (payload === 0 ? 0 : HAS_PAYLOAD) |
           (result === 0 ? 0 : HAS_RESULT),
       );
+      if (set !== 0) {
+        writer.u32(set);
+        for (let i = 0; i < M_REPLICATED; i++) {
+          if ((set & (1 << i)) !== 0) writer.f64(this.more[row * M_FIELDS + i]!);
+        }
+      }
       if (extras !== null) writeExtras(writer, extras);
       if (payload !== 0) this.#inline(writer, payload);
       if (result !== 0) this.#inline(writer, result);
@@ -187,31 +223,60 @@ export class JobPage extends StatePage implements BlobSource {
 
   /** Its arrays are not needed any more. */
   retire(): void {
-    if (this.#capacity !== JOBS_PER_PAGE || spare.length === SPARE_MAX) return;
-    spare.push({ u: this.u, f: this.f, local: this.local });
+    spare.give(this.f);
+    const more = own(this.more);
+    if (more !== null) spareMore.give(more);
+  }
+
+  #addMore(): Float64Array {
+    const more = spareMore.take(this.#capacity);
+    this.more = more;
+    return more;
+  }
+
+  /** The second parts as words, for comparing and hashing bits. */
+  #moreWords(): Uint32Array | null {
+    const more = own(this.more);
+    return more === null ? null : new Uint32Array(more.buffer);
+  }
+
+  #place(f: Float64Array, more: Numbers): void {
+    this.u = new Uint32Array(f.buffer);
+    this.f = f;
+    this.more = more;
   }
 
   #repack(capacity: number): void {
-    const { u, f, local } = columns(capacity);
+    const f = spare.take(capacity);
+    const more = own(this.more)?.some((number) => number !== 0) ? spareMore.take(capacity) : null;
     const extras = this.extras === null ? null : new Array<Extras | null>(capacity).fill(null);
     let used = 0;
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = this.rows[place]!;
       if (row < 0) continue;
-      for (let i = 0; i < U_FIELDS; i++) u[used * U_FIELDS + i] = this.u[row * U_FIELDS + i]!;
       for (let i = 0; i < F_FIELDS; i++) f[used * F_FIELDS + i] = this.f[row * F_FIELDS + i]!;
-      for (let i = 0; i < L_FIELDS; i++) local[used * L_FIELDS + i] = this.local[row * L_FIELDS + i]!;
+      if (more !== null)
+        for (let i = 0; i < M_FIELDS; i++) more[used * M_FIELDS + i] = this.more[row * M_FIELDS + i]!;
       if (extras !== null) extras[used] = this.extrasOf(row);
       this.rows[place] = used++;
     }
     this.retire();
-    this.u = u;
-    this.f = f;
-    this.local = local;
+    this.#place(f, more ?? NO_MORE);
     this.extras = extras;
     this.#capacity = capacity;
     this.#used = used;
   }
+}
+
+/** Bits for the replicated numbers of a row's second part that are set: not plain zeros. 0 too where there are no parts. */
+function moreSet(words: Uint32Array | null, row: number): number {
+  if (words === null) return 0;
+  let set = 0;
+  const first = row * M_FIELDS * 2;
+  for (let i = 0; i < M_REPLICATED; i++) {
+    if ((words[first + i * 2]! | words[first + i * 2 + 1]!) !== 0) set |= 1 << i;
+  }
+  return set;
 }
 
 /** A page from a snapshot. `put` keeps a blob; `missing` is told which are to come in pages of their own. */
@@ -232,18 +297,27 @@ export function readJobPage(
     const seq = page.first + reader.u8();
     if (page.row(seq) >= 0) throw new MalformedBytesError(`job ${seq} is in its page twice`);
     const row = page.add(seq);
-    for (let field = 0; field < U_FIELDS; field++) page.u[row * U_FIELDS + field] = reader.u32();
-    for (let field = 0; field < F_FIELDS; field++) page.f[row * F_FIELDS + field] = reader.f64();
+    for (let field = 0; field < U_REPLICATED; field++) page.u[row * U_FIELDS + field] = reader.u32();
+    for (let field = F_ORDER; field < F_REPLICATED; field++) page.f[row * F_FIELDS + field] = reader.f64();
     const has = reader.u8();
+    if ((has & HAS_MORE) !== 0) {
+      const set = reader.u32();
+      if (set >>> M_REPLICATED !== 0)
+        throw new MalformedBytesError(`job ${seq} has numbers that are not known`);
+      const more = page.ownMore();
+      for (let field = 0; field < M_REPLICATED; field++) {
+        if ((set & (1 << field)) !== 0) more[row * M_FIELDS + field] = reader.f64();
+      }
+    }
     if ((has & HAS_EXTRAS) !== 0) page.setExtras(row, readExtras(reader));
     for (const [bit, column] of [
-      [HAS_PAYLOAD, L_PAYLOAD],
-      [HAS_RESULT, L_RESULT],
+      [HAS_PAYLOAD, 0],
+      [HAS_RESULT, 1],
     ] as const) {
       if ((has & bit) === 0) continue;
       const length = reader.u32();
       if (length === 0) missing(seq, column);
-      else page.local[row * L_FIELDS + column] = put(reader.raw(length - 1));
+      else page.setBlob(row, column, put(reader.raw(length - 1)));
     }
   }
   return { page, version };

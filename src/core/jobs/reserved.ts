@@ -4,15 +4,15 @@ import type { Session } from '../sessions.js';
 import type { State } from '../state.js';
 import type { RankedJobs } from '../tables/ranked-jobs.js';
 import {
-  F_DUE_US,
   F_FIELDS,
   F_ORDER,
   F_REVISION,
-  F_SESSION,
-  F_TOKEN,
   FLAG_ACKED,
-  L_FIELDS,
-  L_RANKED,
+  M_DUE_US,
+  M_FIELDS,
+  M_RANKED,
+  M_SESSION,
+  M_TOKEN,
   QUEUED,
   RUNNING,
   U_FIELDS,
@@ -29,7 +29,7 @@ import type { JobPage } from './page.js';
  */
 
 export function isReserved(page: JobPage, row: number): boolean {
-  return page.f[row * F_FIELDS + F_TOKEN] !== 0 && stateOf(page, row) === QUEUED;
+  return page.more[row * M_FIELDS + M_TOKEN] !== 0 && stateOf(page, row) === QUEUED;
 }
 
 /** Keeps a queued job that is in no list for the session. */
@@ -53,7 +53,7 @@ export function reserve(
 /** The session begins its reserved job: an attempt like any other, under the lease that it has. */
 export function start(state: State, seq: number, page: JobPage, row: number): void {
   const fn = functionOf(state, page, row);
-  const session = state.sessions.get(page.f[row * F_FIELDS + F_SESSION]!)!;
+  const session = state.sessions.get(page.more[row * M_FIELDS + M_SESSION]!)!;
   state.pages.touch(page);
   clearTimer(state, page, row);
   unrank(fn.reserved, page, row);
@@ -61,7 +61,7 @@ export function start(state: State, seq: number, page: JobPage, row: number): vo
   begin(state, session, fn, page, row);
   const flags = row * U_FIELDS + U_FLAGS;
   page.u[flags] = page.u[flags]! | FLAG_ACKED;
-  if (page.f[row * F_FIELDS + F_DUE_US] !== 0) setTimer(state, seq, page, row);
+  if (page.more[row * M_FIELDS + M_DUE_US] !== 0) setTimer(state, seq, page, row);
   count(state, fn, TOTAL.started);
   state.effects.job(seq, 'started');
 }
@@ -77,15 +77,13 @@ export function comeBack(state: State, fn: FunctionState, seq: number, page: Job
 }
 
 export function rank(among: RankedJobs, seq: number, page: JobPage, row: number): void {
-  page.local[row * L_FIELDS + L_RANKED] = among.add(
-    priorityOf(page, row),
-    page.f[row * F_FIELDS + F_ORDER]!,
-    seq,
-  );
+  const order = page.f[row * F_FIELDS + F_ORDER]!;
+  page.ownMore()[row * M_FIELDS + M_RANKED] = among.add(priorityOf(page, row), order, seq);
 }
 
 export function unrank(among: RankedJobs, page: JobPage, row: number): void {
-  const at = row * L_FIELDS + L_RANKED;
-  among.remove(priorityOf(page, row), page.local[at]!);
-  page.local[at] = 0;
+  const more = page.ownMore();
+  const at = row * M_FIELDS + M_RANKED;
+  among.remove(priorityOf(page, row), more[at]!);
+  more[at] = 0;
 }

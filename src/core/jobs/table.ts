@@ -2,7 +2,7 @@ import { invariant } from '../../base/invariant.js';
 import type { Pages } from '../snapshot/page.js';
 import type { PayloadStore } from '../types.js';
 import { INLINE_BLOB_BYTES } from './blob-pages.js';
-import { F_FIELDS, F_TOKEN, JOBS_PER_PAGE, L_FIELDS, L_PREV } from './fields.js';
+import { F_FIELDS, JOBS_PER_PAGE, L_PREV, M_FIELDS, M_FN_PREV, M_TOKEN } from './fields.js';
 import { JobPage } from './page.js';
 
 const CACHE = 1024;
@@ -13,8 +13,21 @@ export class JobList {
   tail = 0;
   size = 0;
 
-  /** `column`: that of the link to the job before; the link to the next one lies behind it. */
-  constructor(readonly column = L_PREV) {}
+  /** Of the link to the job before; the link to the next one lies behind it. */
+  readonly column: number;
+  /** From one row to the next. */
+  readonly stride: number;
+
+  /** `inMore`: its links lie in the second parts, for jobs that have others as well. */
+  constructor(readonly inMore = false) {
+    this.column = inMore ? M_FN_PREV : L_PREV;
+    this.stride = inMore ? M_FIELDS : F_FIELDS;
+  }
+}
+
+/** The array of a page in which the list's links lie. */
+function linksOf({ inMore }: JobList, page: JobPage): Float64Array {
+  return inMore ? page.ownMore() : page.f;
 }
 
 /** All job records, by seq. */
@@ -98,8 +111,9 @@ export class JobTable {
   /** Drops a record and its blobs. */
   remove(seq: number, page: JobPage, row: number): void {
     this.pages.touch(page);
-    this.setBlob(seq, page, row, 0, 0, 0);
-    this.setBlob(seq, page, row, 1, 0, 0);
+    for (let column = 0; column < 2; column++) {
+      if (page.blob(row, column) !== 0) this.setBlob(seq, page, row, column, 0, 0);
+    }
     page.remove(seq);
     this.#size--;
     if (page.count > 0) return;
@@ -114,14 +128,13 @@ export class JobTable {
 
   /** Puts a blob of `length` bytes (handle 0: none) in place of the one before. Column: payload or result. */
   setBlob(seq: number, page: JobPage, row: number, column: number, handle: number, length: number): void {
-    const at = row * L_FIELDS + column;
-    const before = page.local[at]!;
+    const before = page.blob(row, column);
     let large = length > INLINE_BLOB_BYTES;
     if (before !== 0) {
-      large ||= this.payloads.get(before).length > INLINE_BLOB_BYTES;
+      large ||= this.payloads.length(before) > INLINE_BLOB_BYTES;
       this.#release(before);
     }
-    page.local[at] = handle;
+    page.setBlob(row, column, handle);
     if (large) page.blobVersions[(seq - page.first) >>> 4] = this.pages.index;
   }
 
@@ -148,7 +161,7 @@ export class JobTable {
       for (const row of page.rows) {
         if (row < 0) continue;
         for (const column of [0, 1]) {
-          const handle = page.local[row * L_FIELDS + column]!;
+          const handle = page.blob(row, column);
           if (handle !== 0) this.payloads.release(handle);
         }
       }
@@ -156,49 +169,51 @@ export class JobTable {
   }
 
   push(list: JobList, seq: number, page: JobPage, row: number): void {
-    const { tail, column } = list;
-    const at = row * L_FIELDS + column;
-    page.local[at] = tail;
-    page.local[at + 1] = 0;
+    const { tail, column, stride } = list;
+    const links = linksOf(list, page);
+    const at = row * stride + column;
+    links[at] = tail;
+    links[at + 1] = 0;
     if (tail === 0) {
       list.head = seq;
     } else {
       const before = this.pageOf(tail);
-      before.local[before.row(tail) * L_FIELDS + column + 1] = seq;
+      linksOf(list, before)[before.row(tail) * stride + column + 1] = seq;
     }
     list.tail = seq;
     list.size++;
   }
 
   unlink(list: JobList, page: JobPage, row: number): void {
-    const { column } = list;
-    const at = row * L_FIELDS + column;
-    const prev = page.local[at]!;
-    const next = page.local[at + 1]!;
+    const { column, stride } = list;
+    const links = linksOf(list, page);
+    const at = row * stride + column;
+    const prev = links[at]!;
+    const next = links[at + 1]!;
     if (prev === 0) {
       list.head = next;
     } else {
       const before = this.pageOf(prev);
-      before.local[before.row(prev) * L_FIELDS + column + 1] = next;
+      linksOf(list, before)[before.row(prev) * stride + column + 1] = next;
     }
     if (next === 0) {
       list.tail = prev;
     } else {
       const behind = this.pageOf(next);
-      behind.local[behind.row(next) * L_FIELDS + column] = prev;
+      linksOf(list, behind)[behind.row(next) * stride + column] = prev;
     }
     list.size--;
   }
 
   /** Token of a running job's lease. */
   token(page: JobPage, row: number): number {
-    return page.f[row * F_FIELDS + F_TOKEN]!;
+    return page.more[row * M_FIELDS + M_TOKEN]!;
   }
 
   /** The job behind this one in the list, 0 at the end. */
   next(list: JobList, seq: number): number {
     const page = this.pageOf(seq);
-    return page.local[page.row(seq) * L_FIELDS + list.column + 1]!;
+    return linksOf(list, page)[page.row(seq) * list.stride + list.column + 1]!;
   }
 
   #release(handle: number): void {

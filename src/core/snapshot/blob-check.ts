@@ -4,14 +4,12 @@ import { writeBlobContent } from '../blob-refs.js';
 import { OUTCOME } from '../codec.js';
 import {
   JOBS_PER_PAGE,
-  L_FIELDS,
-  L_PAYLOAD,
-  L_RESULT,
+  M_DATA_COUNT,
+  M_FIELDS,
+  M_OUTCOME,
   SUCCEEDED,
-  U_DATA_COUNT,
   U_DIGEST,
   U_FIELDS,
-  U_OUTCOME,
 } from '../jobs/fields.js';
 import { functionOf, priorityOf, stateOf } from '../jobs/lifecycle.js';
 import type { JobPage } from '../jobs/page.js';
@@ -38,11 +36,13 @@ export function checkBlobs(state: State): void {
         name = crc32(`${fn.namespace}\u0000${fn.name}`);
         names.set(fn.id, name);
       }
-      const words = row * U_FIELDS;
-      if (submissionDigest(name, page, row) !== page.u[words + U_DIGEST]!) {
+      if (submissionDigest(name, page, row) !== page.u[row * U_FIELDS + U_DIGEST]!) {
         throw new MalformedBytesError(`job ${page.first + place} carries other bytes than were submitted`);
       }
-      if (stateOf(page, row) === SUCCEEDED && resultDigest(page, row) !== page.u[words + U_OUTCOME]!) {
+      if (
+        stateOf(page, row) === SUCCEEDED &&
+        resultDigest(page, row) !== page.more[row * M_FIELDS + M_OUTCOME]!
+      ) {
         throw new MalformedBytesError(`job ${page.first + place} has another result than its worker gave`);
       }
     }
@@ -54,21 +54,21 @@ function submissionDigest(name: number, page: JobPage, row: number): number {
   scratch.reset();
   if (extras !== null && extras.uniqueKey !== '') scratch.string(extras.uniqueKey);
   if (extras !== null && extras.payloadBlob !== null) writeBlobContent(scratch, extras.payloadBlob);
-  return (blobDigest(name, page, row, L_PAYLOAD) ^ priorityOf(page, row)) >>> 0;
+  return (blobDigest(name, page, row, 0) ^ priorityOf(page, row)) >>> 0;
 }
 
 function resultDigest(page: JobPage, row: number): number {
   const resultBlob = page.extrasOf(row)?.resultBlob ?? null;
   scratch.reset();
   if (resultBlob !== null) writeBlobContent(scratch, resultBlob);
-  scratch.u32(page.u[row * U_FIELDS + U_DATA_COUNT]!);
+  scratch.u32(page.more[row * M_FIELDS + M_DATA_COUNT]!);
   const kind = resultBlob === null ? OUTCOME.complete : OUTCOME.completeBlob;
-  return (blobDigest(0, page, row, L_RESULT) ^ kind) >>> 0;
+  return (blobDigest(0, page, row, 1) ^ kind) >>> 0;
 }
 
 /** Of what is in `scratch`, then the blob with its length. */
 function blobDigest(before: number, page: JobPage, row: number, column: number): number {
-  const handle = page.local[row * L_FIELDS + column]!;
+  const handle = page.blob(row, column);
   const blob = handle === 0 ? EMPTY : page.payloads.get(handle);
   scratch.u32(blob.length);
   return crc32(blob, crc32(scratch.view(), before));

@@ -2,11 +2,13 @@ import { MalformedBytesError } from '../../base/bytes.js';
 import {
   F_FIELDS,
   F_ORDER,
-  F_SESSION,
-  F_STARTED_US,
-  F_TOKEN,
   FLAG_ACKED,
   JOBS_PER_PAGE,
+  M_FIELDS,
+  M_LABEL,
+  M_SESSION,
+  M_STARTED_US,
+  M_TOKEN,
   QUEUED,
   RUNNING,
   SCHEDULED,
@@ -14,7 +16,6 @@ import {
   U_FLAGS,
   U_FUNCTION,
   U_ID,
-  U_LABEL,
 } from '../jobs/fields.js';
 import { recountRunning } from '../jobs/leases.js';
 import { endedList, functionOf, priorityOf, setTimer, stateOf } from '../jobs/lifecycle.js';
@@ -42,7 +43,7 @@ export function rebuild(state: State): void {
       indexJob(state, seq);
       if (stateOf(page, row) === RUNNING || isReserved(page, row)) {
         running.push(seq);
-        runningToken.push(page.f[row * F_FIELDS + F_TOKEN]!);
+        runningToken.push(page.more[row * M_FIELDS + M_TOKEN]!);
       } else {
         waiting.push(seq);
         waitingOrder.push(page.f[row * F_FIELDS + F_ORDER]!);
@@ -104,7 +105,7 @@ function indexJob(state: State, seq: number): void {
   if (extras !== null) state.blobs.restore(extras);
   const uniqueKey = extras?.uniqueKey ?? '';
   if (uniqueKey !== '' && at <= RUNNING) state.uniqueKeys.add(mixText(uniqueKey, fn.id), seq);
-  const label = page.u[words + U_LABEL]!;
+  const label = page.more[row * M_FIELDS + M_LABEL]!;
   if (label !== 0 && state.labels.get(label) === null) {
     throw new MalformedBytesError(`job ${seq} has label ${label}, which is not there`);
   }
@@ -132,14 +133,14 @@ function listJob(state: State, seq: number): void {
 function holdJob(state: State, seq: number): void {
   const page = state.jobs.pageOf(seq);
   const row = page.row(seq);
-  const token = page.f[row * F_FIELDS + F_TOKEN]!;
-  const session = state.sessions.get(page.f[row * F_FIELDS + F_SESSION]!);
+  const token = page.more[row * M_FIELDS + M_TOKEN]!;
+  const session = state.sessions.get(page.more[row * M_FIELDS + M_SESSION]!);
   if (session === null) throw new MalformedBytesError(`job ${seq} runs in a session that is not there`);
   state.jobs.push(session.held, seq, page, row);
   if (isReserved(page, row)) rank(functionOf(state, page, row).reserved, seq, page, row);
   state.tokens.add(token, seq);
   if ((page.u[row * U_FIELDS + U_FLAGS]! & FLAG_ACKED) === 0) {
-    state.acks.push(token, page.f[row * F_FIELDS + F_STARTED_US]!);
+    state.acks.push(token, page.more[row * M_FIELDS + M_STARTED_US]!);
   }
   setTimer(state, seq, page, row);
 }

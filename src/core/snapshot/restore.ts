@@ -1,7 +1,7 @@
 import { ByteReader, MalformedBytesError } from '../../base/bytes.js';
 import type { Restorer } from '../interface.js';
 import { readBlobs } from '../jobs/blob-pages.js';
-import { JOBS_PER_PAGE, L_FIELDS } from '../jobs/fields.js';
+import { JOBS_PER_PAGE } from '../jobs/fields.js';
 import { readJobPage } from '../jobs/page.js';
 import type { State } from '../state.js';
 import { checkBlobs } from './blob-check.js';
@@ -108,7 +108,7 @@ class StateRestorer implements Restorer {
       const page = state.jobs.page(seq);
       const row = page === null ? -1 : page.row(seq);
       if (page === null || row < 0) throw new MalformedBytesError(`a blob of job ${seq}, which is not there`);
-      page.local[row * L_FIELDS + column] = handle;
+      page.setBlob(row, column, handle);
     }
     rebuild(state);
     checkBlobs(state);

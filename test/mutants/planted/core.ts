@@ -76,7 +76,7 @@ export const CORE: readonly Mutant[] = [
         file: OUTCOMES,
         text: 'const running = state.tokens.get(token);',
         replacement: `const page = named === 0 ? null : state.jobs.page(named);
-  const held = page !== null && page.row(named) >= 0 && page.f[page.row(named) * F_FIELDS + F_TOKEN] !== 0;
+  const held = page !== null && page.row(named) >= 0 && page.more[page.row(named) * M_FIELDS + M_TOKEN] !== 0;
   const running = held ? named : state.tokens.get(token);`,
       },
     ],
@@ -88,9 +88,9 @@ export const CORE: readonly Mutant[] = [
     edits: [
       {
         file: OUTCOMES,
-        text: '  page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;\n  page.f[numbers + F_LAST_REVISION] = state.index;\n  const session = unassign(state, fn, page, row);\n',
+        text: '  more[numbers + M_LAST_TOKEN] = more[numbers + M_TOKEN]!;\n  more[numbers + M_LAST_REVISION] = state.index;\n  const session = unassign(state, fn, page, row);\n',
         replacement:
-          '  const session = unassign(state, fn, page, row);\n  page.f[numbers + F_LAST_TOKEN] = page.f[numbers + F_TOKEN]!;\n  page.f[numbers + F_LAST_REVISION] = state.index;\n',
+          '  const session = unassign(state, fn, page, row);\n  more[numbers + M_LAST_TOKEN] = more[numbers + M_TOKEN]!;\n  more[numbers + M_LAST_REVISION] = state.index;\n',
       },
     ],
   },
@@ -145,8 +145,8 @@ export const CORE: readonly Mutant[] = [
     edits: [
       {
         file: LIFECYCLE,
-        text: 'return own < 0 ? 0 : page.f[at + F_FINISHED_WALL]! + own;',
-        replacement: 'return own < 0 ? 0 : page.f[at + F_STARTED_WALL]! + own;',
+        text: 'return own < 0 ? 0 : more[at + M_FINISHED_WALL]! + own;',
+        replacement: 'return own < 0 ? 0 : more[at + M_STARTED_WALL]! + own;',
       },
     ],
   },

@@ -43,6 +43,10 @@ export class MapPayloads implements PayloadStore {
     return blob;
   }
 
+  length(handle: number): number {
+    return this.get(handle).length;
+  }
+
   release(handle: number): void {
     this.bytes -= this.get(handle).length;
     this.#blobs.delete(handle);

@@ -13,6 +13,8 @@ import {
   type Outcome,
   type SnapshotCursor,
 } from '../../../src/core/index.js';
+import { JOBS_PER_PAGE, M_FIELDS } from '../../../src/core/jobs/fields.js';
+import { NO_MORE } from '../../../src/core/jobs/page.js';
 import { asFunction, Bed, blob, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
 import { Judge } from './judge.js';
 import { WaitingModel } from './waiting-model.js';
@@ -493,5 +495,7 @@ describe('random lives', () => {
     expect(restores).toBeGreaterThan(RUNS / 5);
     expect(firings).toBeGreaterThan(RUNS / 5);
     expect(dropped).toBeGreaterThan(RUNS / 5);
+    // What all pages without second parts share is as it was.
+    for (let at = 0; at < JOBS_PER_PAGE * M_FIELDS; at++) expect(Object.is(NO_MORE[at], 0)).toBe(true);
   }, 600_000);
 });

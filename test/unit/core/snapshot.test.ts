@@ -159,10 +159,10 @@ describe('snapshots', () => {
     for (const at of [8, 12]) {
       const changed = pages.map(({ key, version, bytes }) => {
         const copy = Buffer.from(bytes!);
-        if (key === 'meta') copy.writeUInt32LE(2, at);
+        if (key === 'meta') copy.writeUInt32LE(at === 8 ? 3 : 2, at);
         return { key, version, bytes: copy };
       });
-      expect(() => restored(changed)).toThrow(at === 8 ? 'snapshot format 2' : 'feature level 2');
+      expect(() => restored(changed)).toThrow(at === 8 ? 'snapshot format 3' : 'feature level 2');
     }
   });
 

@@ -37,11 +37,42 @@ describe('HashIndex', () => {
     );
   });
 
+  it('finds every value while its shards grow far, shrink, and values of other parts come and go', () => {
+    const index = new HashIndex(1);
+    const COUNT = 60_000;
+    const hash = (key: number) => mix32(key);
+    // Old, present and future seqs, as after restores.
+    const value = (key: number) => key + 1 + (key % 10 === 0 ? 0 : key % 10 === 1 ? 2 ** 52 : 2 ** 41);
+    const same = (wanted: number, at: number) => at === value(wanted);
+    for (let key = 0; key < COUNT; key++) index.add(hash(key), value(key));
+    for (let key = 0; key < COUNT; key++) expect(index.find(hash(key), key, same)).toBe(value(key));
+    for (let key = 0; key < COUNT; key++) if (key % 50 !== 0) index.remove(hash(key), value(key));
+    for (let key = 0; key < COUNT; key++) {
+      expect(index.find(hash(key), key, same)).toBe(key % 50 === 0 ? value(key) : 0);
+    }
+    for (let key = 0; key < COUNT; key++) if (key % 50 !== 0) index.add(hash(key), value(key));
+    for (let key = 0; key < COUNT; key++) expect(index.find(hash(key), key, same)).toBe(value(key));
+    for (let key = 0; key < COUNT; key++) index.remove(hash(key), value(key));
+    for (let key = 0; key < COUNT; key++) expect(index.find(hash(key), key, same)).toBe(0);
+  });
+
+  it('keeps the first and the last value of a part', () => {
+    const index = new HashIndex(2);
+    const values = [1, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1];
+    for (const value of values) index.add(7, value);
+    for (const value of values) expect(index.find(7, value, (wanted, at) => at === wanted)).toBe(value);
+    for (const value of values) {
+      index.remove(7, value);
+      expect(index.find(7, value, (wanted, at) => at === wanted)).toBe(0);
+    }
+  });
+
   it('complains about the removal of what is not there', () => {
     const index = new HashIndex(2);
     expect(() => index.remove(1, 1)).toThrow('in it');
     index.add(1, 1);
     expect(() => index.remove(1, 2)).toThrow('in it');
+    expect(() => index.remove(1, 2 ** 40)).toThrow('in it');
   });
 });
 

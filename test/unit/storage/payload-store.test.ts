@@ -12,6 +12,7 @@ describe('the payload store', () => {
       expect(Number.isSafeInteger(handle) && handle > 0).toBe(true);
       expect(Buffer.from(store.get(handle)).equals(Buffer.alloc(sizes[i]!, i + 1))).toBe(true);
     });
+    expect(handles.map((handle) => store.length(handle))).toEqual(sizes);
     expect(store.bytes).toBe(sizes.reduce((sum, size) => sum + size, 0));
     for (const handle of handles) store.release(handle);
     expect(store.bytes).toBe(0);
@@ -72,6 +73,16 @@ describe('the payload store', () => {
     });
     for (let i = 0; i < 25_000; i++) store.put(Buffer.alloc(100));
     expect(store.reservedBytes).toBeLessThan(full * 1.5);
+  });
+
+  it('wastes next to nothing on many small payloads, and little on a few of each size', () => {
+    const many = createPayloadStore();
+    for (let i = 0; i < 100_000; i++) many.put(Buffer.alloc(104));
+    expect(many.reservedBytes).toBeLessThan(many.bytes * 1.11);
+    const few = createPayloadStore();
+    for (let size = 0; size <= 256; size++) few.put(Buffer.alloc(size));
+    // A chunk of 64 KiB for every multiple of 8 from 16 to 256.
+    expect(few.reservedBytes).toBe(31 * 64 * 1024);
   });
 
   it('stops on a handle that is not live', () => {
