@@ -43,7 +43,10 @@ export async function run(
   });
   const notes = new Notes(now);
   try {
-    const schedule = new FaultSchedule(stage, options.faults, random.fork());
+    const cutOff = (since: number): void => {
+      notes.recorder.note({ type: 'interrupted', at: since, until: now(), worker: 'of any node', node: '' });
+    };
+    const schedule = new FaultSchedule(stage, options.faults, random.fork(), cutOff);
     for (const [kind, why] of schedule.skipped) stage.say(`${kind} is skipped: ${why}`);
     const load = new Load(stage.cluster, notes, random.fork(), {
       rate: options.rate,

@@ -40,10 +40,18 @@ export class FaultSchedule {
   readonly #random: SeededRandom;
   readonly #usable: Fault[] = [];
   readonly #pace = new Pace();
+  readonly #cutOff: (since: number) => void;
 
-  constructor(stage: Stage, kinds: readonly FaultKind[], random: SeededRandom) {
+  /** `cutOff`: until now, since then, nodes may have been taken for dead while their workers noticed nothing. */
+  constructor(
+    stage: Stage,
+    kinds: readonly FaultKind[],
+    random: SeededRandom,
+    cutOff: (since: number) => void,
+  ) {
     this.#stage = stage;
     this.#random = random;
+    this.#cutOff = cutOff;
     for (const kind of kinds) {
       const fault = FAULTS.find((one) => one.kind === kind)!;
       const why = fault.whyNot(stage);
@@ -83,6 +91,7 @@ export class FaultSchedule {
   }
 
   async #one(fault: Fault, random: SeededRandom): Promise<void> {
+    const since = this.#stage.now();
     const injected = await fault.inject(this.#stage, random);
     if (injected === null) return;
     const count = this.counts.get(fault.kind)!;
@@ -91,6 +100,7 @@ export class FaultSchedule {
     await this.#pace.sleep(injected.lastsMs);
     const effective = await injected.heal();
     if (effective) count.effective++;
+    if (fault.lane === 'nodes' || fault.kind === 'loss') this.#cutOff(since);
     this.#stage.say(`${fault.kind}: healed${effective ? '' : ' (no effect was seen)'}`);
   }
 }

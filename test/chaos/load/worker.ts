@@ -106,6 +106,8 @@ class Life {
   /** When it began to stop: what it hands back, it hands back after this. */
   #stopping = 0;
   #dead = false;
+  /** Since when it has no connection. */
+  #away: number | null = null;
 
   constructor(
     name: string,
@@ -124,8 +126,15 @@ class Life {
     for (const fn of FUNCTIONS) this.#worker.handle(fn, (job, ctx) => this.#handle(job, ctx));
     this.#worker.on('job', (report) => this.#told(report));
     this.#worker.on('session', (report) => {
-      if (report.type === 'disconnected') this.#interrupted();
-      else if (report.node !== '') this.#node = report.node;
+      if (report.type === 'disconnected') {
+        this.#away ??= this.#notes.now();
+        this.#interrupted();
+        return;
+      }
+      // Until it was there again, the cluster may have gone on giving it jobs where it was.
+      if (this.#away !== null) this.#interrupted(this.#away);
+      this.#away = null;
+      if (report.node !== '') this.#node = report.node;
     });
   }
 
