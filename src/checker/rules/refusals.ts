@@ -50,9 +50,6 @@ export function leaseShort(story: Story, { leasesLost }: Stories): Violation[] {
     const { until, token, worker } = lease;
     if (until === undefined || token === 0) continue;
     const signs: { readonly at: number; readonly event: HistoryEvent }[] = [
-      ...story.settles
-        .filter((one) => one.token === token && isRefusal(one))
-        .map((event) => ({ at: endOf(event), event })),
       ...story.leases.filter((one) => one.token > token).map((event) => ({ at: event.at, event })),
       ...leasesLost
         .filter((one) => one.token === token && one.worker === worker)
@@ -66,10 +63,14 @@ export function leaseShort(story: Story, { leasesLost }: Stories): Violation[] {
   return found;
 }
 
-/** Somebody may have ended the lease by then: its worker with an outcome, or who wanted the job cancelled. */
+/**
+ * Somebody may have ended the lease by then: who wanted the job cancelled, or its worker with an outcome, also with one
+ * that was refused in the end. What its node had to say twice, since a leader died, is too late the second time, when the
+ * job has gone on meanwhile.
+ */
 function endedBefore(story: Story, { token }: Lease, time: number): boolean {
   return (
-    story.settles.some((one) => one.token === token && mayBe(one) && one.begin <= time) ||
+    story.settles.some((one) => one.token === token && one.begin <= time) ||
     story.changes.some((one) => one.type === 'cancel' && mayBe(one) && one.begin <= time)
   );
 }
