@@ -5,6 +5,7 @@ import type { PeerAddress } from '../peer/types.js';
 import { type Disk, type DiskFile, MemoryDisk } from '../storage/index.js';
 import { SimNetwork } from './network.js';
 import type { SeededRandom } from './random.js';
+import { SyncTime } from './sync-time.js';
 import type { SimClock, World } from './world.js';
 
 const SEGMENT_BYTES = 256 * 1024;
@@ -48,8 +49,7 @@ export class SimNode {
   #gone: Set<() => void> = new Set();
   starts = 0;
   fatal: Error | null = null;
-  /** How long its disk takes for a sync, from and to, virtual milliseconds. */
-  syncMs: readonly [number, number];
+  readonly syncTime: SyncTime;
   /** Operations of its disk that are under way. */
   diskBusy = 0;
   /** Syncs of the log that were done, and syncs that took long. */
@@ -65,7 +65,7 @@ export class SimNode {
     this.#cluster = cluster;
     this.name = name;
     this.#random = cluster.world.random.fork();
-    this.syncMs = [0.1, cluster.options.maxSyncMs ?? 2];
+    this.syncTime = new SyncTime([0.1, cluster.options.maxSyncMs ?? 2]);
   }
 
   /** The running process, null while it is down. */
@@ -100,7 +100,7 @@ export class SimNode {
     this.#clock = clock;
     this.disk.before = async (operation) => {
       const isSync = operation.kind === 'sync';
-      await this.#wait(isSync ? this.syncMs : OTHER_MS, clock);
+      await this.#wait(isSync ? this.syncTime.ms : OTHER_MS, clock);
       if (isSync && operation.path.includes('/wal/')) this.logSyncs += 1;
     };
     const disk = this.disk.mount();

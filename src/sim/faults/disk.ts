@@ -53,18 +53,15 @@ export function diskFaults(bed: Bed): Fault[] {
   const slow = (): boolean => {
     const node = bed.target();
     if (node === null) return false;
-    const usual = node.syncMs;
     const range = random.pick(SYNC_MS);
-    if (usual[1] >= SYNC_MS[0][0]) return false;
+    if (node.syncTime.ms[1] >= SYNC_MS[0][0]) return false;
     coverage.injected('slow-disk');
     world.note(`${node.name} takes up to ${range[1]} ms for a sync`);
     const before = node.slowSyncs;
-    node.syncMs = range;
+    const undo = node.syncTime.slow(range);
     const ms = random.between(1_000, 8_000);
     bed.effectWithin('slow-disk', ms, () => node.slowSyncs > before);
-    bed.lasting(ms, () => {
-      node.syncMs = usual;
-    });
+    bed.lasting(ms, undo);
     return true;
   };
 

@@ -28,7 +28,8 @@ class OldEntries {
   readonly #bed: Bed;
   readonly #groups: Groups;
   readonly #first: SimNode;
-  readonly #usualMs: readonly [number, number];
+  /** Its disk gets done again. */
+  #unhang: () => void = () => {};
   #second: SimNode;
   #copiers: readonly SimNode[] = [];
   #bystanders: readonly SimNode[] = [];
@@ -41,7 +42,6 @@ class OldEntries {
     this.#groups = new Groups(bed.cluster);
     this.#first = leader;
     this.#second = leader;
-    this.#usualMs = leader.syncMs;
   }
 
   begin(): void {
@@ -89,7 +89,7 @@ class OldEntries {
       () => leadsBehind(first, term),
       () => {
         // Before its own first entry is written.
-        first.syncMs = HANGING_MS;
+        this.#unhang = first.syncTime.slow(HANGING_MS);
         const { lastIndex } = statusOf(first)!;
         this.#step(
           WRITES_MS,
@@ -108,7 +108,7 @@ class OldEntries {
       return;
     }
     first.kill(true);
-    first.syncMs = this.#usualMs;
+    this.#unhang();
     this.#groups.be([[first, second, ...this.#bystanders]], true);
     this.#bed.bootAfter(first, random.between(10, 50));
     this.#step(
@@ -133,7 +133,7 @@ class OldEntries {
     if (this.#over) return;
     this.#over = true;
     this.#groups.heal();
-    this.#first.syncMs = this.#usualMs;
+    this.#unhang();
     this.#done();
   }
 }

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { SimCluster, type SimNode } from '../../../src/sim/cluster.js';
 import { Coverage } from '../../../src/sim/coverage.js';
 import { Bed } from '../../../src/sim/faults/bed.js';
+import { diskFaults } from '../../../src/sim/faults/disk.js';
 import { Groups } from '../../../src/sim/faults/groups.js';
+import { oldEntriesFaults } from '../../../src/sim/faults/old-entries.js';
 import { Heard } from '../../../src/sim/heard.js';
 import { World } from '../../../src/sim/world.js';
 
@@ -73,5 +75,22 @@ describe('what is to be done in a moment', () => {
     for (const node of bed.cluster.nodes) bed.frail.add(node);
     bed.end();
     expect(done).toEqual(['late']);
+  });
+});
+
+describe('faults that meet at one disk', () => {
+  it('leave it as it was when they end', async () => {
+    const { world, cluster, bed } = bedOf();
+    for (const node of cluster.nodes) node.boot();
+    expect(await world.run(30_000, () => cluster.allReady() && cluster.leader !== null)).toBe(true);
+    const leader = cluster.leader!;
+    const usual = leader.syncTime.ms;
+    const slow = diskFaults(bed).find(({ kind }) => kind === 'slow-disk')!;
+    for (let i = 0; i < 100 && leader.syncTime.ms === usual; i++) slow.strike();
+    expect(leader.syncTime.ms).not.toEqual(usual);
+    // Its scene begins on a disk that is slow already, and outlives that.
+    expect(oldEntriesFaults(bed)[0]!.strike()).toBe(true);
+    bed.end();
+    expect(cluster.nodes.map((node) => node.syncTime.ms)).toEqual([usual, usual, usual]);
   });
 });
