@@ -97,7 +97,7 @@ export class Poller {
     const scene = this.#scene;
     const random = this.#random;
     const takesItsTime = scene.phase === 'open' && random.chance(UNHURRIED);
-    await scene.world.sleep(random.between(0, takesItsTime ? durationMs : scene.character.workMs));
+    await scene.world.sleep(random.between(0, takesItsTime ? durationMs : scene.workMs));
     if (random.chance(200) && !(await this.#extend(one.token, durationMs))) {
       noteLost(scene, this.#name, one.token);
       if (random.chance(500)) return;

@@ -12,6 +12,8 @@ import { lineOf } from './text.js';
 /** How long a call may take; the node is told, and says a word of its own before the caller stops to listen. */
 const CALL_MS = 4_000;
 const PATIENCE_MS = 500;
+/** Longest time that a worker takes for a job once all is to end, milliseconds: that of most lives. */
+const QUIET_WORK_MS = 120;
 
 /** What became of a call, as its caller knows it. */
 export interface Told<T> {
@@ -58,6 +60,15 @@ export class Scene {
   /** The time of those who look, as a wall clock that is right. */
   get wall(): number {
     return EPOCH_WALL_MS + Math.floor(this.world.now);
+  }
+
+  /**
+   * Longest time that a worker takes for a job by now, milliseconds. Where there were hardly enough hands, minutes of work
+   * have piled up by the end: that the cluster gives it all out in time is promised, and not that workers are fast.
+   */
+  get workMs(): number {
+    const { workMs } = this.character;
+    return this.phase === 'open' ? workMs : Math.min(workMs, QUIET_WORK_MS);
   }
 
   note(event: HistoryEvent): void {

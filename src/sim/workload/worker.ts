@@ -181,7 +181,7 @@ export class SessionWorker {
 
   /** From the assignment to the outcome, over whatever connection there is by then. */
   async #work(line: Line, one: Held): Promise<void> {
-    const { world, character } = this.#scene;
+    const { world } = this.#scene;
     const random = this.#random;
     const life = this.#life;
     if (this.#way.reserves) {
@@ -196,7 +196,7 @@ export class SessionWorker {
     } else if (line.open) {
       line.say((session) => session.ack([one.token]));
     }
-    const ms = random.between(0, character.workMs) * (random.chance(30) ? LONG : 1);
+    const ms = random.between(0, this.#scene.workMs) * (random.chance(30) ? LONG : 1);
     const chunks = random.chance(60) ? 1 + random.below(3) : 0;
     for (let i = 0; i < chunks; i++) {
       await world.sleep(ms / (chunks + 1));
