@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { HEADER_BYTES } from '../../src/gearman/packets.js';
+import { HEADER_BYTES, REQUEST_MAGIC, TYPE } from '../../src/gearman/packets.js';
 
 /** Packets of one connection as they come, without an object for each of them. */
 export class Lane {
@@ -49,4 +49,21 @@ export class Lane {
     this.#rest = at === bytes.length ? null : bytes.subarray(at);
     this.#pause();
   }
+}
+
+/** A packet that nobody asked for. */
+export function refused(bytes: Buffer, from: number, to: number): never {
+  throw new Error(`the server said: ${bytes.toString('latin1', from, to)}`);
+}
+
+/** WORK_COMPLETE with an empty result for the job of a JOB_ASSIGN. */
+export function complete(bytes: Buffer, from: number, to: number): Buffer {
+  const size = bytes.indexOf(0, from) + 1 - from;
+  if (size <= 0 || from + size > to) refused(bytes, from, to);
+  const done = Buffer.allocUnsafe(HEADER_BYTES + size);
+  done.writeUInt32BE(REQUEST_MAGIC, 0);
+  done.writeUInt32BE(TYPE.WORK_COMPLETE, 4);
+  done.writeUInt32BE(size, 8);
+  bytes.copy(done, HEADER_BYTES, from, from + size);
+  return done;
 }

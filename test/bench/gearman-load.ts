@@ -1,5 +1,5 @@
-import { HEADER_BYTES, packet, REQUEST_MAGIC, TYPE } from '../../src/gearman/packets.js';
-import { Lane } from './gearman-lane.js';
+import { packet, REQUEST_MAGIC, TYPE } from '../../src/gearman/packets.js';
+import { complete, Lane, refused } from './gearman-lane.js';
 
 /**
  * A load generator in a process of its own: `gearman-load.js ORDER` (JSON). It speaks packets alone, from buffers that
@@ -58,10 +58,6 @@ const clients: { readonly lane: Lane; open: number }[] = [];
 
 const addressOf = (i: number): string => order.addresses[i % order.addresses.length]!;
 
-function refused(bytes: Buffer, from: number, to: number): never {
-  throw new Error(`the server said: ${bytes.toString('latin1', from, to)}`);
-}
-
 /** Sends what the window and the backlog leave room for. */
 function submitMore(client: { readonly lane: Lane; open: number }): void {
   const room = order.kind === 'cycle' ? order.backlog - (sent - worked) : order.window;
@@ -119,18 +115,6 @@ async function openWorker(address: string): Promise<void> {
     },
   );
   lane.socket.write(Buffer.concat([canDo, grab]));
-}
-
-/** WORK_COMPLETE with an empty result for the job of a JOB_ASSIGN. */
-function complete(bytes: Buffer, from: number, to: number): Buffer {
-  const size = bytes.indexOf(0, from) + 1 - from;
-  if (size <= 0 || from + size > to) refused(bytes, from, to);
-  const done = Buffer.allocUnsafe(HEADER_BYTES + size);
-  done.writeUInt32BE(REQUEST_MAGIC, 0);
-  done.writeUInt32BE(TYPE.WORK_COMPLETE, 4);
-  done.writeUInt32BE(size, 8);
-  bytes.copy(done, HEADER_BYTES, from, from + size);
-  return done;
 }
 
 function until(condition: () => boolean): Promise<void> {

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { answers } from './listening.js';
 import { freePorts, until } from './real-cluster.js';
 
 const READY_MS = 10_000;
@@ -66,16 +66,4 @@ export class Gearmand {
     }
     rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const say = (yes: boolean): void => {
-      socket.destroy();
-      resolve(yes);
-    };
-    socket.on('connect', () => say(true));
-    socket.on('error', () => say(false));
-  });
 }

@@ -1,26 +1,10 @@
-import { HEADER_BYTES, packet, REQUEST_MAGIC, TYPE } from '../../../src/gearman/packets.js';
-import { Lane } from '../gearman-lane.js';
+import { packet, REQUEST_MAGIC, TYPE } from '../../../src/gearman/packets.js';
+import { complete, Lane, refused } from '../gearman-lane.js';
 import type { Driver, Heard, Queue } from './driver.js';
 import { RawProducer } from './raw-producer.js';
 
 const GRAB = packet(REQUEST_MAGIC, TYPE.GRAB_JOB);
 const SLEEP = packet(REQUEST_MAGIC, TYPE.PRE_SLEEP);
-
-function refused(bytes: Buffer, from: number, to: number): never {
-  throw new Error(`gearmand said: ${bytes.toString('latin1', from, to)}`);
-}
-
-/** WORK_COMPLETE with an empty result for the job of a JOB_ASSIGN. */
-function complete(bytes: Buffer, from: number, to: number): Buffer {
-  const size = bytes.indexOf(0, from) + 1 - from;
-  if (size <= 0 || from + size > to) refused(bytes, from, to);
-  const done = Buffer.allocUnsafe(HEADER_BYTES + size);
-  done.writeUInt32BE(REQUEST_MAGIC, 0);
-  done.writeUInt32BE(TYPE.WORK_COMPLETE, 4);
-  done.writeUInt32BE(size, 8);
-  bytes.copy(done, HEADER_BYTES, from, from + size);
-  return done;
-}
 
 /** One job at a time, as its protocol has it: completes it and asks for the next in one piece; sleeps without one. */
 async function work(address: string, queue: Queue, heard: Heard): Promise<Lane> {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { answers } from '../../support/listening.js';
 import { until } from '../../support/real-cluster.js';
 import { untilEnd } from './leftovers.js';
 import { surroundings } from './programs.js';
@@ -97,18 +98,6 @@ export class Server {
     const log = readFileSync(this.#options.log, 'utf8').slice(-LOG_CHARS);
     throw new Error(`${this.name} is not ready: ${why}; its log ends with\n${log}`);
   }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const say = (yes: boolean): void => {
-      socket.destroy();
-      resolve(yes);
-    };
-    socket.on('connect', () => say(true));
-    socket.on('error', () => say(false));
-  });
 }
 
 /** Sends a line, and returns what came once it matches. */
