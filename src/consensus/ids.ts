@@ -8,12 +8,16 @@ const digits = 13;
  * can never speak as its former self. Never 0, which means "nobody". Throws `RangeError` on anything but hex.
  */
 export function raftIdFromDiskId(hex: string): RaftId {
-  if (hex.length < digits || !/^[0-9a-f]+$/i.test(hex)) {
+  if (!isDiskId(hex)) {
     throw new RangeError(
       `a disk id is at least ${digits} hex digits, not ${JSON.stringify(hex.slice(0, 64))}`,
     );
   }
   return Number.parseInt(hex.slice(0, digits), 16) || 1;
+}
+
+export function isDiskId(text: string): boolean {
+  return text.length >= digits && /^[0-9a-f]+$/i.test(text);
 }
 
 /** The port names nodes by strings; the empty one is nobody. */

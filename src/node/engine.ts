@@ -12,7 +12,7 @@ import { LeaderContact } from './leader-contact.js';
 import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
-import { decodeMembers, type Member, nameOf, otherNames, otherVoters } from './members.js';
+import { decodeMembers, type Member, nameOfPeer, otherNames, otherVoters } from './members.js';
 import { Origin, order } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
@@ -56,6 +56,7 @@ export class Engine {
   readonly board: StatusBoard;
   readonly hashes: Hashes;
   readonly blobs: Blobs;
+  readonly #nameOf: (id: number) => string | null;
   #members: readonly Member[];
   #membership: Membership;
   #appliedTerm: number;
@@ -70,11 +71,12 @@ export class Engine {
     const { clock, log, observer } = options;
     this.#membership = parts.membership;
     this.#members = parts.members;
+    this.#nameOf = (id) => nameOfPeer(this.#members, options.transport, id);
     this.#appliedTerm = parts.appliedTerm;
     const { role, term, leader } = consensus.status();
     this.#standing = { role, term, leader };
     this.#contact = new LeaderContact(clock, () => this.#hasLeader());
-    const askTurn = (): void => this.#turn.ask();
+    const { askTurn } = this;
     this.#turn = new Turn(clock, () => this.#work());
     this.#repeated = new Repeated(clock);
     const voters = (): readonly string[] | null => otherVoters(this.#members, this.#membership, parts.raftId);
@@ -138,7 +140,7 @@ export class Engine {
       origin: () => this.origin,
       snapshotting: () => this.snapshotting,
       leaderName: () => this.leaderName,
-      nameOf: (id) => nameOf(this.#members, id),
+      nameOf: this.#nameOf,
       peerNames: () => this.#peerNames(),
       proposeNodeUp: () => this.#presence.propose(),
     });
@@ -185,7 +187,7 @@ export class Engine {
       everyLogBytes: options.snapshotLogBytes,
       keepLogBytes: options.keepLogBytes,
       freeBytes: () => options.disk.freeBytes(options.directory),
-      nameOf: (id) => nameOf(this.#members, id),
+      nameOf: this.#nameOf,
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,
       arrived: (message) => {
@@ -278,7 +280,7 @@ export class Engine {
   }
 
   get leaderName(): string {
-    return this.#standing.leader === 0 ? '' : (nameOf(this.#members, this.#standing.leader) ?? '');
+    return this.#standing.leader === 0 ? '' : (this.#nameOf(this.#standing.leader) ?? '');
   }
 
   get isOpenLeader(): boolean {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../base/clock.js';
 import type { Random } from '../base/random.js';
-import { raftIdFromDiskId } from '../consensus/index.js';
+import { isDiskId, raftIdFromDiskId } from '../consensus/index.js';
 import { FEATURE_LEVEL } from '../core/index.js';
 import type { Settings } from '../core/types.js';
 import type { Hello, PeerAddress } from '../peer/types.js';
@@ -362,22 +362,33 @@ function showMember(member: Member): string {
   return `disk ${member.diskId} of ${member.name}`;
 }
 
-/** Whether a hello may stay: null, or the reason why not. `members` null: this node belongs to no cluster yet. */
-export function judgeHello(
-  own: { name: string; clusterName: string; clusterId: string | null; members: readonly Member[] | null },
-  theirs: Hello,
-): string | null {
+/** What a hello is judged by. */
+export interface OwnView {
+  readonly name: string;
+  readonly clusterName: string;
+  readonly clusterId: string | null;
+  /** Null: this node belongs to no cluster yet. */
+  readonly members: readonly Member[] | null;
+  /** Index of the log entry that decided `members`. */
+  readonly configuration: number;
+}
+
+/** Whether a hello may stay: null, or the reason why not. */
+export function judgeHello(own: OwnView, theirs: Hello): string | null {
   if (theirs.clusterName !== own.clusterName) {
     return `cluster name ${theirs.clusterName} is not ${own.clusterName}`;
   }
   if (theirs.featureLevel > FEATURE_LEVEL) {
     return `feature level ${theirs.featureLevel} is above ${FEATURE_LEVEL}, the highest that ${own.name} knows: update it`;
   }
+  if (!isDiskId(theirs.diskId)) return `disk id ${JSON.stringify(theirs.diskId)} is none`;
   const member = own.members?.find((one) => one.name === theirs.name);
   if (own.members !== null && member === undefined) return `the cluster has no node ${theirs.name}`;
   if (own.clusterId === null || theirs.clusterId === null) return null;
   if (theirs.clusterId !== own.clusterId) return `cluster id ${theirs.clusterId} is not ${own.clusterId}`;
-  if (member !== undefined && member.diskId !== theirs.diskId) {
+  // Who was away while a disk was replaced knows the old one; the new one may lead by now, and bring it up to date.
+  const isNews = theirs.configuration > own.configuration;
+  if (member !== undefined && member.diskId !== theirs.diskId && !isNews) {
     return `disk ${theirs.diskId} was replaced: the cluster knows ${theirs.name} by disk ${member.diskId}`;
   }
   return null;

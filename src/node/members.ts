@@ -1,5 +1,7 @@
+import { raftIdFromDiskId } from '../consensus/index.js';
 import type { Membership, RaftId } from '../consensus/types.js';
 import type { Settings } from '../core/types.js';
+import type { Transport } from '../peer/types.js';
 
 /** One member: its name is its place in the cluster, its disk id who it really is. */
 export interface Member {
@@ -70,6 +72,24 @@ export function readFormation(value: unknown): Formation | null {
 /** Null for an id that no member has. */
 export function nameOf(members: readonly Member[], id: RaftId): string | null {
   return members.find((member) => member.raftId === id)?.name ?? null;
+}
+
+/**
+ * As `nameOf`, also for a disk that this node's list does not name yet but whose hello was taken: the leader that says
+ * who took whose place is to be answered before the list that names it has arrived.
+ */
+export function nameOfPeer(
+  members: readonly Member[],
+  transport: Pick<Transport, 'hello'>,
+  id: RaftId,
+): string | null {
+  const known = nameOf(members, id);
+  if (known !== null) return known;
+  for (const { name } of members) {
+    const theirs = transport.hello(name);
+    if (theirs !== null && theirs.clusterId !== null && raftIdFromDiskId(theirs.diskId) === id) return name;
+  }
+  return null;
 }
 
 /** Names of all besides `own`. */

@@ -168,7 +168,6 @@ export class GearmeshNode extends NodeCalls {
     const polls = new Polls({ core: booted.core, clock: this.options.clock, origin: engine.origin });
     this.running = { booted, engine, polls };
     membersChanged(engine.members);
-    this.#sayHello();
     for (const peer of engine.members) {
       if (peer.name !== this.name && this.options.transport.isConnected(peer.name))
         engine.peerConnected(peer.name);
@@ -296,12 +295,21 @@ export class GearmeshNode extends NodeCalls {
       diskId: directory.identity.diskId,
       clusterId: directory.identity.cluster?.id ?? null,
       clusterName: options.clusterName,
+      configuration: this.#configuration(),
       grpc: options.advertised.grpc,
       http: options.advertised.http,
       peer: options.advertised.peer,
       version: options.version,
     };
     options.transport.setHello(hello);
+  }
+
+  /** Of the list of members that names this node's disk; 0 while it has none. */
+  #configuration(): number {
+    if (this.running === null) return 0;
+    const { engine, booted } = this.running;
+    const { diskId } = this.#directory.identity;
+    return engine.members.some((member) => member.diskId === diskId) ? booted.core.configuration : 0;
   }
 
   #judge(theirs: Hello): string | null {
@@ -311,6 +319,7 @@ export class GearmeshNode extends NodeCalls {
         clusterName: this.clusterName,
         clusterId: this.#directory.identity.cluster?.id ?? null,
         members: this.running?.engine.members ?? null,
+        configuration: this.running?.booted.core.configuration ?? 0,
       },
       theirs,
     );
@@ -380,6 +389,7 @@ export class GearmeshNode extends NodeCalls {
       });
     }
     transport.setPeers([...known.values()]);
+    this.#sayHello();
   }
 
   #queuesChanged(): void {

@@ -82,6 +82,7 @@ function toList(frame: WireFrame): unknown[] {
         h.diskId,
         h.clusterId,
         h.clusterName,
+        h.configuration,
         h.grpc,
         h.http,
         h.peer,
@@ -166,7 +167,7 @@ function fromList(f: Fields): WireFrame {
       if (protocol !== PROTOCOL) {
         throw new MalformedFrameError(`peer protocol ${protocol} is not ${PROTOCOL}, which this node speaks`);
       }
-      f.count(13);
+      f.count(14);
       return { type: 'hello', channel, token, hello: helloFrom(f, protocol) };
     }
     case KIND.join:
@@ -305,6 +306,7 @@ function helloFrom(f: Fields, protocol: number): Hello {
     diskId: f.text('diskId'),
     clusterId: f.textOrNull('clusterId'),
     clusterName: f.text('clusterName'),
+    configuration: f.whole('configuration'),
     grpc: f.text('grpc'),
     http: f.text('http'),
     peer: f.text('peer'),

@@ -23,6 +23,11 @@ export interface Hello {
   /** Null while the node belongs to no cluster. */
   readonly clusterId: string | null;
   readonly clusterName: string;
+  /**
+   * Index of the log entry that decided the list of members by which this disk belongs to the cluster, as far as it
+   * knows; 0 before it has read one.
+   */
+  readonly configuration: number;
   /** Addresses at which others reach this node, as `host:port`. */
   readonly grpc: string;
   readonly http: string;

@@ -133,6 +133,39 @@ describe('replacing a node', () => {
     await expectWhole(bed);
   });
 
+  it.each(['at once', 'later'] as const)(
+    'lets who was away meanwhile follow the new disk that leads, met %s',
+    async (met) => {
+      const world = new World(21);
+      const cluster = new SimCluster(world, { nodes: 5 });
+      for (const node of cluster.nodes) void node.start();
+      expect(await world.run(30_000, () => cluster.allReady())).toBe(true);
+      const leader = cluster.leader!;
+      const [wiped, away] = cluster.nodes.filter((node) => node !== leader) as [SimNode, SimNode];
+      away.kill(false);
+      wiped.kill(true);
+      wiped.wipe();
+      void wiped.start();
+      await sayAgain({ world, cluster, leader, wiped });
+      leader.node!.engine!.transferTo(wiped.name);
+      expect(await world.run(world.now + 5_000, () => cluster.leader === wiped)).toBe(true);
+      if (met === 'later') {
+        cluster.network.cut(wiped.name, away.name);
+        cluster.network.cut(away.name, wiped.name);
+      }
+      void away.start();
+      if (met === 'later') {
+        await world.run(world.now + 10_000, () => away.node?.parts !== null);
+        await world.run(world.now + 1_000, () => false);
+        cluster.network.heal();
+      }
+      expect(await world.run(world.now + 20_000, () => cluster.allReady())).toBe(true);
+      expect(cluster.leader).toBe(wiped);
+      const index = (node: SimNode): number | undefined => node.node?.parts?.core.appliedIndex;
+      expect(index(away)).toBe(index(wiped));
+    },
+  );
+
   it.each(['leader', 'wiped'] as const)(
     'is finished by the next one whenever the %s one dies',
     async (victim) => {

@@ -142,7 +142,7 @@ export class FormationBed {
     const address = `${name}:7731`;
     return {
       ...{ protocol: 1, featureLevel: 1, name, diskId: process.disk.id, clusterId, clusterName: 'c' },
-      ...{ grpc: '', http: '', peer: address, version: '0' },
+      ...{ configuration: 0, grpc: '', http: '', peer: address, version: '0' },
     };
   }
 

@@ -16,6 +16,7 @@ function hello(name: string, clusterId: string | null, diskId = diskOf(name)): H
   return {
     protocol: 1,
     featureLevel: 1,
+    configuration: 0,
     name,
     diskId,
     clusterId,
@@ -228,7 +229,7 @@ describe('an empty disk', () => {
 
 describe('a hello', () => {
   const members = [{ name: 'n2', diskId: diskOf('n2'), raftId: 2, peer: 'n2:7731' }];
-  const own = { name: 'n1', clusterName: 'c', clusterId: 'id', members };
+  const own = { name: 'n1', clusterName: 'c', clusterId: 'id', members, configuration: 7 };
 
   it('stays for members and for empty disks', () => {
     expect(judgeHello(own, hello('n2', 'id'))).toBeNull();
@@ -242,6 +243,16 @@ describe('a hello', () => {
     expect(judgeHello(own, { ...hello('n2', 'id'), featureLevel: 0 })).toBeNull();
   });
 
+  it('stays for another disk that a later list of members names', () => {
+    const theirs = { ...hello('n2', 'id', diskOf('n2', 1)), configuration: 8 };
+    expect(judgeHello(own, theirs)).toBeNull();
+    expect(judgeHello(own, { ...theirs, clusterId: 'other' })).toContain('cluster id');
+  });
+
+  it('is refused for a disk id that is none', () => {
+    expect(judgeHello(own, hello('n2', 'id', 'disk'))).toContain('disk id "disk"');
+  });
+
   it('is refused for another cluster, another name of it, and a disk that was replaced', () => {
     expect(judgeHello(own, { ...hello('n2', null), clusterName: 'x' })).toContain('cluster name');
     expect(judgeHello(own, hello('n2', 'other'))).toContain('cluster id');
@@ -249,6 +260,9 @@ describe('a hello', () => {
       expect(judgeHello(own, hello('n9', cluster))).toBe('the cluster has no node n9');
     }
     expect(judgeHello({ ...own, members: null }, hello('n9', null))).toBeNull();
-    expect(judgeHello(own, hello('n2', 'id', diskOf('n2', 1)))).toContain('replaced');
+    for (const configuration of [0, 6, 7]) {
+      const theirs = { ...hello('n2', 'id', diskOf('n2', 1)), configuration };
+      expect(judgeHello(own, theirs)).toContain('replaced');
+    }
   });
 });

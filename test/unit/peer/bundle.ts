@@ -50,6 +50,7 @@ export function helloOf(name: string, more: Partial<Hello> = {}): Hello {
   return {
     protocol: 1,
     featureLevel: 1,
+    configuration: 0,
     name,
     diskId: `disk-${name}`,
     clusterId: 'cluster-1',

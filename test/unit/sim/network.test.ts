@@ -7,6 +7,7 @@ function hello(name: string): Hello {
   return {
     protocol: 1,
     featureLevel: 1,
+    configuration: 0,
     name,
     diskId: name.padStart(32, '0'),
     clusterId: null,
