@@ -168,7 +168,7 @@ export function toAssignment(assignment: Assignment): ProtoAssignment {
     contentType: job.contentType,
     metadata: toMetadata(job.metadata),
     attempt: assignment.attempt,
-    maxAttempts: job.retry.maxAttempts,
+    maxAttempts: job.maxAttempts,
     deadline: toTimestampIfSet(assignment.deadlineWall),
     traceparent: job.traceparent,
     priority: PRIORITIES[job.priority],

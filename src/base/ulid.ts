@@ -2,6 +2,7 @@ import type { Random } from './random.js';
 
 /** Crockford's base 32, as the ULID specification orders it. */
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const CODES = Buffer.from(ALPHABET, 'latin1');
 const VALUES = new Uint8Array(128).fill(255);
 for (let i = 0; i < 32; i++) {
   VALUES[ALPHABET.charCodeAt(i)] = i;
@@ -45,8 +46,11 @@ export function ulidToBytes(text: string, out: Uint8Array, at = 0): void {
   }
 }
 
+/** The text being made: one flat string in the end, not a chain of 26. */
+const text = Buffer.alloc(ULID_LENGTH);
+
 export function ulidFromBytes(bytes: Uint8Array, at = 0): string {
-  let text = '';
+  let position = 0;
   let bits = 0;
   let held = 2; // two zero bits lead
   for (let i = 0; i < ULID_BYTES; i++) {
@@ -54,10 +58,10 @@ export function ulidFromBytes(bytes: Uint8Array, at = 0): string {
     held += 8;
     while (held >= 5) {
       held -= 5;
-      text += ALPHABET[(bits >> held) & 31];
+      text[position++] = CODES[(bits >> held) & 31]!;
     }
   }
-  return text;
+  return text.toString('latin1');
 }
 
 /** The time inside a ULID's bytes: milliseconds since 1970-01-01 UTC. */

@@ -60,9 +60,12 @@ const EMPTY: Submission = { contentType: '', traceparent: '', metadata: NO_METAD
 
 export function readSubmission(blob: Uint8Array): Submission {
   if (blob.length === 0) return EMPTY;
+  // As nearly all of them: nothing but the payload.
+  if (blob.length >= 4 && (blob[0]! | blob[1]! | blob[2]! | blob[3]!) === 0) {
+    return { contentType: '', traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
+  }
   const reader = new ByteReader(blob);
-  const meta = reader.u32();
-  if (meta === 0) return { ...EMPTY, payload: reader.raw(reader.left) };
+  reader.u32();
   const contentType = reader.string();
   const traceparent = reader.string();
   const metadata: [string, string][] = [];

@@ -18,6 +18,7 @@ import { beginRestore } from './snapshot/restore.js';
 import { type JobId, State } from './state.js';
 import { nextDue } from './timers.js';
 import type {
+  AssignedJob,
   BlobRef,
   Effects,
   JobState,
@@ -30,6 +31,7 @@ import type {
   Settings,
 } from './types.js';
 import {
+  assignedJob,
   endedView,
   jobState,
   jobView,
@@ -132,6 +134,10 @@ class StateMachine implements Core {
 
   job(seq: number): JobView | null {
     return jobView(this.#state, seq);
+  }
+
+  assignedJob(seq: number): AssignedJob | null {
+    return assignedJob(this.#state, seq);
   }
 
   ended(seq: number): { readonly id: string; readonly state: JobState; readonly revision: number } | null {

@@ -1,4 +1,5 @@
 import type {
+  AssignedJob,
   BlobRef,
   Effects,
   FunctionSpec,
@@ -214,6 +215,8 @@ export interface Core {
 
   findJob(namespace: string, id: string): JobView | null;
   job(seq: number): JobView | null;
+  /** The part of `job` that a worker is told: cheaper. */
+  assignedJob(seq: number): AssignedJob | null;
   /** What is still known of a job whose record is gone (dedupe window): for answers to repeated submissions. */
   ended(seq: number): { readonly id: string; readonly state: JobState; readonly revision: number } | null;
   /** Seq of the job, 0 when there is none: cheaper than `findJob`. */

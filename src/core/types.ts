@@ -211,6 +211,33 @@ export interface JobView {
   readonly revision: number;
 }
 
+/** What a worker is told of a job that is assigned to it. */
+export interface AssignedJob
+  extends Pick<
+    JobView,
+    | 'seq'
+    | 'id'
+    | 'namespace'
+    | 'function'
+    | 'state'
+    | 'priority'
+    | 'payload'
+    | 'payloadBlob'
+    | 'contentType'
+    | 'metadata'
+    | 'traceparent'
+    | 'uniqueKey'
+    | 'runTimeoutMs'
+    | 'attempt'
+    | 'token'
+    | 'createdWall'
+    | 'createdUs'
+    | 'startedWall'
+    | 'revision'
+  > {
+  readonly maxAttempts: number;
+}
+
 /** A schedule as it stands at `revision`; a copy, except for `payload`, which is a view valid in this turn. */
 export interface ScheduleView {
   /** From the same counter as the jobs'. */

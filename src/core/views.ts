@@ -37,6 +37,7 @@ import { waiting } from './jobs/waiters.js';
 import type { Session } from './sessions.js';
 import type { State } from './state.js';
 import {
+  type AssignedJob,
   type Attempt,
   JOB_STATES,
   type JobState,
@@ -106,6 +107,43 @@ export function jobView(state: State, seq: number): JobView | null {
     resultContentType: outcome.contentType,
     error: extras?.error ?? null,
     dataCount: more[m + M_DATA_COUNT]!,
+    revision: page.f[f + F_REVISION]!,
+  };
+}
+
+/** What a worker is told of a job that is assigned to it: a part of `jobView`, made once for each attempt. */
+export function assignedJob(state: State, seq: number): AssignedJob | null {
+  const page = state.jobs.page(seq);
+  const row = page === null ? -1 : page.row(seq);
+  if (page === null || row < 0) return null;
+  const words = row * U_FIELDS;
+  const f = row * F_FIELDS;
+  const m = row * M_FIELDS;
+  const { more } = page;
+  const fn = functionOf(state, page, row);
+  const extras = page.extrasOf(row);
+  const payload = page.blob(row, 0);
+  const submission = readSubmission(payload === 0 ? NOTHING : state.payloads.get(payload));
+  return {
+    seq,
+    id: ulidOf((word) => page.u[words + U_ID + word]!),
+    namespace: fn.namespace,
+    function: fn.name,
+    state: JOB_STATES[stateOf(page, row)]!,
+    priority: priorityOf(page, row),
+    payload: submission.payload,
+    payloadBlob: extras?.payloadBlob ?? null,
+    contentType: submission.contentType,
+    metadata: submission.metadata,
+    traceparent: submission.traceparent,
+    uniqueKey: extras?.uniqueKey ?? '',
+    maxAttempts: ownRetry(page, row)?.maxAttempts || state.settings.maxAttempts,
+    runTimeoutMs: more[m + M_RUN_TIMEOUT]!,
+    attempt: more[m + M_ATTEMPT]!,
+    token: more[m + M_TOKEN]!,
+    createdWall: page.f[f + F_CREATED_WALL]!,
+    createdUs: page.f[f + F_CREATED_US]!,
+    startedWall: more[m + M_STARTED_WALL]!,
     revision: page.f[f + F_REVISION]!,
   };
 }

@@ -33,7 +33,7 @@ export class CallTimes {
   /** Counts an outcome that ends its job. One that is said again finds its lease over, and counts no more. */
   async settled(core: Core, outcome: Outcome, answer: Promise<OutcomeResult>): Promise<OutcomeResult> {
     const seq = core.seqOfToken(outcome.token);
-    const createdUs = core.job(seq)?.createdUs ?? 0;
+    const createdUs = core.assignedJob(seq)?.createdUs ?? 0;
     const result = await answer;
     if (seq !== 0 && result.error === null && hasEnded(core, { ...outcome, seq })) {
       this.#observer.ended(Math.max(0, core.elapsedUs - createdUs));

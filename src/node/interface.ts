@@ -1,6 +1,7 @@
 import type { GearmeshError } from '../core/errors.js';
 import type { JobPage, JobQuery, SchedulePage, ScheduleQuery } from '../core/interface.js';
 import type {
+  AssignedJob,
   BlobRef,
   Disposition,
   FunctionSpec,
@@ -260,7 +261,7 @@ export interface Assignment {
   readonly attempt: number;
   /** Wall ms at which the run timeout or the lease ends, 0: never, or not begun. */
   readonly deadlineWall: number;
-  readonly job: JobView;
+  readonly job: AssignedJob;
 }
 
 export interface OutcomeResult {

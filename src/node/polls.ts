@@ -131,7 +131,7 @@ export class Polls {
     const jobs: Assignment[] = [];
     for (const token of core.heldTokens(session)) {
       const seq = core.seqOfToken(token);
-      const job = seq === 0 ? null : core.job(seq);
+      const job = seq === 0 ? null : core.assignedJob(seq);
       if (job === null) continue;
       const ends = core.leaseEndWall(token);
       const timeout = deadlineOf(job);

@@ -260,7 +260,7 @@ class LocalSession implements WorkerSession {
     const jobs: Assignment[] = [];
     const tokens: number[] = [];
     for (const { seq, token } of this.fresh) {
-      const job = core.job(seq);
+      const job = core.assignedJob(seq);
       if (job === null || job.token !== token) continue;
       const begun = job.state === 'running';
       jobs.push({ token, attempt: job.attempt, deadlineWall: begun ? deadlineOf(job) : 0, job });

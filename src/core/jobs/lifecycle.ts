@@ -293,18 +293,23 @@ export function endedCount(state: State): number {
 
 /** Drops the job that ended first. */
 export function dropOldest(state: State): void {
-  let oldest = 0;
-  let least = Number.POSITIVE_INFINITY;
-  for (const list of [state.endedDefault, state.endedFailed, state.endedCustom]) {
-    if (list.head === 0) continue;
-    const page = state.jobs.pageOf(list.head);
-    const order = page.f[page.row(list.head) * F_FIELDS + F_ORDER]!;
-    if (order < least) {
-      least = order;
-      oldest = list.head;
-    }
-  }
+  const oldest = earlierEnd(
+    state,
+    earlierEnd(state, state.endedDefault.head, state.endedFailed.head),
+    state.endedCustom.head,
+  );
   if (oldest !== 0) remove(state, oldest);
+}
+
+/** Of two ended jobs, either of which may be 0 for none, the one that ended first. */
+function earlierEnd(state: State, a: number, b: number): number {
+  if (a === 0 || b === 0) return a + b;
+  return orderOf(state, a) < orderOf(state, b) ? a : b;
+}
+
+function orderOf(state: State, seq: number): number {
+  const page = state.jobs.pageOf(seq);
+  return page.f[page.row(seq) * F_FIELDS + F_ORDER]!;
 }
 
 /** Drops an ended job and says so. */

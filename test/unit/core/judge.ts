@@ -32,6 +32,7 @@ export class Judge {
     const jobs = this.#jobs();
     this.#everyJobIsSomewhere(jobs);
     this.#leases(jobs);
+    this.#assigned(jobs);
     this.#uniqueKeys(jobs);
     this.#queues(jobs);
     this.#blobsAreThoseOfJobs(jobs);
@@ -133,6 +134,16 @@ export class Judge {
     expect(jobs.filter(({ state }) => ENDED.has(state)).length).toBeLessThanOrEqual(
       this.#core.settings.retainedJobsMax + (this.#core.nextDue().sweeping ? 100 : 0),
     );
+  }
+
+  /** What its worker is told is what everybody else may read. */
+  #assigned(jobs: readonly JobView[]): void {
+    for (const job of jobs) {
+      if (job.token === 0) continue;
+      const { maxAttempts, ...told } = this.#core.assignedJob(job.seq)!;
+      expect(job).toMatchObject(told);
+      expect(maxAttempts).toBe(job.retry.maxAttempts);
+    }
   }
 
   #leases(jobs: readonly JobView[]): void {

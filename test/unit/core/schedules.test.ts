@@ -250,7 +250,7 @@ describe('creating a schedule', () => {
     // Said again, because its answer was lost.
     expect(again()).toMatchObject({ refusal: null, value: 2, seq: first });
     expect(bed.trySchedule({ minute: '2' }, { id, uniqueKey: 'other' }).refusal).toBe('ID_REUSED');
-    expect(String(bed.core.schedule(first)!.payload)).toBe('payload');
+    expect(Buffer.from(bed.core.schedule(first)!.payload).toString()).toBe('payload');
     expect(bed.trySchedule({}, { uniqueKey: 'k', function: 'g' }).value).toBe(0);
     expect(bed.trySchedule({}, { uniqueKey: 'k' }, 'other').value).toBe(0);
     expect(bed.trySchedule({}, { uniqueKey: '' }).value).toBe(0);

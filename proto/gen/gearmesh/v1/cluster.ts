@@ -24,6 +24,7 @@ import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Consistency } from "./common.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -1595,9 +1596,9 @@ export const ClusterServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetClusterRequest): Buffer => toBuffer(GetClusterRequest, value),
-    requestDeserialize: (value: Buffer): GetClusterRequest => GetClusterRequest.decode(value),
+    requestDeserialize: (value: Buffer): GetClusterRequest => fromBuffer(GetClusterRequest, value),
     responseSerialize: (value: Cluster): Buffer => toBuffer(Cluster, value),
-    responseDeserialize: (value: Buffer): Cluster => Cluster.decode(value),
+    responseDeserialize: (value: Buffer): Cluster => fromBuffer(Cluster, value),
   },
   /** Makes another node the leader. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER, OUTCOME_UNKNOWN. */
   transferLeadership: {
@@ -1606,10 +1607,10 @@ export const ClusterServiceService = {
     responseStream: false as const,
     requestSerialize: (value: TransferLeadershipRequest): Buffer =>
       toBuffer(TransferLeadershipRequest, value),
-    requestDeserialize: (value: Buffer): TransferLeadershipRequest => TransferLeadershipRequest.decode(value),
+    requestDeserialize: (value: Buffer): TransferLeadershipRequest => fromBuffer(TransferLeadershipRequest, value),
     responseSerialize: (value: TransferLeadershipResponse): Buffer =>
       toBuffer(TransferLeadershipResponse, value),
-    responseDeserialize: (value: Buffer): TransferLeadershipResponse => TransferLeadershipResponse.decode(value),
+    responseDeserialize: (value: Buffer): TransferLeadershipResponse => fromBuffer(TransferLeadershipResponse, value),
   },
   /**
    * Brings a node back whose disk was lost or is damaged: removes it, adds it again as a learner, and makes it a voter
@@ -1621,9 +1622,9 @@ export const ClusterServiceService = {
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: ReplaceNodeRequest): Buffer => toBuffer(ReplaceNodeRequest, value),
-    requestDeserialize: (value: Buffer): ReplaceNodeRequest => ReplaceNodeRequest.decode(value),
+    requestDeserialize: (value: Buffer): ReplaceNodeRequest => fromBuffer(ReplaceNodeRequest, value),
     responseSerialize: (value: ReplaceNodeProgress): Buffer => toBuffer(ReplaceNodeProgress, value),
-    responseDeserialize: (value: Buffer): ReplaceNodeProgress => ReplaceNodeProgress.decode(value),
+    responseDeserialize: (value: Buffer): ReplaceNodeProgress => fromBuffer(ReplaceNodeProgress, value),
   },
   /** The settings in force. Errors: INVALID_FIELD, NO_LEADER. */
   getSettings: {
@@ -1631,9 +1632,9 @@ export const ClusterServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetSettingsRequest): Buffer => toBuffer(GetSettingsRequest, value),
-    requestDeserialize: (value: Buffer): GetSettingsRequest => GetSettingsRequest.decode(value),
+    requestDeserialize: (value: Buffer): GetSettingsRequest => fromBuffer(GetSettingsRequest, value),
     responseSerialize: (value: GetSettingsResponse): Buffer => toBuffer(GetSettingsResponse, value),
-    responseDeserialize: (value: Buffer): GetSettingsResponse => GetSettingsResponse.decode(value),
+    responseDeserialize: (value: Buffer): GetSettingsResponse => fromBuffer(GetSettingsResponse, value),
   },
   /**
    * Changes settings for the whole cluster; they take effect with the returned revision. Errors: INVALID_FIELD,
@@ -1645,10 +1646,10 @@ export const ClusterServiceService = {
     responseStream: false as const,
     requestSerialize: (value: ChangeSettingsRequest): Buffer =>
       toBuffer(ChangeSettingsRequest, value),
-    requestDeserialize: (value: Buffer): ChangeSettingsRequest => ChangeSettingsRequest.decode(value),
+    requestDeserialize: (value: Buffer): ChangeSettingsRequest => fromBuffer(ChangeSettingsRequest, value),
     responseSerialize: (value: ChangeSettingsResponse): Buffer =>
       toBuffer(ChangeSettingsResponse, value),
-    responseDeserialize: (value: Buffer): ChangeSettingsResponse => ChangeSettingsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ChangeSettingsResponse => fromBuffer(ChangeSettingsResponse, value),
   },
 } as const;
 

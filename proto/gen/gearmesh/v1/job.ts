@@ -27,6 +27,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
 import { Blob, Consistency, Job, JobError, JobState, JobView, Priority, Progress, RetryPolicy } from "./common.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -2456,9 +2457,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: SubmitJobRequest): Buffer => toBuffer(SubmitJobRequest, value),
-    requestDeserialize: (value: Buffer): SubmitJobRequest => SubmitJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): SubmitJobRequest => fromBuffer(SubmitJobRequest, value),
     responseSerialize: (value: SubmitResult): Buffer => toBuffer(SubmitResult, value),
-    responseDeserialize: (value: Buffer): SubmitResult => SubmitResult.decode(value),
+    responseDeserialize: (value: Buffer): SubmitResult => fromBuffer(SubmitResult, value),
   },
   /**
    * Submits many jobs of one namespace at once. Without `all_or_nothing` each job has its own answer. Errors of the
@@ -2469,9 +2470,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: SubmitJobsRequest): Buffer => toBuffer(SubmitJobsRequest, value),
-    requestDeserialize: (value: Buffer): SubmitJobsRequest => SubmitJobsRequest.decode(value),
+    requestDeserialize: (value: Buffer): SubmitJobsRequest => fromBuffer(SubmitJobsRequest, value),
     responseSerialize: (value: SubmitJobsResponse): Buffer => toBuffer(SubmitJobsResponse, value),
-    responseDeserialize: (value: Buffer): SubmitJobsResponse => SubmitJobsResponse.decode(value),
+    responseDeserialize: (value: Buffer): SubmitJobsResponse => fromBuffer(SubmitJobsResponse, value),
   },
   /**
    * Submits over a long-lived stream: the fastest way. Send frames of many jobs without waiting for answers; they
@@ -2482,9 +2483,9 @@ export const JobServiceService = {
     requestStream: true as const,
     responseStream: true as const,
     requestSerialize: (value: SubmitFrame): Buffer => toBuffer(SubmitFrame, value),
-    requestDeserialize: (value: Buffer): SubmitFrame => SubmitFrame.decode(value),
+    requestDeserialize: (value: Buffer): SubmitFrame => fromBuffer(SubmitFrame, value),
     responseSerialize: (value: SubmitFrameResult): Buffer => toBuffer(SubmitFrameResult, value),
-    responseDeserialize: (value: Buffer): SubmitFrameResult => SubmitFrameResult.decode(value),
+    responseDeserialize: (value: Buffer): SubmitFrameResult => fromBuffer(SubmitFrameResult, value),
   },
   /**
    * Submits one job and follows it until its end. Should the connection break, go on with WatchJob and the job's id.
@@ -2495,9 +2496,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: RunJobRequest): Buffer => toBuffer(RunJobRequest, value),
-    requestDeserialize: (value: Buffer): RunJobRequest => RunJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): RunJobRequest => fromBuffer(RunJobRequest, value),
     responseSerialize: (value: JobEvent): Buffer => toBuffer(JobEvent, value),
-    responseDeserialize: (value: Buffer): JobEvent => JobEvent.decode(value),
+    responseDeserialize: (value: Buffer): JobEvent => fromBuffer(JobEvent, value),
   },
   /**
    * Follows a job, beginning with its state now. Ends after exactly one JOB_EVENT_KIND_ENDED. Errors: INVALID_FIELD,
@@ -2508,9 +2509,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: WatchJobRequest): Buffer => toBuffer(WatchJobRequest, value),
-    requestDeserialize: (value: Buffer): WatchJobRequest => WatchJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): WatchJobRequest => fromBuffer(WatchJobRequest, value),
     responseSerialize: (value: JobEvent): Buffer => toBuffer(JobEvent, value),
-    responseDeserialize: (value: Buffer): JobEvent => JobEvent.decode(value),
+    responseDeserialize: (value: Buffer): JobEvent => fromBuffer(JobEvent, value),
   },
   /** One job by its id. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
   getJob: {
@@ -2518,9 +2519,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetJobRequest): Buffer => toBuffer(GetJobRequest, value),
-    requestDeserialize: (value: Buffer): GetJobRequest => GetJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): GetJobRequest => fromBuffer(GetJobRequest, value),
     responseSerialize: (value: Job): Buffer => toBuffer(Job, value),
-    responseDeserialize: (value: Buffer): Job => Job.decode(value),
+    responseDeserialize: (value: Buffer): Job => fromBuffer(Job, value),
   },
   /** Jobs of a namespace, oldest first, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
   listJobs: {
@@ -2528,9 +2529,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListJobsRequest): Buffer => toBuffer(ListJobsRequest, value),
-    requestDeserialize: (value: Buffer): ListJobsRequest => ListJobsRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListJobsRequest => fromBuffer(ListJobsRequest, value),
     responseSerialize: (value: ListJobsResponse): Buffer => toBuffer(ListJobsResponse, value),
-    responseDeserialize: (value: Buffer): ListJobsResponse => ListJobsResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListJobsResponse => fromBuffer(ListJobsResponse, value),
   },
   /**
    * Cancels a job: at once when it waits; when it runs, the worker is told and loses its lease after the grace. A job
@@ -2542,9 +2543,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CancelJobRequest): Buffer => toBuffer(CancelJobRequest, value),
-    requestDeserialize: (value: Buffer): CancelJobRequest => CancelJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): CancelJobRequest => fromBuffer(CancelJobRequest, value),
     responseSerialize: (value: CancelJobResponse): Buffer => toBuffer(CancelJobResponse, value),
-    responseDeserialize: (value: Buffer): CancelJobResponse => CancelJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): CancelJobResponse => fromBuffer(CancelJobResponse, value),
   },
   /** Queues a failed, cancelled or expired job again, with fresh attempts. Errors: as for CancelJob. */
   retryJob: {
@@ -2552,9 +2553,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: RetryJobRequest): Buffer => toBuffer(RetryJobRequest, value),
-    requestDeserialize: (value: Buffer): RetryJobRequest => RetryJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): RetryJobRequest => fromBuffer(RetryJobRequest, value),
     responseSerialize: (value: RetryJobResponse): Buffer => toBuffer(RetryJobResponse, value),
-    responseDeserialize: (value: Buffer): RetryJobResponse => RetryJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): RetryJobResponse => fromBuffer(RetryJobResponse, value),
   },
   /** Deletes a job that has ended, with its result. Errors: as for CancelJob. */
   deleteJob: {
@@ -2562,9 +2563,9 @@ export const JobServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: DeleteJobRequest): Buffer => toBuffer(DeleteJobRequest, value),
-    requestDeserialize: (value: Buffer): DeleteJobRequest => DeleteJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): DeleteJobRequest => fromBuffer(DeleteJobRequest, value),
     responseSerialize: (value: DeleteJobResponse): Buffer => toBuffer(DeleteJobResponse, value),
-    responseDeserialize: (value: Buffer): DeleteJobResponse => DeleteJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): DeleteJobResponse => fromBuffer(DeleteJobResponse, value),
   },
 } as const;
 

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Blob } from "./common.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -404,10 +405,10 @@ export const PayloadServiceService = {
     requestStream: true as const,
     responseStream: false as const,
     requestSerialize: (value: UploadPayloadRequest): Buffer => toBuffer(UploadPayloadRequest, value),
-    requestDeserialize: (value: Buffer): UploadPayloadRequest => UploadPayloadRequest.decode(value),
+    requestDeserialize: (value: Buffer): UploadPayloadRequest => fromBuffer(UploadPayloadRequest, value),
     responseSerialize: (value: UploadPayloadResponse): Buffer =>
       toBuffer(UploadPayloadResponse, value),
-    responseDeserialize: (value: Buffer): UploadPayloadResponse => UploadPayloadResponse.decode(value),
+    responseDeserialize: (value: Buffer): UploadPayloadResponse => fromBuffer(UploadPayloadResponse, value),
   },
   /**
    * The payload or the result of a job, from a byte on: also of one that is small enough for messages. Errors:
@@ -420,10 +421,10 @@ export const PayloadServiceService = {
     responseStream: true as const,
     requestSerialize: (value: DownloadPayloadRequest): Buffer =>
       toBuffer(DownloadPayloadRequest, value),
-    requestDeserialize: (value: Buffer): DownloadPayloadRequest => DownloadPayloadRequest.decode(value),
+    requestDeserialize: (value: Buffer): DownloadPayloadRequest => fromBuffer(DownloadPayloadRequest, value),
     responseSerialize: (value: DownloadPayloadResponse): Buffer =>
       toBuffer(DownloadPayloadResponse, value),
-    responseDeserialize: (value: Buffer): DownloadPayloadResponse => DownloadPayloadResponse.decode(value),
+    responseDeserialize: (value: Buffer): DownloadPayloadResponse => fromBuffer(DownloadPayloadResponse, value),
   },
 } as const;
 

@@ -23,6 +23,7 @@ import {
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Consistency, JobState } from "./common.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -1967,9 +1968,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListQueuesRequest): Buffer => toBuffer(ListQueuesRequest, value),
-    requestDeserialize: (value: Buffer): ListQueuesRequest => ListQueuesRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListQueuesRequest => fromBuffer(ListQueuesRequest, value),
     responseSerialize: (value: ListQueuesResponse): Buffer => toBuffer(ListQueuesResponse, value),
-    responseDeserialize: (value: Buffer): ListQueuesResponse => ListQueuesResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListQueuesResponse => fromBuffer(ListQueuesResponse, value),
   },
   /** One queue. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
   getQueue: {
@@ -1977,9 +1978,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetQueueRequest): Buffer => toBuffer(GetQueueRequest, value),
-    requestDeserialize: (value: Buffer): GetQueueRequest => GetQueueRequest.decode(value),
+    requestDeserialize: (value: Buffer): GetQueueRequest => fromBuffer(GetQueueRequest, value),
     responseSerialize: (value: Queue): Buffer => toBuffer(Queue, value),
-    responseDeserialize: (value: Buffer): Queue => Queue.decode(value),
+    responseDeserialize: (value: Buffer): Queue => fromBuffer(Queue, value),
   },
   /**
    * Starts no more jobs of the function; those that run go on, and new ones are accepted. Pausing a paused queue
@@ -1990,9 +1991,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PauseQueueRequest): Buffer => toBuffer(PauseQueueRequest, value),
-    requestDeserialize: (value: Buffer): PauseQueueRequest => PauseQueueRequest.decode(value),
+    requestDeserialize: (value: Buffer): PauseQueueRequest => fromBuffer(PauseQueueRequest, value),
     responseSerialize: (value: PauseQueueResponse): Buffer => toBuffer(PauseQueueResponse, value),
-    responseDeserialize: (value: Buffer): PauseQueueResponse => PauseQueueResponse.decode(value),
+    responseDeserialize: (value: Buffer): PauseQueueResponse => fromBuffer(PauseQueueResponse, value),
   },
   /** Starts jobs again. Errors: as for PauseQueue. */
   resumeQueue: {
@@ -2000,9 +2001,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ResumeQueueRequest): Buffer => toBuffer(ResumeQueueRequest, value),
-    requestDeserialize: (value: Buffer): ResumeQueueRequest => ResumeQueueRequest.decode(value),
+    requestDeserialize: (value: Buffer): ResumeQueueRequest => fromBuffer(ResumeQueueRequest, value),
     responseSerialize: (value: ResumeQueueResponse): Buffer => toBuffer(ResumeQueueResponse, value),
-    responseDeserialize: (value: Buffer): ResumeQueueResponse => ResumeQueueResponse.decode(value),
+    responseDeserialize: (value: Buffer): ResumeQueueResponse => fromBuffer(ResumeQueueResponse, value),
   },
   /**
    * Removes jobs in the named states; of a function that nobody has used, none. A large queue empties little by little
@@ -2013,9 +2014,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PurgeQueueRequest): Buffer => toBuffer(PurgeQueueRequest, value),
-    requestDeserialize: (value: Buffer): PurgeQueueRequest => PurgeQueueRequest.decode(value),
+    requestDeserialize: (value: Buffer): PurgeQueueRequest => fromBuffer(PurgeQueueRequest, value),
     responseSerialize: (value: PurgeQueueResponse): Buffer => toBuffer(PurgeQueueResponse, value),
-    responseDeserialize: (value: Buffer): PurgeQueueResponse => PurgeQueueResponse.decode(value),
+    responseDeserialize: (value: Buffer): PurgeQueueResponse => fromBuffer(PurgeQueueResponse, value),
   },
   /**
    * Limits the jobs of a function that have not ended: more are refused with LIMIT_REACHED, `queue-jobs-max`. Jobs that
@@ -2027,10 +2028,10 @@ export const QueueServiceService = {
     responseStream: false as const,
     requestSerialize: (value: SetQueueLimitsRequest): Buffer =>
       toBuffer(SetQueueLimitsRequest, value),
-    requestDeserialize: (value: Buffer): SetQueueLimitsRequest => SetQueueLimitsRequest.decode(value),
+    requestDeserialize: (value: Buffer): SetQueueLimitsRequest => fromBuffer(SetQueueLimitsRequest, value),
     responseSerialize: (value: SetQueueLimitsResponse): Buffer =>
       toBuffer(SetQueueLimitsResponse, value),
-    responseDeserialize: (value: Buffer): SetQueueLimitsResponse => SetQueueLimitsResponse.decode(value),
+    responseDeserialize: (value: Buffer): SetQueueLimitsResponse => fromBuffer(SetQueueLimitsResponse, value),
   },
   /**
    * Forgets a function that has no worker and no job that has not ended, with its counts, limits and ended jobs; those
@@ -2041,9 +2042,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: DropQueueRequest): Buffer => toBuffer(DropQueueRequest, value),
-    requestDeserialize: (value: Buffer): DropQueueRequest => DropQueueRequest.decode(value),
+    requestDeserialize: (value: Buffer): DropQueueRequest => fromBuffer(DropQueueRequest, value),
     responseSerialize: (value: DropQueueResponse): Buffer => toBuffer(DropQueueResponse, value),
-    responseDeserialize: (value: Buffer): DropQueueResponse => DropQueueResponse.decode(value),
+    responseDeserialize: (value: Buffer): DropQueueResponse => fromBuffer(DropQueueResponse, value),
   },
   /**
    * For dashboards and autoscalers: first all queues, then those that changed, gathered for about 100 ms. Errors:
@@ -2054,9 +2055,9 @@ export const QueueServiceService = {
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: WatchQueuesRequest): Buffer => toBuffer(WatchQueuesRequest, value),
-    requestDeserialize: (value: Buffer): WatchQueuesRequest => WatchQueuesRequest.decode(value),
+    requestDeserialize: (value: Buffer): WatchQueuesRequest => fromBuffer(WatchQueuesRequest, value),
     responseSerialize: (value: QueuesUpdate): Buffer => toBuffer(QueuesUpdate, value),
-    responseDeserialize: (value: Buffer): QueuesUpdate => QueuesUpdate.decode(value),
+    responseDeserialize: (value: Buffer): QueuesUpdate => fromBuffer(QueuesUpdate, value),
   },
 } as const;
 

@@ -22,6 +22,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Consistency, JobView } from "./common.js";
 import { Disposition, JobSpec } from "./job.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -1135,10 +1136,10 @@ export const ScheduleServiceService = {
     responseStream: false as const,
     requestSerialize: (value: CreateScheduleRequest): Buffer =>
       toBuffer(CreateScheduleRequest, value),
-    requestDeserialize: (value: Buffer): CreateScheduleRequest => CreateScheduleRequest.decode(value),
+    requestDeserialize: (value: Buffer): CreateScheduleRequest => fromBuffer(CreateScheduleRequest, value),
     responseSerialize: (value: CreateScheduleResponse): Buffer =>
       toBuffer(CreateScheduleResponse, value),
-    responseDeserialize: (value: Buffer): CreateScheduleResponse => CreateScheduleResponse.decode(value),
+    responseDeserialize: (value: Buffer): CreateScheduleResponse => fromBuffer(CreateScheduleResponse, value),
   },
   /** One schedule. Errors: INVALID_FIELD, NOT_FOUND, NO_LEADER. */
   getSchedule: {
@@ -1146,9 +1147,9 @@ export const ScheduleServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: GetScheduleRequest): Buffer => toBuffer(GetScheduleRequest, value),
-    requestDeserialize: (value: Buffer): GetScheduleRequest => GetScheduleRequest.decode(value),
+    requestDeserialize: (value: Buffer): GetScheduleRequest => fromBuffer(GetScheduleRequest, value),
     responseSerialize: (value: Schedule): Buffer => toBuffer(Schedule, value),
-    responseDeserialize: (value: Buffer): Schedule => Schedule.decode(value),
+    responseDeserialize: (value: Buffer): Schedule => fromBuffer(Schedule, value),
   },
   /** Schedules, oldest first, a page at a time. Errors: INVALID_FIELD, NO_LEADER. */
   listSchedules: {
@@ -1156,10 +1157,10 @@ export const ScheduleServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListSchedulesRequest): Buffer => toBuffer(ListSchedulesRequest, value),
-    requestDeserialize: (value: Buffer): ListSchedulesRequest => ListSchedulesRequest.decode(value),
+    requestDeserialize: (value: Buffer): ListSchedulesRequest => fromBuffer(ListSchedulesRequest, value),
     responseSerialize: (value: ListSchedulesResponse): Buffer =>
       toBuffer(ListSchedulesResponse, value),
-    responseDeserialize: (value: Buffer): ListSchedulesResponse => ListSchedulesResponse.decode(value),
+    responseDeserialize: (value: Buffer): ListSchedulesResponse => fromBuffer(ListSchedulesResponse, value),
   },
   /**
    * Ends a schedule. Jobs that it has submitted are not touched. Errors: INVALID_FIELD, NOT_FOUND, LIMIT_REACHED,
@@ -1171,10 +1172,10 @@ export const ScheduleServiceService = {
     responseStream: false as const,
     requestSerialize: (value: DeleteScheduleRequest): Buffer =>
       toBuffer(DeleteScheduleRequest, value),
-    requestDeserialize: (value: Buffer): DeleteScheduleRequest => DeleteScheduleRequest.decode(value),
+    requestDeserialize: (value: Buffer): DeleteScheduleRequest => fromBuffer(DeleteScheduleRequest, value),
     responseSerialize: (value: DeleteScheduleResponse): Buffer =>
       toBuffer(DeleteScheduleResponse, value),
-    responseDeserialize: (value: Buffer): DeleteScheduleResponse => DeleteScheduleResponse.decode(value),
+    responseDeserialize: (value: Buffer): DeleteScheduleResponse => fromBuffer(DeleteScheduleResponse, value),
   },
 } as const;
 

@@ -25,6 +25,7 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { Status } from "../../google/rpc/status.js";
 import { Blob, JobError, Priority, Progress } from "./common.js";
 
+import { fromBuffer } from "../../from-buffer.js";
 import { toBuffer } from "../../to-buffer.js";
 
 export const protobufPackage = "gearmesh.v1";
@@ -3780,9 +3781,9 @@ export const WorkerServiceService = {
     requestStream: true as const,
     responseStream: true as const,
     requestSerialize: (value: WorkFrame): Buffer => toBuffer(WorkFrame, value),
-    requestDeserialize: (value: Buffer): WorkFrame => WorkFrame.decode(value),
+    requestDeserialize: (value: Buffer): WorkFrame => fromBuffer(WorkFrame, value),
     responseSerialize: (value: ServeFrame): Buffer => toBuffer(ServeFrame, value),
-    responseDeserialize: (value: Buffer): ServeFrame => ServeFrame.decode(value),
+    responseDeserialize: (value: Buffer): ServeFrame => fromBuffer(ServeFrame, value),
   },
   /**
    * Takes jobs without a stream, waiting for them if need be. Their leases live until the time named in each, longer by
@@ -3793,9 +3794,9 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: LeaseJobsRequest): Buffer => toBuffer(LeaseJobsRequest, value),
-    requestDeserialize: (value: Buffer): LeaseJobsRequest => LeaseJobsRequest.decode(value),
+    requestDeserialize: (value: Buffer): LeaseJobsRequest => fromBuffer(LeaseJobsRequest, value),
     responseSerialize: (value: LeaseJobsResponse): Buffer => toBuffer(LeaseJobsResponse, value),
-    responseDeserialize: (value: Buffer): LeaseJobsResponse => LeaseJobsResponse.decode(value),
+    responseDeserialize: (value: Buffer): LeaseJobsResponse => fromBuffer(LeaseJobsResponse, value),
   },
   /** Makes leases of LeaseJobs live longer. Errors of the whole call: INVALID_FIELD, NO_LEADER. */
   extendLeases: {
@@ -3803,10 +3804,10 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ExtendLeasesRequest): Buffer => toBuffer(ExtendLeasesRequest, value),
-    requestDeserialize: (value: Buffer): ExtendLeasesRequest => ExtendLeasesRequest.decode(value),
+    requestDeserialize: (value: Buffer): ExtendLeasesRequest => fromBuffer(ExtendLeasesRequest, value),
     responseSerialize: (value: ExtendLeasesResponse): Buffer =>
       toBuffer(ExtendLeasesResponse, value),
-    responseDeserialize: (value: Buffer): ExtendLeasesResponse => ExtendLeasesResponse.decode(value),
+    responseDeserialize: (value: Buffer): ExtendLeasesResponse => fromBuffer(ExtendLeasesResponse, value),
   },
   /**
    * Ends a job with its result. Repeating it is safe. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE, LEASE_LOST, NO_LEADER,
@@ -3817,9 +3818,9 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CompleteJobRequest): Buffer => toBuffer(CompleteJobRequest, value),
-    requestDeserialize: (value: Buffer): CompleteJobRequest => CompleteJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): CompleteJobRequest => fromBuffer(CompleteJobRequest, value),
     responseSerialize: (value: CompleteJobResponse): Buffer => toBuffer(CompleteJobResponse, value),
-    responseDeserialize: (value: Buffer): CompleteJobResponse => CompleteJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): CompleteJobResponse => fromBuffer(CompleteJobResponse, value),
   },
   /** Ends an attempt with an error. Repeating it is safe. Errors: as for CompleteJob. */
   failJob: {
@@ -3827,9 +3828,9 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: FailJobRequest): Buffer => toBuffer(FailJobRequest, value),
-    requestDeserialize: (value: Buffer): FailJobRequest => FailJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): FailJobRequest => fromBuffer(FailJobRequest, value),
     responseSerialize: (value: FailJobResponse): Buffer => toBuffer(FailJobResponse, value),
-    responseDeserialize: (value: Buffer): FailJobResponse => FailJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): FailJobResponse => fromBuffer(FailJobResponse, value),
   },
   /** Gives a job back as if it had not begun. Repeating it is safe. Errors: as for CompleteJob. */
   releaseJob: {
@@ -3837,9 +3838,9 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ReleaseJobRequest): Buffer => toBuffer(ReleaseJobRequest, value),
-    requestDeserialize: (value: Buffer): ReleaseJobRequest => ReleaseJobRequest.decode(value),
+    requestDeserialize: (value: Buffer): ReleaseJobRequest => fromBuffer(ReleaseJobRequest, value),
     responseSerialize: (value: ReleaseJobResponse): Buffer => toBuffer(ReleaseJobResponse, value),
-    responseDeserialize: (value: Buffer): ReleaseJobResponse => ReleaseJobResponse.decode(value),
+    responseDeserialize: (value: Buffer): ReleaseJobResponse => fromBuffer(ReleaseJobResponse, value),
   },
   /** Says how far a running job is. Errors: INVALID_FIELD, LEASE_LOST. */
   reportProgress: {
@@ -3848,10 +3849,10 @@ export const WorkerServiceService = {
     responseStream: false as const,
     requestSerialize: (value: ReportProgressRequest): Buffer =>
       toBuffer(ReportProgressRequest, value),
-    requestDeserialize: (value: Buffer): ReportProgressRequest => ReportProgressRequest.decode(value),
+    requestDeserialize: (value: Buffer): ReportProgressRequest => fromBuffer(ReportProgressRequest, value),
     responseSerialize: (value: ReportProgressResponse): Buffer =>
       toBuffer(ReportProgressResponse, value),
-    responseDeserialize: (value: Buffer): ReportProgressResponse => ReportProgressResponse.decode(value),
+    responseDeserialize: (value: Buffer): ReportProgressResponse => fromBuffer(ReportProgressResponse, value),
   },
   /** Sends data to the clients that follow a running job. Errors: INVALID_FIELD, PAYLOAD_TOO_LARGE, LEASE_LOST. */
   sendData: {
@@ -3859,9 +3860,9 @@ export const WorkerServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: SendDataRequest): Buffer => toBuffer(SendDataRequest, value),
-    requestDeserialize: (value: Buffer): SendDataRequest => SendDataRequest.decode(value),
+    requestDeserialize: (value: Buffer): SendDataRequest => fromBuffer(SendDataRequest, value),
     responseSerialize: (value: SendDataResponse): Buffer => toBuffer(SendDataResponse, value),
-    responseDeserialize: (value: Buffer): SendDataResponse => SendDataResponse.decode(value),
+    responseDeserialize: (value: Buffer): SendDataResponse => fromBuffer(SendDataResponse, value),
   },
 } as const;
 

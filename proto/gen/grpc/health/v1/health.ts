@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
+import { fromBuffer } from "../../../from-buffer.js";
 import { toBuffer } from "../../../to-buffer.js";
 
 export const protobufPackage = "grpc.health.v1";
@@ -367,9 +368,9 @@ export const HealthService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: HealthCheckRequest): Buffer => toBuffer(HealthCheckRequest, value),
-    requestDeserialize: (value: Buffer): HealthCheckRequest => HealthCheckRequest.decode(value),
+    requestDeserialize: (value: Buffer): HealthCheckRequest => fromBuffer(HealthCheckRequest, value),
     responseSerialize: (value: HealthCheckResponse): Buffer => toBuffer(HealthCheckResponse, value),
-    responseDeserialize: (value: Buffer): HealthCheckResponse => HealthCheckResponse.decode(value),
+    responseDeserialize: (value: Buffer): HealthCheckResponse => fromBuffer(HealthCheckResponse, value),
   },
   /**
    * Performs a watch for the serving status of the requested service.
@@ -393,9 +394,9 @@ export const HealthService = {
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: HealthCheckRequest): Buffer => toBuffer(HealthCheckRequest, value),
-    requestDeserialize: (value: Buffer): HealthCheckRequest => HealthCheckRequest.decode(value),
+    requestDeserialize: (value: Buffer): HealthCheckRequest => fromBuffer(HealthCheckRequest, value),
     responseSerialize: (value: HealthCheckResponse): Buffer => toBuffer(HealthCheckResponse, value),
-    responseDeserialize: (value: Buffer): HealthCheckResponse => HealthCheckResponse.decode(value),
+    responseDeserialize: (value: Buffer): HealthCheckResponse => fromBuffer(HealthCheckResponse, value),
   },
   /**
    * List provides a non-atomic snapshot of the health of all the available
@@ -415,9 +416,9 @@ export const HealthService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: HealthListRequest): Buffer => toBuffer(HealthListRequest, value),
-    requestDeserialize: (value: Buffer): HealthListRequest => HealthListRequest.decode(value),
+    requestDeserialize: (value: Buffer): HealthListRequest => fromBuffer(HealthListRequest, value),
     responseSerialize: (value: HealthListResponse): Buffer => toBuffer(HealthListResponse, value),
-    responseDeserialize: (value: Buffer): HealthListResponse => HealthListResponse.decode(value),
+    responseDeserialize: (value: Buffer): HealthListResponse => fromBuffer(HealthListResponse, value),
   },
 } as const;
 

@@ -18,6 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
+import { fromBuffer } from "../../../from-buffer.js";
 import { toBuffer } from "../../../to-buffer.js";
 
 export const protobufPackage = "grpc.reflection.v1";
@@ -872,10 +873,10 @@ export const ServerReflectionService = {
     responseStream: true as const,
     requestSerialize: (value: ServerReflectionRequest): Buffer =>
       toBuffer(ServerReflectionRequest, value),
-    requestDeserialize: (value: Buffer): ServerReflectionRequest => ServerReflectionRequest.decode(value),
+    requestDeserialize: (value: Buffer): ServerReflectionRequest => fromBuffer(ServerReflectionRequest, value),
     responseSerialize: (value: ServerReflectionResponse): Buffer =>
       toBuffer(ServerReflectionResponse, value),
-    responseDeserialize: (value: Buffer): ServerReflectionResponse => ServerReflectionResponse.decode(value),
+    responseDeserialize: (value: Buffer): ServerReflectionResponse => fromBuffer(ServerReflectionResponse, value),
   },
 } as const;
 
