@@ -15,8 +15,11 @@ export interface Segment extends SegmentHeader {
 }
 
 const SPARE = 'spare-';
-/** Files of released segments kept for recycling, besides the prepared one. */
-const SPARES_MAX = 1;
+/**
+ * Files of released segments kept for recycling, besides the prepared one: what one snapshot releases by default, so that
+ * a log that has run for a while is written once and not filled with zeroes before.
+ */
+const SPARES_MAX = 4;
 /** Zeroes written and synced at once: small, so that the log's own syncs do not wait behind them for long. */
 const FILL_BYTES = 1024 * 1024;
 

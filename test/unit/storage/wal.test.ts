@@ -162,13 +162,37 @@ describe('release and reset', () => {
     expect(disk.bytes).toBeGreaterThan(10 * SMALL);
     await wal.release({ index: 199, term: 1 });
     expect(wal.segments).toBe(1);
-    expect(disk.bytes).toBeLessThanOrEqual(3 * SMALL);
+    expect(disk.bytes).toBeLessThanOrEqual(6 * SMALL);
     const { recovery } = await reopened(disk);
     expect(recovery.damage).toBeNull();
     expect(recovery.mark).toEqual({ index: 199, term: 1 });
     expect(recovery.entries.every(({ index }, at, all) => at === 0 || index === all[at - 1]!.index + 1)).toBe(
       true,
     );
+  });
+
+  it('fills no segment with zeroes once a snapshot has released some', async () => {
+    const disk = new MemoryDisk();
+    const { wal } = await openLog(disk);
+    let index = 0;
+    const untilSegments = async (count: number): Promise<void> => {
+      while (wal.segments < count) {
+        wal.append(index === 0 ? state(1) : null, entries(index + 1, index + 1, 1, 3_000));
+        await wal.sync();
+        index += 1;
+      }
+    };
+    await untilSegments(5);
+    await wal.release({ index, term: 1 });
+    const filled: number[] = [];
+    disk.before = ({ kind, path, bytes }) => {
+      if (kind === 'write' && path.includes('spare-') && bytes > BLOCK) filled.push(bytes);
+    };
+    await untilSegments(5);
+    expect(filled).toEqual([]);
+    const { recovery } = await reopened(disk);
+    expect(recovery.damage).toBeNull();
+    expect(recovery.entries.at(-1)!.index).toBe(index);
   });
 
   it('keeps the segment that holds entries behind the mark', async () => {
