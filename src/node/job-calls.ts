@@ -280,12 +280,16 @@ export function change(
   return new Promise((resolve, reject) => {
     let answer: CommandResult | null = null;
     let gaveUp = false;
+    let saidAgain = false;
     propose(
       origin,
       {
         bytes,
         repeatable,
         encode,
+        again: () => {
+          saidAgain = true;
+        },
         command: (_, result) => {
           answer = result;
         },
@@ -293,7 +297,8 @@ export function change(
           if (answer === null)
             reject(new GearmeshError('INTERNAL', { message: 'a command was not answered' }));
           else if (answer.refusal !== null) {
-            reject(refusalError(answer.refusal, answer.limit, answer.limitValue));
+            const refusal = refusalError(answer.refusal, answer.limit, answer.limitValue);
+            reject(saidAgain ? doneOrRefused(refusal) : refusal);
           } else if (gaveUp) unheard(answer.value);
           else resolve({ revision, value: answer.value, epoch: answer.epoch, seq: answer.seq });
         },
@@ -304,6 +309,14 @@ export function change(
       },
       call.signal,
     );
+  });
+}
+
+/** What was done the first time may be refused the second time, as what it changed is gone since. */
+function doneOrRefused(refusal: GearmeshError): GearmeshError {
+  return new GearmeshError('OUTCOME_UNKNOWN', {
+    message: `this node missed what became of it and said it again, which was refused (${refusal.code}): look whether it was done before`,
+    outcome: 'UNKNOWN',
   });
 }
 

@@ -37,6 +37,8 @@ export interface Proposal extends Answers {
   failed(error: GearmeshError): void;
   /** True where repeating the commands in a later batch does no harm (job ids, lease tokens). */
   readonly repeatable: boolean;
+  /** It is said again, and nobody knows whether it counted before. */
+  again?(): void;
   /** False where nobody waits for the answer: the end of the node need not wait for it either. */
   readonly awaited?: false;
   /** Small, and nobody would say it again (a session's end, its credit): taken even where others are refused. */
@@ -214,7 +216,10 @@ export class Origin {
       for (const { proposal } of batch.calls) {
         if (applied === 'none' || proposal.repeatable) {
           again.push(proposal);
-          if (applied === 'unknown') this.#doubtful.add(proposal);
+          if (applied === 'unknown') {
+            this.#doubtful.add(proposal);
+            proposal.again?.();
+          }
         } else proposal.failed(new GearmeshError('OUTCOME_UNKNOWN', { outcome: 'UNKNOWN' }));
       }
     }

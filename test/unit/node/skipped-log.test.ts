@@ -75,6 +75,22 @@ describe('a node that skipped log', () => {
     ).toHaveLength(1);
   });
 
+  it('reports as unknown what is refused when it is said again: the first time may have counted', async () => {
+    const [other] = bed.others(away);
+    const id = await bed.submit(other, { retentionMs: 0 });
+    await bed.until(() => bed.agree());
+    // What it says is heard, and nothing reaches it.
+    for (const one of bed.others(away)) bed.cluster.network.cut(one.name, away.name);
+    call('cancel', away.node!.cancelJob('default', id, 'by hand', 0, {}));
+    await bed.until(() => bed.core(other).findJob('default', id) === null);
+    for (let i = 0; i < 100; i++) await bed.submit(other, { payload: Buffer.alloc(200) });
+    expect(calls).toEqual([]);
+    bed.cluster.network.heal();
+    await bed.until(() => calls.length === 1);
+    expect(bed.lines.some((line) => line.includes(`${away.name} state replaced by a snapshot`))).toBe(true);
+    expect(calls).toEqual(['cancel OUTCOME_UNKNOWN UNKNOWN']);
+  });
+
   it('rule: skipped log - its own NodeDown applied: calls go on under the next incarnation, connections closed, NodeUp again', async () => {
     cutOff();
     const id = away.node!.newJobId();
