@@ -248,7 +248,8 @@ export class SimTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    this.#network.kill(this.name);
+    // One that ends after its process was killed must not close the sockets of the next.
+    if (this.#network.end(this.name) === this) this.#network.kill(this.name);
   }
 
   die(): void {

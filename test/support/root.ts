@@ -6,7 +6,8 @@ function find(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   for (let folder = here; ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'package-lock.json'))) return folder;
-    if (dirname(folder) === folder) throw new Error(`${here} is in no checkout: no package-lock.json above it`);
+    if (dirname(folder) === folder)
+      throw new Error(`${here} is in no checkout: no package-lock.json above it`);
   }
 }
 

@@ -47,6 +47,22 @@ async function pair() {
 }
 
 describe('the simulated network', () => {
+  it('leaves the sockets of a process alone when the one before it, long killed, closes its own', async () => {
+    const { world, network, a, b } = await pair();
+    network.kill('a');
+    const clock = world.clock(0);
+    const next = network.transport('a', clock);
+    next.setHello(hello('a'));
+    next.setPeers(['a', 'b'].map((peer) => ({ name: peer, host: peer, port: 1 })));
+    void next.listen({ hello: () => null, connected: () => {}, lost: () => {}, frame: () => {} });
+    expect(await world.run(world.now + 1_000, () => next.isConnected('b'))).toBe(true);
+    await a.end.close();
+    next.send('b', 'data', ask(3));
+    await world.run(world.now + 200, () => false);
+    expect(next.isConnected('b')).toBe(true);
+    expect(b.frames()).toEqual(['a 3']);
+  });
+
   it('loses what is under way on a connection that breaks, and never delivers it on the next one', async () => {
     const { world, network, a, b } = await pair();
     network.faults.minDelayMs = 50;
