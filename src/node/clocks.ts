@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.js';
+import type { Core } from '../core/interface.js';
 
 /** Readings kept of each peer; the one with the smallest round trip counts. */
 const KEPT = 5;
@@ -37,6 +38,8 @@ export interface ClockJudgement {
 
 export interface ClocksParts {
   readonly clock: Clock;
+  /** The time of the log, wall milliseconds: some leader's clock said it. */
+  readonly core: Pick<Core, 'wall'>;
   /** Furthest that a leader's wall clock may be from the median of the voters' clocks, milliseconds. */
   readonly limitMs: number;
   /** Names of the voters besides this node; null where this node has no vote. */
@@ -131,9 +134,10 @@ export class Clocks {
       this.#instead = null;
     } else {
       const agreeing = known.filter((one) => distance(one) <= limitMs).length;
-      // Where the clocks contradict each other: too late does less harm than too early.
-      const earliest = Math.min(own, ...known.map((one) => one.base));
-      this.#instead = agreeing * 2 > voters ? middle : (this.#trusted ?? earliest);
+      this.#instead =
+        agreeing * 2 > voters
+          ? middle
+          : (this.#trusted ?? this.#likeliest(own, ...known.map((one) => one.base)));
     }
     known.sort((a, b) => distance(a) - distance(b));
     return {
@@ -143,6 +147,17 @@ export class Clocks {
       successors: known.filter((one) => distance(one) <= (limitMs * 2) / ERROR_SHARE).map((one) => one.name),
       off: known.filter((one) => distance(one) > limitMs).map((one) => one.name),
     };
+  }
+
+  /**
+   * Of clocks that contradict each other the earliest, as too late does less harm than too early; but none that lies behind
+   * the time of the log, unless they all do.
+   */
+  #likeliest(...bases: readonly Base[]): Base {
+    const { core, clock, limitMs } = this.#parts;
+    const log = core.wall - clock.monotonicMs();
+    const likely = bases.filter((base) => base >= log - limitMs);
+    return likely.length > 0 ? Math.min(...likely) : Math.max(...bases);
   }
 
   #best(name: string): Reading | null {

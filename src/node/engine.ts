@@ -80,7 +80,8 @@ export class Engine {
     this.#turn = new Turn(clock, () => this.#work());
     this.#repeated = new Repeated(clock);
     const voters = (): readonly string[] | null => otherVoters(this.#members, this.#membership, parts.raftId);
-    this.board = new StatusBoard({ clock, limitMs: options.timings.clockSkewMaxMs, otherVoters: voters });
+    const { clockSkewMaxMs: limitMs } = options.timings;
+    this.board = new StatusBoard({ clock, core, limitMs, otherVoters: voters });
     this.hashes = new Hashes(() => core.stateHash());
     this.blobs = blobsOf(parts, {
       members: () => this.#members,

@@ -13,6 +13,7 @@ describe("the voters' clocks", () => {
   let clocks: Clocks;
   /** By peer: its wall clock less the right one; null: it does not answer. */
   let peers: Map<string, number | null>;
+  let core: { wall: number };
   let voters: string[] | null;
   let watch: ClockWatch;
   let transfers: string[];
@@ -26,9 +27,10 @@ describe("the voters' clocks", () => {
       ['n3', 0],
     ]);
     voters = ['n2', 'n3'];
+    core = { wall: 0 };
     transfers = [];
     unable = new Set();
-    clocks = new Clocks({ clock, limitMs: LIMIT_MS, otherVoters: () => voters });
+    clocks = new Clocks({ clock, core, limitMs: LIMIT_MS, otherVoters: () => voters });
     watch = new ClockWatch({
       clock,
       clocks,
@@ -59,7 +61,7 @@ describe("the voters' clocks", () => {
   }
 
   it('are read before the first stamp, which waits for a second at most', async () => {
-    const fresh = (): Clocks => new Clocks({ clock, limitMs: LIMIT_MS, otherVoters: () => voters });
+    const fresh = (): Clocks => new Clocks({ clock, core, limitMs: LIMIT_MS, otherVoters: () => voters });
     await pass(world, 5_000);
     expect(clocks.mayStamp).toBe(false);
     await pass(world, 999);
@@ -85,6 +87,22 @@ describe("the voters' clocks", () => {
       expect(clocks.mayStamp).toBe(true);
       expect(late()).toBe(three);
     }
+    // The time of the log tells which of two is behind; where both are, nothing does.
+    for (const [off, log, two] of [
+      [-10_000, 0, 0],
+      [-10_000, -9_000, -10_000],
+      [10_000, 0, 0],
+      [10_000, 60_000, 10_000],
+      [-10_000, 60_000, 0],
+    ] as const) {
+      clock.wallOffsetMs = off;
+      core.wall = world.clock(0).wallMs() + log;
+      clocks = fresh();
+      await ask('n2', 1, 1);
+      expect(clocks.mayStamp).toBe(true);
+      expect(Math.round((clocks.wallMs() - world.clock(0).wallMs()) / 10) * 10).toBe(two);
+    }
+    core.wall = 0;
     // Whoever has once known its clock to be right need not wait.
     clock.wallOffsetMs = 0;
     clocks = fresh();

@@ -15,7 +15,7 @@ describe("the leader's eye on the nodes", () => {
   beforeEach(() => {
     world = newWorld();
     const clock = world.clock(0);
-    board = new StatusBoard({ clock, limitMs: 2_000, otherVoters: () => null });
+    board = new StatusBoard({ clock, core: { wall: 0 }, limitMs: 2_000, otherVoters: () => null });
     node = { name: 'n2', incarnation: 4, up: true, stalled: false };
     orders = [];
     supervisor = new Supervisor({
