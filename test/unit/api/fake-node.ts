@@ -142,13 +142,13 @@ export function queueView(fn: string, over: Partial<QueueView> = {}): QueueView 
 
 export function assignment(token: number, payload = 'p'): Assignment {
   const job = jobView({ token, state: 'running', attempt: 1, payload: Buffer.from(payload) });
-  return { token, attempt: 1, deadlineWall: 1_700_000_100_000, job: { ...job, maxAttempts: 3 } };
+  return { token, attempt: 1, deadlineWall: 1_700_000_100_000, job: { ...job, maxAttempts: job.retry.maxAttempts } };
 }
 
 /** One that the worker has not begun. */
 export function reservation(token: number, payload = 'p'): Assignment {
   const job = jobView({ token, state: 'queued', attempt: 0, payload: Buffer.from(payload) });
-  return { token, attempt: 0, deadlineWall: 0, job: { ...job, maxAttempts: 3 } };
+  return { token, attempt: 0, deadlineWall: 0, job: { ...job, maxAttempts: job.retry.maxAttempts } };
 }
 
 /** Remembers what it was told, in order; answers when the test says so. */

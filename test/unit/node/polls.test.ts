@@ -27,7 +27,7 @@ describe('a lease by a unary call', () => {
     const core = {
       heldTokens: () => held,
       seqOfToken: (token: number) => token,
-      job: (seq: number) => job({ seq, token: seq, state: 'running', runTimeoutMs: 0 }),
+      assignedJob: (seq: number) => job({ seq, token: seq, state: 'running', runTimeoutMs: 0 }),
       leaseEndWall: () => 0,
       session: () => ({ id: SESSION, held: held.length }),
     };
