@@ -142,7 +142,12 @@ export function queueView(fn: string, over: Partial<QueueView> = {}): QueueView 
 
 export function assignment(token: number, payload = 'p'): Assignment {
   const job = jobView({ token, state: 'running', attempt: 1, payload: Buffer.from(payload) });
-  return { token, attempt: 1, deadlineWall: 1_700_000_100_000, job: { ...job, maxAttempts: job.retry.maxAttempts } };
+  return {
+    token,
+    attempt: 1,
+    deadlineWall: 1_700_000_100_000,
+    job: { ...job, maxAttempts: job.retry.maxAttempts },
+  };
 }
 
 /** One that the worker has not begun. */
