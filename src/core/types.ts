@@ -165,8 +165,8 @@ export interface Progress {
   readonly message: string;
 }
 
-/** A job as it stands at `revision`; a copy, except for `payload` and `result`, which are views valid in this turn. */
-export interface JobView {
+/** What a worker is told of a job that is assigned to it; a copy, except for `payload`, which is a view valid in this turn. */
+export interface AssignedJob {
   readonly seq: number;
   readonly id: string;
   readonly namespace: string;
@@ -179,24 +179,31 @@ export interface JobView {
   readonly metadata: readonly (readonly [string, string])[];
   readonly traceparent: string;
   readonly uniqueKey: string;
+  readonly maxAttempts: number;
+  readonly runTimeoutMs: number;
+  readonly attempt: number;
+  /** Token of the live lease, 0 when there is none. A queued job that has one is reserved. */
+  readonly token: number;
+  readonly createdWall: number;
+  readonly createdUs: number;
+  readonly startedWall: number;
+  /** Log index of the last change. */
+  readonly revision: number;
+}
+
+/** A job as it stands at `revision`; a copy, except for `payload` and `result`, which are views valid in this turn. */
+export interface JobView extends AssignedJob {
   readonly foreground: boolean;
   /** Clients that wait for its end, of those that said so. */
   readonly waiters: number;
   readonly retry: RetryPolicy;
-  readonly runTimeoutMs: number;
   readonly startDeadlineWall: number;
   readonly retentionMs: number;
-  readonly attempt: number;
   /** Ended attempts (the newest ones, within a limit) and the running one. */
   readonly attempts: readonly Attempt[];
-  /** Token of the live lease, 0 when there is none. A queued job that has one is reserved. */
-  readonly token: number;
   readonly session: number;
-  readonly createdWall: number;
-  readonly createdUs: number;
   /** Scheduled: when it becomes queued. Running: when its run timeout or its lease ends. 0: never. */
   readonly dueWall: number;
-  readonly startedWall: number;
   readonly startedUs: number;
   readonly finishedWall: number;
   readonly progress: Progress;
@@ -207,35 +214,6 @@ export interface JobView {
   readonly resultContentType: string;
   readonly error: JobError | null;
   readonly dataCount: number;
-  /** Log index of the last change. */
-  readonly revision: number;
-}
-
-/** What a worker is told of a job that is assigned to it. */
-export interface AssignedJob
-  extends Pick<
-    JobView,
-    | 'seq'
-    | 'id'
-    | 'namespace'
-    | 'function'
-    | 'state'
-    | 'priority'
-    | 'payload'
-    | 'payloadBlob'
-    | 'contentType'
-    | 'metadata'
-    | 'traceparent'
-    | 'uniqueKey'
-    | 'runTimeoutMs'
-    | 'attempt'
-    | 'token'
-    | 'createdWall'
-    | 'createdUs'
-    | 'startedWall'
-    | 'revision'
-  > {
-  readonly maxAttempts: number;
 }
 
 /** A schedule as it stands at `revision`; a copy, except for `payload`, which is a view valid in this turn. */

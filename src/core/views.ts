@@ -52,48 +52,25 @@ const idBytes = Buffer.alloc(16);
 const NO_PROGRESS: JobView['progress'] = { numerator: 0, denominator: 0, message: '' };
 
 export function jobView(state: State, seq: number): JobView | null {
-  const page = state.jobs.page(seq);
-  const row = page === null ? -1 : page.row(seq);
-  if (page === null || row < 0) return null;
-  const words = row * U_FIELDS;
-  const f = row * F_FIELDS;
+  const told = assignedJob(state, seq);
+  if (told === null) return null;
+  const page = state.jobs.pageOf(seq);
+  const row = page.row(seq);
   const { more } = page;
   const m = row * M_FIELDS;
-  const at = stateOf(page, row);
-  const fn = functionOf(state, page, row);
   const extras = page.extrasOf(row);
-  const { payloads } = state;
-  const payload = page.blob(row, 0);
-  const submission = readSubmission(payload === 0 ? NOTHING : payloads.get(payload));
   const result = page.blob(row, 1);
-  const outcome = readResult(result === 0 ? NOTHING : payloads.get(result));
+  const outcome = readResult(result === 0 ? NOTHING : state.payloads.get(result));
   return {
-    seq,
-    id: ulidOf((word) => page.u[words + U_ID + word]!),
-    namespace: fn.namespace,
-    function: fn.name,
-    state: JOB_STATES[at]!,
-    priority: priorityOf(page, row),
-    payload: submission.payload,
-    payloadBlob: extras?.payloadBlob ?? null,
-    contentType: submission.contentType,
-    metadata: submission.metadata,
-    traceparent: submission.traceparent,
-    uniqueKey: extras?.uniqueKey ?? '',
-    foreground: (page.u[words + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
+    ...told,
+    foreground: (page.u[row * U_FIELDS + U_FLAGS]! & FLAG_FOREGROUND) !== 0,
     waiters: waiting(extras),
     retry: retryOf(state, ownRetry(page, row)),
-    runTimeoutMs: more[m + M_RUN_TIMEOUT]!,
     startDeadlineWall: extras?.startDeadlineWall ?? 0,
     retentionMs: ownRetention(page, row),
-    attempt: more[m + M_ATTEMPT]!,
     attempts: attemptsOf(state, page, row),
-    token: more[m + M_TOKEN]!,
     session: more[m + M_SESSION]!,
-    createdWall: page.f[f + F_CREATED_WALL]!,
-    createdUs: page.f[f + F_CREATED_US]!,
     dueWall: dueWall(state, page, row),
-    startedWall: more[m + M_STARTED_WALL]!,
     startedUs: more[m + M_STARTED_US]!,
     finishedWall: more[m + M_FINISHED_WALL]!,
     progress:
@@ -107,7 +84,6 @@ export function jobView(state: State, seq: number): JobView | null {
     resultContentType: outcome.contentType,
     error: extras?.error ?? null,
     dataCount: more[m + M_DATA_COUNT]!,
-    revision: page.f[f + F_REVISION]!,
   };
 }
 

@@ -41,6 +41,7 @@ export function jobView(over: Partial<JobView> = {}): JobView {
     payloadBlob: null,
     contentType: 'text/plain',
     metadata: [['k', 'v']],
+    maxAttempts: 5,
     traceparent: '',
     uniqueKey: '',
     foreground: false,
@@ -146,14 +147,14 @@ export function assignment(token: number, payload = 'p'): Assignment {
     token,
     attempt: 1,
     deadlineWall: 1_700_000_100_000,
-    job: { ...job, maxAttempts: job.retry.maxAttempts },
+    job,
   };
 }
 
 /** One that the worker has not begun. */
 export function reservation(token: number, payload = 'p'): Assignment {
   const job = jobView({ token, state: 'queued', attempt: 0, payload: Buffer.from(payload) });
-  return { token, attempt: 0, deadlineWall: 0, job: { ...job, maxAttempts: job.retry.maxAttempts } };
+  return { token, attempt: 0, deadlineWall: 0, job };
 }
 
 /** Remembers what it was told, in order; answers when the test says so. */
