@@ -16,9 +16,9 @@ interface Bed {
   readonly wiped: SimNode;
 }
 
-async function wipedNode(seed: number): Promise<Bed> {
+async function wipedNode(seed: number, nodes = 3): Promise<Bed> {
   const world = new World(seed);
-  const cluster = new SimCluster(world, { nodes: 3 });
+  const cluster = new SimCluster(world, { nodes });
   for (const node of cluster.nodes) void node.start();
   expect(await world.run(30_000, () => cluster.allReady())).toBe(true);
   const leader = cluster.leader!;
@@ -136,17 +136,11 @@ describe('replacing a node', () => {
   it.each(['at once', 'later'] as const)(
     'lets who was away meanwhile follow the new disk that leads, met %s',
     async (met) => {
-      const world = new World(21);
-      const cluster = new SimCluster(world, { nodes: 5 });
-      for (const node of cluster.nodes) void node.start();
-      expect(await world.run(30_000, () => cluster.allReady())).toBe(true);
-      const leader = cluster.leader!;
-      const [wiped, away] = cluster.nodes.filter((node) => node !== leader) as [SimNode, SimNode];
+      const bed = await wipedNode(21, 5);
+      const { world, cluster, leader, wiped } = bed;
+      const away = cluster.nodes.find((node) => node !== leader && node !== wiped)!;
       away.kill(false);
-      wiped.kill(true);
-      wiped.wipe();
-      void wiped.start();
-      await sayAgain({ world, cluster, leader, wiped });
+      await sayAgain(bed);
       leader.node!.engine!.transferTo(wiped.name);
       expect(await world.run(world.now + 5_000, () => cluster.leader === wiped)).toBe(true);
       if (met === 'later') {

@@ -10,8 +10,8 @@ const HELP = `Where the time of a job goes: the main threads of all nodes togeth
     npm run bench:budget -- DIR --us 40     and microseconds, of so many a job
 
 It is time by the clock while a main thread was at work: a call that wakes another thread (a write, a sync) is charged with
-what that one takes from its core. The start of the nodes and queues that are emptied between loads are left out. Time inside Node and the system counts for
-the room that called them.
+what that one takes from its core. The start of the nodes and queues that are emptied between loads are left out. Time
+inside Node and the system counts for the room that called them.
 `;
 
 const { values, positionals } = parseArgs({

@@ -43,18 +43,14 @@ async function pair() {
   };
   const [a, b] = [make('a'), make('b')];
   await world.run(50, () => a.end.isConnected('b'));
-  return { world, network, a, b };
+  return { world, network, make, a, b };
 }
 
 describe('the simulated network', () => {
   it('leaves the sockets of a process alone when the one before it, long killed, closes its own', async () => {
-    const { world, network, a, b } = await pair();
+    const { world, network, make, a, b } = await pair();
     network.kill('a');
-    const clock = world.clock(0);
-    const next = network.transport('a', clock);
-    next.setHello(hello('a'));
-    next.setPeers(['a', 'b'].map((peer) => ({ name: peer, host: peer, port: 1 })));
-    void next.listen({ hello: () => null, connected: () => {}, lost: () => {}, frame: () => {} });
+    const next = make('a').end;
     expect(await world.run(world.now + 1_000, () => next.isConnected('b'))).toBe(true);
     await a.end.close();
     next.send('b', 'data', ask(3));
