@@ -1,6 +1,6 @@
 import { ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
 import { type FrozenPage, type Pages, PlainPage, StatePage } from './snapshot/page.js';
-import { type Hash64, mixId, mixNumber } from './tables/hash.js';
+import { type Hash64, mixId, mixSeq } from './tables/hash.js';
 import { TombIndex } from './tables/tomb-index.js';
 import type { Settings } from './types.js';
 
@@ -81,7 +81,7 @@ class Generation {
     before: Generation | null,
   ) {
     this.byId = new TombIndex((entry) => this.idHash(entry), before === null ? null : before.byId);
-    this.bySeq = new TombIndex((entry) => mixNumber(this.seq(entry)), before === null ? null : before.bySeq);
+    this.bySeq = new TombIndex((entry) => mixSeq(this.seq(entry)), before === null ? null : before.bySeq);
   }
 
   word(entry: number, word: number): number {
@@ -187,7 +187,7 @@ export class Dedupe extends PlainPage {
   }
 
   findSeq(seq: number): Tombstone | null {
-    const hash = mixNumber(seq);
+    const hash = mixSeq(seq);
     for (let i = this.#generations.length - 1; i >= 0; i--) {
       const generation = this.#generations[i]!;
       const { bySeq } = generation;
@@ -253,7 +253,7 @@ export class Dedupe extends PlainPage {
     if (time > generation.maxTime) generation.maxTime = time;
     const entry = generation.count++;
     generation.byId.add(mixId(a, b, c, d), entry);
-    if (state !== ALIAS) generation.bySeq.add(mixNumber(seq), entry);
+    if (state !== ALIAS) generation.bySeq.add(mixSeq(seq), entry);
     this.#count++;
   }
 
@@ -330,7 +330,7 @@ export class Dedupe extends PlainPage {
     for (let i = 0; i < count; i++) {
       const entry = generation.count++;
       generation.byId.add(generation.idHash(entry), entry);
-      if (generation.state(entry) !== ALIAS) generation.bySeq.add(mixNumber(generation.seq(entry)), entry);
+      if (generation.state(entry) !== ALIAS) generation.bySeq.add(mixSeq(generation.seq(entry)), entry);
     }
   }
 

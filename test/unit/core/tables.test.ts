@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AckRing } from '../../../src/core/tables/ack-ring.js';
-import { mix32 } from '../../../src/core/tables/hash.js';
+import { mix32, mixId, mixSeq } from '../../../src/core/tables/hash.js';
 import { HashIndex } from '../../../src/core/tables/hash-index.js';
 import { TimerHeap } from '../../../src/core/tables/timer-heap.js';
 import { TokenTable } from '../../../src/core/tables/token-table.js';
@@ -73,6 +73,47 @@ describe('HashIndex', () => {
     index.add(1, 1);
     expect(() => index.remove(1, 2)).toThrow('in it');
     expect(() => index.remove(1, 2 ** 40)).toThrow('in it');
+  });
+});
+
+describe('hashes of ids and seqs', () => {
+  const words = new Uint32Array(4);
+  const idAt = (ms: number, random: number): number => {
+    const bytes = Buffer.from(words.buffer);
+    bytes.writeUIntBE(ms, 0, 6);
+    for (let at = 6; at < 16; at += 2) bytes.writeUInt16LE(mix32(random + at) & 0xffff, at);
+    return mixId(words[0]!, words[1]!, words[2]!, words[3]!);
+  };
+  /** Most values that have the same bits from `shift` on, `count` of them. */
+  const fullest = (hashes: readonly number[], shift: number, count: number): number => {
+    const parts = new Uint32Array(count);
+    for (const hash of hashes) parts[(hash >>> shift) & (count - 1)]! += 1;
+    return Math.max(...parts);
+  };
+
+  it('lead with the time, so that ids of one moment are together, and are spread below it', () => {
+    const now = 1_770_000_000_000 - (1_770_000_000_000 % 256);
+    const moment = Array.from({ length: 4_096 }, (_, i) => idAt(now + (i % 256), i));
+    expect(new Set(moment.map((hash) => hash >>> 25)).size).toBe(1);
+    expect(new Set(moment).size).toBeGreaterThan(4_090);
+    for (const [shift, count] of [
+      [17, 256],
+      [9, 256],
+      [0, 256],
+      [22, 8],
+    ] as const) {
+      expect(fullest(moment, shift, count)).toBeLessThan((4_096 / count) * 1.5 + 24);
+    }
+    const seconds = Array.from({ length: 128 }, (_, i) => idAt(now + i * 256, 7) >>> 25);
+    expect(new Set(seconds).size).toBe(128);
+  });
+
+  it('keep seqs that follow one another together, sixteen by sixteen, and spread those', () => {
+    const first = 2 ** 40;
+    for (let i = 1; i < 16; i++) expect(mixSeq(first + i)).toBe(mixSeq(first) + i);
+    const lines = Array.from({ length: 4_096 }, (_, i) => mixSeq(first + i * 16));
+    expect(new Set(lines).size).toBeGreaterThan(4_090);
+    for (const shift of [4, 12, 24]) expect(fullest(lines, shift, 256)).toBeLessThan(48);
   });
 });
 
