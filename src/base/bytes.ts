@@ -6,10 +6,13 @@ import { invariant } from './invariant.js';
  */
 export class ByteWriter {
   #buffer: Buffer;
+  /** The same bytes: numbers are written in one step. */
+  #numbers: DataView;
   #at = 0;
 
   constructor(capacity = 4096) {
     this.#buffer = Buffer.allocUnsafe(capacity);
+    this.#numbers = viewOf(this.#buffer);
   }
 
   /** Bytes written since the last `reset` or `take`. */
@@ -47,25 +50,27 @@ export class ByteWriter {
 
   u32(value: number): void {
     this.#room(4);
-    this.#at = this.#buffer.writeUInt32LE(value >>> 0, this.#at);
+    this.#numbers.setUint32(this.#at, value, true);
+    this.#at += 4;
   }
 
   /** Overwrites a u32 written before, e.g. a count that is known only at the end. */
   u32At(position: number, value: number): void {
-    this.#buffer.writeUInt32LE(value >>> 0, position);
+    this.#numbers.setUint32(position, value, true);
   }
 
   /** A whole number below 2^53, as a double. */
   f64(value: number): void {
     this.#room(8);
-    this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+    this.#numbers.setFloat64(this.#at, value, true);
+    this.#at += 8;
   }
 
   string(value: string): void {
     const most = value.length * 3;
     this.#room(4 + most);
     const written = this.#buffer.write(value, this.#at + 4, most, 'utf8');
-    this.#buffer.writeUInt32LE(written, this.#at);
+    this.#numbers.setUint32(this.#at, written, true);
     this.#at += 4 + written;
   }
 
@@ -89,7 +94,12 @@ export class ByteWriter {
     const next = Buffer.allocUnsafeSlow(size);
     this.#buffer.copy(next, 0, 0, this.#at);
     this.#buffer = next;
+    this.#numbers = viewOf(next);
   }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Bytes from elsewhere ended early or are not of the promised form. */
@@ -103,6 +113,7 @@ export class MalformedBytesError extends Error {
 /** Reads what `ByteWriter` wrote; every read checks the bounds and throws `MalformedBytesError`. */
 export class ByteReader {
   readonly #buffer: Buffer;
+  readonly #numbers: DataView;
   #at: number;
   readonly #end: number;
 
@@ -111,6 +122,7 @@ export class ByteReader {
     this.#buffer = Buffer.isBuffer(bytes)
       ? bytes
       : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#numbers = viewOf(bytes);
     this.#at = at;
     this.#end = end;
   }
@@ -130,14 +142,14 @@ export class ByteReader {
 
   u32(): number {
     this.#need(4);
-    const value = this.#buffer.readUInt32LE(this.#at);
+    const value = this.#numbers.getUint32(this.#at, true);
     this.#at += 4;
     return value;
   }
 
   f64(): number {
     this.#need(8);
-    const value = this.#buffer.readDoubleLE(this.#at);
+    const value = this.#numbers.getFloat64(this.#at, true);
     this.#at += 8;
     return value;
   }

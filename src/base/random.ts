@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes, randomFillSync, randomInt } from 'node:crypto';
 
 /** Randomness as an argument, so that a simulated run is repeated by its seed. */
 export interface Random {
@@ -7,7 +7,19 @@ export interface Random {
   bytes(length: number): Uint8Array;
 }
 
+/** Every job needs one: drawn many at a time. */
+const words = new Uint32Array(1_024);
+let drawn = words.length;
+
+function u32(): number {
+  if (drawn === words.length) {
+    randomFillSync(words);
+    drawn = 0;
+  }
+  return words[drawn++]!;
+}
+
 export const systemRandom: Random = {
-  below: (below: number) => randomInt(below),
+  below: (below: number) => (below === 2 ** 32 ? u32() : randomInt(below)),
   bytes: (length: number) => randomBytes(length),
 };
