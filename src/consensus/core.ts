@@ -126,6 +126,10 @@ class PortedConsensus implements Consensus {
     return 'accepted';
   }
 
+  get uncommittedBytes(): number {
+    return this.#port.raft.uncommittedSize;
+  }
+
   proposeMembership(proposal: MembershipProposal): Proposed {
     const refused = this.#refusal();
     if (refused !== null) return refused;

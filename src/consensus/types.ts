@@ -158,6 +158,8 @@ export interface Consensus {
   step(message: RaftMessage): void;
   /** Appends at the leader, all or nothing, in this order. */
   propose(entries: readonly Uint8Array[]): Proposed;
+  /** At the leader: bytes of entries that were not handed out as committed yet. */
+  readonly uncommittedBytes: number;
   proposeMembership(proposal: MembershipProposal): Proposed;
   /** Null when there is nothing to do. */
   take(): Output | null;

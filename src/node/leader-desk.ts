@@ -7,6 +7,12 @@ import type { Clocks } from './clocks.js';
 
 /** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
 const ENTRY_BYTES = 512 * 1024;
+/**
+ * While so many bytes are on their way to a majority, batches wait for them, until they are worth an entry of their own:
+ * under load an entry costs the nodes as much as a hundred jobs, and a job that comes alone never waits.
+ */
+const BUSY_BYTES = 16 * 1024;
+const WORTH_BYTES = 64 * 1024;
 /** Batches held back while the log cannot take more. Their origins keep copies and send again. */
 const HELD_MAX = 1_024;
 /** A timer further away is looked at again then: the wall clock may jump, and machine timers end at 2^31 ms. */
@@ -30,6 +36,7 @@ export class LeaderDesk {
   #open = false;
   #term = 0;
   #held: Uint8Array[] = [];
+  #heldBytes = 0;
   /** Last batch number proposed in this term, by incarnation. */
   readonly #proposed = new Map<number, number>();
   #baseElapsedUs = 0;
@@ -50,7 +57,7 @@ export class LeaderDesk {
   open(term: number): void {
     this.#open = true;
     this.#term = term;
-    this.#held = [];
+    this.#letGo();
     this.#proposed.clear();
     // Elapsed time goes on where the log stopped: the gap between two leaders counts as nothing.
     this.#baseElapsedUs = this.#parts.core.elapsedUs;
@@ -61,7 +68,7 @@ export class LeaderDesk {
 
   close(): void {
     this.#open = false;
-    this.#held = [];
+    this.#letGo();
     this.#proposed.clear();
     this.#tick?.cancel();
     this.#tick = null;
@@ -111,6 +118,7 @@ export class LeaderDesk {
       if (this.#tickWanted) this.#propose([encodeEntry(this.elapsedUs(), this.#wall(), [])]);
       return;
     }
+    if (this.#heldBytes < WORTH_BYTES && this.#parts.consensus.uncommittedBytes >= BUSY_BYTES) return;
     const elapsedUs = this.elapsedUs();
     const wall = this.#wall();
     const entries: Uint8Array[] = [];
@@ -136,7 +144,7 @@ export class LeaderDesk {
   #propose(entries: readonly Uint8Array[]): void {
     const proposed = this.#parts.consensus.propose(entries);
     if (proposed === 'accepted') {
-      this.#held = [];
+      this.#letGo();
       this.#tickWanted = false;
     } else if (proposed === 'not-leader') {
       this.close();
@@ -188,6 +196,12 @@ export class LeaderDesk {
 
   #hold(bytes: Uint8Array): void {
     this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
     this.#parts.askTurn();
+  }
+
+  #letGo(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
   }
 }

@@ -16,11 +16,13 @@ describe('the leader takes batches', () => {
   let incarnation: number;
   let mayStamp: boolean;
   let turns: number;
+  let uncommitted: number;
 
   beforeEach(() => {
     world = newWorld();
     mayStamp = true;
     turns = 0;
+    uncommitted = 0;
     machine = new Machine();
     proposed = [];
     answer = 'accepted';
@@ -28,6 +30,9 @@ describe('the leader takes batches', () => {
       propose: (entries: readonly Uint8Array[]) => {
         if (answer === 'accepted') proposed.push(...entries);
         return answer;
+      },
+      get uncommittedBytes() {
+        return uncommitted;
       },
     };
     desk = new LeaderDesk({
@@ -148,6 +153,38 @@ describe('the leader takes batches', () => {
     expect(proposed).toHaveLength(1);
     desk.flush();
     expect(proposed).toHaveLength(1);
+  });
+
+  it('and lets them wait for what is under way where that is much, until they are worth an entry', () => {
+    const sized = (seq: number, bytes: number) =>
+      Buffer.concat([batch(seq).subarray(0, BATCH_HEAD_BYTES), new Uint8Array(bytes)]);
+    uncommitted = 16 * 1024 - 1;
+    desk.accept('n2', incarnation, 1, batch(1));
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+
+    uncommitted = 16 * 1024;
+    desk.accept('n2', incarnation, 2, sized(2, 30 * 1024));
+    desk.accept('n2', incarnation, 3, sized(3, 30 * 1024));
+    desk.flush();
+    expect(proposed).toHaveLength(1);
+    desk.accept('n2', incarnation, 4, sized(4, 4 * 1024));
+    desk.flush();
+    expect(proposed).toHaveLength(2);
+
+    desk.accept('n2', incarnation, 5, batch(5));
+    desk.accept('n2', incarnation, 6, batch(6));
+    desk.flush();
+    expect(proposed).toHaveLength(2);
+    // What was under way is committed and applied: what waited goes in one entry.
+    uncommitted = 0;
+    const before = turns;
+    desk.afterApply();
+    expect(turns).toBe(before + 1);
+    desk.flush();
+    expect(proposed).toHaveLength(3);
+    desk.flush();
+    expect(proposed).toHaveLength(3);
   });
 
   it('and is closed when it turns out to be out of office', () => {
