@@ -12,6 +12,8 @@ export class Working implements Task {
   readonly #consumers: Consumer[] = [];
   #producer: Producer | null = null;
   #started: (at: number) => void = () => {};
+  /** The probe that is waited for is done, not only started. */
+  #finished: () => void = () => {};
   #done = 0;
   #told = 0;
   /** When the probe that is waited for was submitted; null: none is. */
@@ -32,6 +34,7 @@ export class Working implements Task {
       started: (): void => this.#started(performance.now()),
       done: (): void => {
         this.#done++;
+        this.#finished();
       },
     };
     if (probe !== null) this.#producer = await this.#driver.producer(this.#addressOf(1), queue);
@@ -82,11 +85,15 @@ export class Working implements Task {
       const start = new Promise<number>((resolve) => {
         this.#started = resolve;
       });
+      const finished = new Promise<void>((resolve) => {
+        this.#finished = resolve;
+      });
       const began = performance.now();
       this.#probed = began;
       const accepted = new Promise<void>((resolve) => this.#producer!.submit(payload, resolve));
       const at = await start;
       await accepted;
+      await finished;
       this.#probed = null;
       if (i < warm) continue;
       times[i - warm] = at - began;
