@@ -113,5 +113,7 @@ export class Post {
         this.#parts.consensus.reportUnreachable(data[0]!.to);
       }
     }
+    // Before this node writes its own log, or applies: others wait for nothing but these.
+    transport.flush();
   }
 }

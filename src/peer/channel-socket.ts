@@ -68,16 +68,23 @@ export class ChannelSocket {
     return this.#ws.bufferedAmount;
   }
 
-  /** Frames sent in one turn leave in one write. */
+  /** Frames sent in one turn leave in one write, at its end unless `flush` comes before. */
   send(bytes: Uint8Array): void {
     if (this.#over || this.#ws.readyState !== this.#ws.OPEN) return;
     if (!this.#corked) {
       this.#corked = true;
       this.socket.cork();
-      process.nextTick(this.#uncork);
+      process.nextTick(this.flush);
     }
     this.#ws.send(bytes, SEND_OPTIONS);
   }
+
+  /** Writes what was sent in this turn so far. */
+  readonly flush = (): void => {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.socket.uncork();
+  };
 
   /** Says farewell with a code and a text (cut to what fits), then closes. */
   close(code: number, text: string): void {
@@ -96,11 +103,6 @@ export class ChannelSocket {
     this.#over = true;
     this.#ws.terminate();
   }
-
-  readonly #uncork = (): void => {
-    this.#corked = false;
-    this.socket.uncork();
-  };
 
   #message(data: Buffer, isBinary: boolean): void {
     if (this.#over) return;

@@ -87,6 +87,10 @@ export class Link {
     return true;
   }
 
+  flush(): void {
+    for (const channel of CHANNELS) this.#sockets[channel].flush();
+  }
+
   /** Resolves true when the other side answers in time, false when it does not or the link ends. */
   ping(timeoutMs: number): Promise<boolean> {
     if (this.#over) return Promise.resolve(false);

@@ -164,6 +164,10 @@ export class PeerTransport implements NetworkTransport {
     return taken;
   }
 
+  flush(): void {
+    for (const link of this.#links.values()) link.flush();
+  }
+
   queued(to: string, channel: Channel): number {
     return this.#links.get(to)?.queued(channel) ?? 0;
   }

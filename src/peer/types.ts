@@ -148,6 +148,8 @@ export interface Transport {
   setHello(hello: Hello): void;
   /** False when the frame was not taken: not connected, or the peer's queue for this channel is full. */
   send(to: string, channel: Channel, frame: PeerFrame): boolean;
+  /** What was sent in this turn leaves now and not at its end: somebody waits for it, and there is more to do here. */
+  flush(): void;
   /** Bytes queued towards this peer on this channel. */
   queued(to: string, channel: Channel): number;
   isConnected(name: string): boolean;

@@ -222,6 +222,9 @@ export class SimTransport implements Transport {
     }
   }
 
+  /** What is sent is on its way at once. */
+  flush(): void {}
+
   queued(): number {
     return 0;
   }

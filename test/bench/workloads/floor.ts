@@ -141,7 +141,11 @@ function echoWs(port: number, seconds: number): Promise<number> {
   let answered = 0;
   let open = 0;
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}`, { perMessageDeflate: false });
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`, {
+      perMessageDeflate: false,
+      // As the nodes have it.
+      generateMask: (mask) => mask.fill(0),
+    });
     const send = (): void => {
       open++;
       socket.send(frame);
