@@ -66,6 +66,26 @@ export function cpuOf(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + cpuUs(pid), 0);
 }
 
+/** A system is quiet when it took no more of a core than this in each of so many windows, milliseconds. */
+const QUIET_PART = 0.15;
+const QUIET_WINDOWS = 3;
+const QUIET_MS = 250;
+const NEVER_QUIET_MS = 30_000;
+
+/**
+ * Resolves when these processes together have hardly done anything for a while: what they do behind one load (snapshots,
+ * ended jobs that are dropped) is no cost of the next. After half a minute it is taken as it is.
+ */
+export async function quiet(pids: readonly number[]): Promise<void> {
+  const until = performance.now() + NEVER_QUIET_MS;
+  for (let windows = 0; windows < QUIET_WINDOWS && performance.now() < until; ) {
+    const [cpu, began] = [cpuOf(pids), performance.now()];
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+    const part = (cpuOf(pids) - cpu) / 1_000 / (performance.now() - began);
+    windows = part < QUIET_PART ? windows + 1 : 0;
+  }
+}
+
 /** Resident memory of a process, bytes. */
 export function residentBytes(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));

@@ -1,4 +1,4 @@
-import { cpuOf, fdatasync, percentile, sorted, spin } from './gauge.js';
+import { cpuOf, fdatasync, percentile, quiet, sorted, spin } from './gauge.js';
 import type { Load, RunningPeer } from './peers/peer.js';
 import type { Calm, Figures, Report } from './report.js';
 
@@ -67,6 +67,7 @@ const WORKLOADS: Readonly<Record<TurnWorkload, (turn: Turn) => Promise<void>>> =
 
 async function starts(turn: Turn, workload: TurnWorkload, background: number): Promise<void> {
   const { report, run, side, running } = turn;
+  await quiet(running.pids);
   const spinBefore = spin();
   const times = sorted(await running.starts({ count: COUNTED_STARTS, paceMs: PACE_MS, background }));
   const calm: Calm = { spinBefore, spinAfter: spin() };
@@ -88,6 +89,7 @@ async function load(
   work: (seconds: number) => Promise<Load>,
 ): Promise<void> {
   const { report, run, side, running, seconds } = turn;
+  await quiet(running.pids);
   const spinBefore = spin();
   const entries = await turn.entries?.();
   const cpu = cpuOf(running.pids);
