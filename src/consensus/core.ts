@@ -108,7 +108,7 @@ class PortedConsensus implements Consensus {
       this.#options.log('warn', `node ${m.from} speaks of entry ${m.index}, which this leader never sent`);
       return;
     }
-    raft.Step(m);
+    this.#port.step(m);
     this.#collectReads();
   }
 

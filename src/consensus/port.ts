@@ -38,6 +38,12 @@ function limitSize<T extends Sized>(entries: T[], maxSize: number): T[] {
 Object.assign(util, { payloadSize, limitSize });
 invariant((util.limitSize as unknown) === limitSize, 'the sizes of the port are replaced');
 
+/**
+ * Context of a MsgApp without entries that only tells the commit index, to a follower whose log is known to match: an
+ * answer would tell nothing, and under load there would be as many of them as there are entries.
+ */
+const NEWS_ONLY = 'news';
+
 /** The port's configuration after a change, ready for `switchToConfig`; the error says why there is none. */
 export type Changed = ReturnType<Changer['simple']>;
 
@@ -58,6 +64,7 @@ export class Port {
   readonly #hooks: PortHooks;
   /** The commit index that each peer was last told. */
   readonly #told = new Map<string, number>();
+  #newsOnly = false;
 
   constructor(options: ConsensusOptions, log: MemoryLog, hooks: PortHooks) {
     this.#hooks = hooks;
@@ -104,7 +111,10 @@ export class Port {
     };
     const send = raft.send.bind(raft);
     raft.send = (message) => {
-      if (message.type === MessageType.MsgApp) this.#told.set(message.to, message.commit);
+      if (message.type === MessageType.MsgApp) {
+        this.#told.set(message.to, message.commit);
+        if (this.#newsOnly && message.entries.length === 0) message.context = NEWS_ONLY;
+      }
       send(message);
     };
     raft.resetRandomizedElectionTimeout();
@@ -139,8 +149,23 @@ export class Port {
       while (raft.maybeSendAppend(id, false)) sent = true;
       const state = raft.prs.progress.get(id)!.state;
       const stale = this.#told.get(id) !== raft.raftLog.committed;
-      if (!sent && (stale || state !== ProgressStateType.StateReplicate)) raft.sendAppend(id);
+      if (sent || !(stale || state !== ProgressStateType.StateReplicate)) continue;
+      this.#newsOnly = state === ProgressStateType.StateReplicate;
+      raft.sendAppend(id);
+      this.#newsOnly = false;
     }
+  }
+
+  /** Raft's own step, but for answers that nobody needs. A refusal is always told. */
+  step(message: Message): void {
+    const { raft } = this;
+    const before = raft.msgs.length;
+    raft.Step(message);
+    const { type, context, entries } = message;
+    if (type !== MessageType.MsgApp || context !== NEWS_ONLY || entries.length > 0) return;
+    raft.msgs = raft.msgs.filter(
+      (sent, i) => i < before || sent.type !== MessageType.MsgAppResp || sent.reject,
+    );
   }
 
   /** At the leader: its own log is on disk up to here, which may commit entries and release reads. */

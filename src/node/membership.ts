@@ -52,6 +52,7 @@ class Replacement {
   readonly #name: string;
   readonly #say: (line: string) => void;
   #said = '';
+  #tenths = -1;
   #begun = false;
   readonly #since: number;
   /** Disk that is known to belong to the cluster. */
@@ -132,7 +133,8 @@ class Replacement {
     const one = progress.find(({ id }) => id === raftId);
     if (one === undefined) return false;
     const tenths = Math.floor((one.match / Math.max(1, commit)) * 10);
-    this.#tell(`${this.#name}: ${tenths * 10} % of ${commit} log entries`, `tenths ${tenths}`);
+    if (tenths !== this.#tenths) this.#tell(`${this.#name}: ${tenths * 10} % of ${commit} log entries`);
+    this.#tenths = tenths;
     return one.state === 'replicate' && one.match + CAUGHT_UP_ENTRIES >= commit;
   }
 
@@ -192,10 +194,10 @@ class Replacement {
       : new GearmeshError('NO_LEADER', { message: 'this node is not the leader' });
   }
 
-  /** Says a line once in a row; `about`: what makes it another one. */
-  #tell(line: string, about = line): void {
-    if (this.#said === about) return;
-    this.#said = about;
+  /** Says a line once in a row. */
+  #tell(line: string): void {
+    if (this.#said === line) return;
+    this.#said = line;
     this.#say(line);
   }
 }

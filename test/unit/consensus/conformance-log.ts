@@ -21,6 +21,24 @@ export function logConformance(factory: Factory, codec: Codec): void {
     for (const node of cluster.all) expect(node.core.status().commit).toBe(leader.core.status().lastIndex);
   });
 
+  test('and is not answered: an entry costs each of the others one answer', () => {
+    const cluster = three();
+    const leader = cluster.elect(1);
+    cluster.propose(leader, 'a');
+    const passed: string[] = [];
+    cluster.filter = (message) => {
+      const entries = (codec.toWire(message) as unknown[])[10] as unknown[];
+      passed.push(`${message.from}>${message.to} ${entries.length > 0 ? 'entries' : 'none'}`);
+      return true;
+    };
+    cluster.propose(leader, 'b');
+    expect(passed.filter((one) => one === '1>2 entries')).toHaveLength(1);
+    // The commit index.
+    expect(passed.filter((one) => one === '1>2 none')).toHaveLength(1);
+    expect(passed.filter((one) => one.startsWith('2>1'))).toHaveLength(1);
+    for (const node of cluster.all) expect(cluster.commands(node)).toEqual(['a', 'b']);
+  });
+
   test('only the leader accepts', () => {
     const cluster = three();
     expect(cluster.node(1).core.propose([bytes('a')])).toBe('not-leader');
