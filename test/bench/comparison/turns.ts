@@ -16,7 +16,7 @@ const MIB = 1024 * 1024;
 const OTHERS_PART = 0.5;
 const SYNC_SECONDS = 2;
 /** Servers run for weeks: what their engine compiles in the first seconds is no cost of a job. */
-const WARM_LOADS = 2;
+const WARM_LOADS = 4;
 /** Other systems need seconds to come back from each. */
 const FAILOVERS_MAX = 3;
 
@@ -32,8 +32,9 @@ export async function turns(context: Context, peers: readonly Peer[]): Promise<s
     if (options.fill > 0) await fill(system, report, options.fill);
     // Others say that they are warm when they have started.
     await system.cyclesFor(options.seconds * WARM_LOADS);
-    await system.submitFor(options.seconds);
-    await system.submitManyFor(options.seconds);
+    await system.submitFor(options.seconds * 2);
+    await system.submitManyFor(options.seconds * 2);
+    await system.purge();
     for (let run = 1; run <= options.runs; run++) {
       const { seconds } = options;
       const entries = (): Promise<number> => appliedIndex(cluster);
