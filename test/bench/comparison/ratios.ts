@@ -81,5 +81,6 @@ export function ratioLines(lines: readonly Compared[]): string[] {
 }
 
 export function range(line: Compared): string {
-  return `${digits(line.median)}${line.unit} (${digits(line.least)} to ${digits(line.most)})`;
+  const median = `${digits(line.median)}${line.unit}`;
+  return line.least === line.most ? median : `${median} (${digits(line.least)} to ${digits(line.most)})`;
 }
