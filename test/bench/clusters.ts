@@ -6,7 +6,7 @@ const started = new Set<RealCluster>();
  * How long ended jobs are kept: each load pays for the whole life of its own jobs. With the default of a minute what ended
  * in one load would be dropped in another, or beside another system's.
  */
-export const RETENTION_MS = 500;
+const RETENTION_MS = 500;
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /** A cluster that does not outlive this process, however that ends, as long as it can see its end. */
