@@ -64,6 +64,7 @@ export class Port {
   readonly #hooks: PortHooks;
   /** The commit index that each peer was last told. */
   readonly #told = new Map<string, number>();
+  /** What `flush` sends just now; Raft's own empty messages ask for an answer, which shows what got lost. */
   #newsOnly = false;
 
   constructor(options: ConsensusOptions, log: MemoryLog, hooks: PortHooks) {
@@ -147,10 +148,10 @@ export class Port {
       if (id === raft.id) continue;
       let sent = false;
       while (raft.maybeSendAppend(id, false)) sent = true;
-      const state = raft.prs.progress.get(id)!.state;
+      const matches = raft.prs.progress.get(id)!.state === ProgressStateType.StateReplicate;
       const stale = this.#told.get(id) !== raft.raftLog.committed;
-      if (sent || !(stale || state !== ProgressStateType.StateReplicate)) continue;
-      this.#newsOnly = state === ProgressStateType.StateReplicate;
+      if (sent || (matches && !stale)) continue;
+      this.#newsOnly = matches;
       raft.sendAppend(id);
       this.#newsOnly = false;
     }

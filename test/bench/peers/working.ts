@@ -71,7 +71,7 @@ export class Working implements Task {
 
   #tell(): void {
     if (this.#probed !== null && performance.now() - this.#probed > STUCK_MS) {
-      throw new Error(`a job was not started within ${STUCK_MS} ms`);
+      throw new Error(`a job was not started and done within ${STUCK_MS} ms`);
     }
     if (this.#done === this.#told) return;
     this.#told = this.#done;

@@ -57,6 +57,11 @@ describe('the leader takes batches', () => {
     return machine.batch(incarnation, seq, (builder) => builder.pause('default', 'f', seq % 2 === 0));
   }
 
+  /** One whose commands take so many bytes. */
+  function sized(seq: number, bytes: number): Uint8Array {
+    return Buffer.concat([batch(seq).subarray(0, BATCH_HEAD_BYTES), new Uint8Array(bytes)]);
+  }
+
   it('once each and in order', () => {
     expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
     expect(desk.accept('n2', incarnation, 1, batch(1))).toBeNull();
@@ -156,8 +161,6 @@ describe('the leader takes batches', () => {
   });
 
   it('and lets them wait for what is under way where that is much, until they are worth an entry', () => {
-    const sized = (seq: number, bytes: number) =>
-      Buffer.concat([batch(seq).subarray(0, BATCH_HEAD_BYTES), new Uint8Array(bytes)]);
     uncommitted = 16 * 1024 - 1;
     desk.accept('n2', incarnation, 1, batch(1));
     desk.flush();
@@ -204,9 +207,7 @@ describe('the leader takes batches', () => {
   });
 
   it('rule: bounded apply - in entries of at most 1 MiB', () => {
-    const large = (seq: number) =>
-      Buffer.concat([batch(seq).subarray(0, BATCH_HEAD_BYTES), new Uint8Array(200 * 1024)]);
-    for (let seq = 1; seq <= 4; seq++) desk.accept('n2', incarnation, seq, large(seq));
+    for (let seq = 1; seq <= 4; seq++) desk.accept('n2', incarnation, seq, sized(seq, 200 * 1024));
     desk.flush();
     expect(proposed).toHaveLength(2);
     for (const entry of proposed) expect(entry.length).toBeLessThanOrEqual(1024 * 1024);
