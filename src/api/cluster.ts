@@ -75,6 +75,7 @@ async function getCluster(deps: Deps, request: GetClusterRequest, call: Call): P
     term: cluster.term,
     nodes,
     hashDisagreement: cluster.hashDisagreement ?? '',
+    answeredBy: deps.api.name,
   };
 }
 

@@ -186,7 +186,7 @@ export class WorkPort implements SessionPort {
   #plan(): void {
     if (this.#flushPlanned || this.#blocked) return;
     this.#flushPlanned = true;
-    this.#deps.clock.defer(() => {
+    this.#deps.clock.conclude(() => {
       this.#flushPlanned = false;
       this.#flush();
     });

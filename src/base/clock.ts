@@ -16,4 +16,9 @@ export interface Clock {
   setTimer(delayMs: number, fn: () => void): Timer;
   /** Calls `fn` after the I/O events of this event-loop turn: where a turn's work is put together. */
   defer(fn: () => void): void;
+  /**
+   * Calls `fn` at the end of the event that is being handled, after all promises that it settled: where what one event
+   * causes is put together without waiting for others.
+   */
+  conclude(fn: () => void): void;
 }

@@ -11,4 +11,8 @@ export const systemClock: Clock = {
   defer: (fn: () => void) => {
     setImmediate(fn);
   },
+  conclude: (fn: () => void) => {
+    // From a microtask, the queue of ticks comes when no microtask is left.
+    queueMicrotask(() => process.nextTick(fn));
+  },
 };

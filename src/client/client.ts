@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { credentials } from '@grpc/grpc-js';
 import { JobView } from '../../proto/gen/gearmesh/v1/common.js';
 import { JobServiceService, type JobSpec } from '../../proto/gen/gearmesh/v1/job.js';
@@ -8,6 +7,7 @@ import { fromJob, toConsistency, toDuration, toSpec, toState } from './convert.j
 import { Cursor, EndpointPool } from './endpoints.js';
 import { AbortedError, closedError, GearmeshError } from './errors.js';
 import { LargePayloads, PAYLOAD_BYTES_MAX } from './large.js';
+import { routeOf } from './leader.js';
 import { isStream, type PayloadInput, type PayloadStream, STREAM_TYPE } from './payload.js';
 import { Group, Member, type Pending, Single } from './pending.js';
 import { Queues } from './queues.js';
@@ -107,15 +107,15 @@ export class Client {
       channelOptions: options.channelOptions ?? {},
       connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
     });
-    const first = options.order === 'listed' ? 0 : randomInt(endpoints.length);
-    this.#calls = { cursor: new Cursor(this.#pool, 0, first), timeoutMs: this.#timeoutMs };
+    const route = routeOf(this.#pool, options.order);
+    this.#calls = { cursor: new Cursor(this.#pool, 0, route), timeoutMs: this.#timeoutMs };
     const connections = positive('connections', options.connections ?? 1);
     this.#lanes = Array.from(
       { length: connections },
-      (_, lane) => new Submitter(new Cursor(this.#pool, lane, first + lane), this.#ids, this.namespace),
+      (_, lane) => new Submitter(new Cursor(this.#pool, lane, route, lane), this.#ids, this.namespace),
     );
     this.#large = new LargePayloads(
-      new Cursor(this.#pool, connections, first),
+      new Cursor(this.#pool, connections, route),
       this.#ids,
       this.namespace,
       this.#timeoutMs,

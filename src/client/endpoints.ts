@@ -118,18 +118,38 @@ export interface Opened {
   readonly endpoint: number;
 }
 
-/** Which endpoint a lane uses: the last one that worked, the next one as soon as that fails. */
+/** In which order a program uses the endpoints it was given. */
+export interface Route {
+  /** Endpoint to begin with. */
+  readonly first: number;
+  /** Absent: all endpoints are equal. */
+  readonly leader?: Leader | undefined;
+}
+
+/** Knows an endpoint that is better than the others. */
+export interface Leader {
+  /** -1: nobody knows. */
+  readonly endpoint: number;
+  /** Waits for the first time that it is known, if it can be. */
+  found(): Promise<number>;
+  failed(endpoint: number): void;
+}
+
+/** Which endpoint a lane uses: the leader's or the last one that worked, the next one as soon as that fails. */
 export class Cursor {
   readonly #pool: EndpointPool;
   readonly #lane: number;
+  readonly #leader: Leader | undefined;
   #at: number;
   #failures = 0;
   #lastError: GearmeshError | undefined;
 
-  constructor(pool: EndpointPool, lane: number, start: number) {
+  /** @param shift lanes of one program begin at different endpoints */
+  constructor(pool: EndpointPool, lane: number, route: Route, shift = 0) {
     this.#pool = pool;
     this.#lane = lane;
-    this.#at = start % pool.addresses.length;
+    this.#leader = route.leader;
+    this.#at = (route.first + shift) % pool.addresses.length;
   }
 
   get endpoint(): number {
@@ -139,6 +159,18 @@ export class Cursor {
   /** Why the last try to connect failed; undefined once one succeeded. */
   get lastError(): GearmeshError | undefined {
     return this.#lastError;
+  }
+
+  /** There is an endpoint to prefer, which may change. */
+  get isAiming(): boolean {
+    return this.#leader !== undefined;
+  }
+
+  /** The leader is known, and is not at the endpoint that is used. */
+  get isAstray(): boolean {
+    if (this.#leader === undefined || this.#failures > 0) return false;
+    const { endpoint } = this.#leader;
+    return endpoint >= 0 && endpoint !== this.#at;
   }
 
   /** Goes to this endpoint next, without a pause. */
@@ -153,6 +185,7 @@ export class Cursor {
 
   /** Several users of a lane may report the same failure: only the first one moves on. */
   failed(endpoint: number): void {
+    this.#leader?.failed(endpoint);
     if (endpoint !== this.#at) return;
     this.#at = (this.#at + 1) % this.#pool.addresses.length;
     this.#failures++;
@@ -165,6 +198,7 @@ export class Cursor {
    * @param tries tries of this caller that failed in a row: it pauses even when others succeed
    */
   async open(until: number, tries: number, signal?: AbortSignal): Promise<Opened> {
+    await this.#aim(tries);
     for (;;) {
       const wait = backoffMs(Math.max(this.#failures, tries), this.#pool.addresses.length);
       if (wait > 0) await pause(Math.min(wait, until - performance.now()), signal);
@@ -183,5 +217,11 @@ export class Cursor {
         this.failed(endpoint);
       }
     }
+  }
+  /** Begins at the leader. */
+  async #aim(tries: number): Promise<void> {
+    if (this.#leader === undefined || this.#failures > 0 || tries > 0) return;
+    const endpoint = await this.#leader.found();
+    if (endpoint >= 0) this.#at = endpoint;
   }
 }

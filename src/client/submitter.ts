@@ -133,6 +133,11 @@ export class Submitter {
       void this.#open();
       return;
     }
+    if (this.#cursor.isAstray) {
+      // Jobs keep their order: what is under way is answered first.
+      if (this.#inFlight.size === 0) this.#move();
+      return;
+    }
     while (this.#stream !== null && !this.#blocked && this.#inFlight.size < FRAMES_IN_FLIGHT_MAX) {
       const batch = this.#cut();
       if (batch === null) break;
@@ -140,6 +145,12 @@ export class Submitter {
     }
     if (this.load === 0) this.#tellIdle();
   };
+
+  #move(): void {
+    this.#stream?.end();
+    this.#stream = null;
+    void this.#open();
+  }
 
   /** Takes the next frame's jobs from the queue, without those that were settled meanwhile. */
   #cut(): Batch | null {

@@ -59,6 +59,9 @@ export interface ReadOptions extends CallOptions {
 
 export interface SubmitOptions extends JobOptions, CallOptions {}
 
+/** Which of the endpoints are used. */
+export type EndpointOrder = 'listed' | 'random' | 'leader';
+
 export interface ClientOptions {
   /** `host:port` of any nodes; more than one, so that the client survives the loss of a node. */
   readonly endpoints: string | readonly string[];
@@ -68,8 +71,11 @@ export interface ClientOptions {
   readonly credentials?: ChannelCredentials;
   /** HTTP/2 connections for submissions. Jobs keep their order only within one. Default 1. */
   readonly connections?: number;
-  /** `listed` begins with the first endpoint; `random`, the default, spreads many clients over the nodes. */
-  readonly order?: 'listed' | 'random';
+  /**
+   * `listed` begins with the first endpoint; `random`, the default, spreads many clients over the nodes. `leader` goes to
+   * the leader and follows it: shortest ways and least work for the cluster, all of it at one node.
+   */
+  readonly order?: EndpointOrder;
   /** For how long a call may try, all retries included. Default 30,000 ms. */
   readonly timeoutMs?: number;
   /** An endpoint that is not connected within this time counts as failed. Default 1,000 ms. */
@@ -299,4 +305,6 @@ export interface ClusterInfo {
   readonly nodes: readonly NodeInfo[];
   /** '' while all replicas agree as far as compared. */
   readonly hashDisagreement: string;
+  /** Name of the node that answers. */
+  readonly answeredBy: string;
 }

@@ -6,6 +6,7 @@ import type {
   Core,
   JobPage,
   JobQuery,
+  NextDue,
   Restorer,
   SchedulePage,
   ScheduleQuery,
@@ -120,7 +121,7 @@ class StateMachine implements Core {
     return this.#state.blobs.get(id);
   }
 
-  nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean } {
+  nextDue(): NextDue {
     return nextDue(this.#state);
   }
 

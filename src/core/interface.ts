@@ -192,6 +192,16 @@ export interface SchedulePage {
 }
 
 /** The pure state machine. `createCore` makes one; every node's is the same at the same index. */
+/** When the next timer is due by each clock; Infinity: never. */
+export interface NextDue {
+  readonly elapsedUs: number;
+  readonly wall: number;
+  /** From when on something is only kept for nothing, by the wall clock: any later entry drops it. */
+  readonly tidyWall: number;
+  /** Propose a Tick at once. */
+  readonly sweeping: boolean;
+}
+
 export interface Core {
   readonly appliedIndex: number;
   readonly elapsedUs: number;
@@ -208,8 +218,7 @@ export interface Core {
   /** Index of the last `setMembers`: majorities for blobs are counted by it. */
   readonly configuration: number;
 
-  /** When the next timer is due by each clock; Infinity: never. `sweeping`: propose a Tick at once. */
-  nextDue(): { readonly elapsedUs: number; readonly wall: number; readonly sweeping: boolean };
+  nextDue(): NextDue;
   /** Number of the last batch applied for this incarnation, -1 for an unknown or retired one. */
   lastBatch(incarnation: number): number;
 

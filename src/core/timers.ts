@@ -1,3 +1,4 @@
+import type { NextDue } from './interface.js';
 import {
   EXPIRED,
   FLAG_ACKED,
@@ -58,14 +59,14 @@ export function fireDue(state: State): void {
   state.dedupe.expire(state.wall, state.settings);
 }
 
-/** When something is due next by each clock; Infinity: never. */
-export function nextDue(state: State): { elapsedUs: number; wall: number; sweeping: boolean } {
+/** When something is due next by each clock; Infinity: never. What is only to be dropped has a time of its own. */
+export function nextDue(state: State): NextDue {
   const { settings, acks } = state;
   while (acks.size > 0 && unacknowledged(state, acks.token) === 0) acks.shift();
   let elapsedUs = Math.min(state.elapsedTimers.due, acks.startedUs + settings.ackTimeoutMs * 1000);
   for (const { dueUs } of state.departed) elapsedUs = Math.min(elapsedUs, dueUs);
-  const wall = Math.min(
-    state.wallTimers.due,
+  const wall = state.wallTimers.due;
+  const tidyWall = Math.min(
     retainedUntil(state, state.endedDefault, settings.retentionMs),
     retainedUntil(state, state.endedFailed, settings.failedRetentionMs),
     state.dedupe.dueWall(settings),
@@ -73,9 +74,9 @@ export function nextDue(state: State): { elapsedUs: number; wall: number; sweepi
   const sweeping =
     state.sweeps.length > 0 ||
     elapsedUs <= state.elapsedUs ||
-    wall <= state.wall ||
+    Math.min(wall, tidyWall) <= state.wall ||
     endedCount(state) > settings.retainedJobsMax;
-  return { elapsedUs, wall, sweeping };
+  return { elapsedUs, wall, tidyWall, sweeping };
 }
 
 function fireAcks(state: State): void {

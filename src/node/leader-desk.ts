@@ -2,7 +2,7 @@ import { MalformedBytesError } from '../base/bytes.js';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Consensus } from '../consensus/types.js';
 import { checkBatch, encodeEntry } from '../core/index.js';
-import type { Core } from '../core/interface.js';
+import type { Core, NextDue } from '../core/interface.js';
 import type { Clocks } from './clocks.js';
 
 /** Bytes of batches in one log entry. With a batch's own bound this keeps an entry below 1 MiB. */
@@ -15,6 +15,8 @@ const BUSY_BYTES = 16 * 1024;
 const WORTH_BYTES = 64 * 1024;
 /** Batches held back while the log cannot take more. Their origins keep copies and send again. */
 const HELD_MAX = 1_024;
+/** For so long what is only to be dropped may wait for an entry that has another reason: its time is no promise to anyone. */
+const TIDY_MS = 1_000;
 /** A timer further away is looked at again then: the wall clock may jump, and machine timers end at 2^31 ms. */
 const LONGEST_TIMER_MS = 60_000;
 
@@ -165,7 +167,7 @@ export class LeaderDesk {
       this.#wantTick();
       return;
     }
-    const dueMs = Math.min((due.elapsedUs - this.elapsedUs()) / 1000, due.wall - this.#wall());
+    const dueMs = this.#inMs(due);
     if (dueMs === Number.POSITIVE_INFINITY) return;
     const inMs = Math.min(dueMs, LONGEST_TIMER_MS);
     const atMs = this.#parts.clock.monotonicMs() + Math.max(0, inMs);
@@ -176,9 +178,13 @@ export class LeaderDesk {
       this.#tick = null;
       this.#tickAtMs = Number.POSITIVE_INFINITY;
       const now = this.#parts.core.nextDue();
-      if (now.sweeping || now.elapsedUs <= this.elapsedUs() || now.wall <= this.#wall()) this.#wantTick();
+      if (now.sweeping || this.#inMs(now) <= 0) this.#wantTick();
       else this.afterApply();
     });
+  }
+
+  #inMs({ elapsedUs, wall, tidyWall }: NextDue): number {
+    return Math.min((elapsedUs - this.elapsedUs()) / 1000, Math.min(wall, tidyWall + TIDY_MS) - this.#wall());
   }
 
   get #hasWork(): boolean {

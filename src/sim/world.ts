@@ -241,6 +241,10 @@ export class SimClock implements Clock {
   defer(fn: () => void): void {
     this.setTimer(0, fn);
   }
+
+  conclude(fn: () => void): void {
+    this.setTimer(0, fn);
+  }
 }
 
 function before(a: Event, b: Event): boolean {

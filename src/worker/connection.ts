@@ -8,6 +8,8 @@ import { WorkStream } from './stream.js';
 /** A stream that held for less than this counts as a failed try, so that a flapping node costs no storm. */
 const STABLE_MS = 1_000;
 const GRACE_MS = 10_000;
+/** Between two looks whether the leader is elsewhere. */
+const AIM_MS = 2_000;
 /** How long to look for a node before saying that there is none. */
 const SEARCH_MS = 5_000;
 
@@ -134,11 +136,18 @@ export class Connection {
     const resuming = this.#session;
     return new Promise((resolve) => {
       let stay = false;
+      let aim: NodeJS.Timeout | undefined;
       const stream = new WorkStream(opened.client, this.#events.hello(resuming), {
         welcome: (welcome) => {
           this.#welcomed = true;
           this.#welcome(welcome, opened.endpoint);
           this.#events.attached(welcome, resuming !== null, endpoint);
+          if (!this.#cursor.isAiming) return;
+          aim = setInterval(() => {
+            if (!this.#cursor.isAstray) return;
+            stay = true;
+            this.leave(new GearmeshError('UNAVAILABLE', 'CONNECTION_LOST', 'left for the node that leads'));
+          }, AIM_MS);
         },
         frame: (frame) => {
           this.#events.frame(frame);
@@ -148,6 +157,7 @@ export class Connection {
         },
         drain: () => this.#events.drain(),
         over: (said) => {
+          clearInterval(aim);
           const welcomed = this.#welcomed;
           this.#stream = null;
           this.#welcomed = false;

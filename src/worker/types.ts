@@ -1,5 +1,6 @@
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
 import type { PayloadInput, PayloadStream } from '../client/payload.js';
+import type { EndpointOrder } from '../client/types.js';
 import type { Job, JobContext } from './job.js';
 
 export interface WorkerOptions {
@@ -13,8 +14,11 @@ export interface WorkerOptions {
   readonly name?: string;
   /** From `credentials` of @grpc/grpc-js. Default: no encryption. */
   readonly credentials?: ChannelCredentials;
-  /** `listed` begins with the first endpoint; `random`, the default, spreads many workers over the nodes. */
-  readonly order?: 'listed' | 'random';
+  /**
+   * `listed` begins with the first endpoint; `random`, the default, spreads many workers over the nodes. `leader` goes to
+   * the leader and follows it: shortest ways and least work for the cluster, all of it at one node.
+   */
+  readonly order?: EndpointOrder;
   /** An endpoint that is not connected within this time counts as failed. Default 1,000 ms. */
   readonly connectTimeoutMs?: number;
   /** Bytes of a payload that are taken into memory before its handler is called; for more there is `job.stream()`. Default 64 MiB. */

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { hostname } from 'node:os';
 import { credentials } from '@grpc/grpc-js';
@@ -17,6 +16,7 @@ import { timestampMs, toDuration } from '../client/convert.js';
 import { Cursor, EndpointPool } from '../client/endpoints.js';
 import { closedError, type GearmeshError } from '../client/errors.js';
 import { INLINE_BYTES, PAYLOAD_BYTES_MAX } from '../client/large.js';
+import { routeOf } from '../client/leader.js';
 import type { PayloadInput, PayloadStream } from '../client/payload.js';
 import { Connection, type Session } from './connection.js';
 import { JobAbortedError } from './errors.js';
@@ -106,20 +106,20 @@ export class Worker extends EventEmitter<WorkerEvents> {
       channelOptions: options.channelOptions ?? {},
       connectTimeoutMs: positive('connectTimeoutMs', options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS),
     });
-    const first = options.order === 'listed' ? 0 : randomInt(endpoints.length);
+    const route = routeOf(this.#pool, options.order);
     this.#host = {
       outbox: this.#outbox,
       payloadBytesMax: INLINE_BYTES,
       blobBytesMax: Infinity,
       fetchBytesMax: positive('payloadBytesMax', options.payloadBytesMax ?? PAYLOAD_BYTES_MAX),
-      large: new LargeTransfers(new Cursor(this.#pool, 1, first), this.#namespace),
+      large: new LargeTransfers(new Cursor(this.#pool, 1, route), this.#namespace),
       produced: () => this.#schedule(),
     };
     this.#outcomes = new Outcomes(this.#outbox, {
       settled: (report) => this.#report(report),
       again: (error) => this.#connection.leave(error),
     });
-    this.#connection = new Connection(this.#pool, new Cursor(this.#pool, 0, first), {
+    this.#connection = new Connection(this.#pool, new Cursor(this.#pool, 0, route), {
       hello: (session) => this.#hello(session),
       attached: (welcome, resumed, endpoint) => this.#attached(welcome, resumed, endpoint),
       frame: (frame) => this.#frame(frame),

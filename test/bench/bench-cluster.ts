@@ -1,6 +1,7 @@
 import { Client, GearmeshError, type QueueInfo } from '../../src/client/index.js';
 import type { RealCluster } from '../support/real-cluster.js';
 import { cpuUs } from './gauge.js';
+import { type Places, placed } from './places.js';
 
 export const FUNCTION = 'bench';
 export const payload = Buffer.alloc(100, 'x');
@@ -14,23 +15,16 @@ const FILL_BATCH = 1_000;
 const ASK_MS = 20;
 const LOOK_MS = 2;
 
-/** A client whose connection number `i` goes to the nodes in turn. */
-function client(cluster: RealCluster, i: number): Client {
-  const { endpoints } = cluster;
-  const first = endpoints[i % endpoints.length]!;
-  return new Client({ endpoints: [first, ...endpoints.filter((one) => one !== first)], order: 'listed' });
-}
-
-function clientsOf(cluster: RealCluster): Client[] {
-  return Array.from({ length: CONNECTIONS }, (_, i) => client(cluster, i));
-}
-
 /** Opens clients for `work`, and closes them behind it. */
 export async function withClients<T>(
   cluster: RealCluster,
   work: (clients: readonly Client[]) => Promise<T>,
+  places: Places = 'leader',
 ): Promise<T> {
-  const clients = clientsOf(cluster);
+  const clients = Array.from(
+    { length: CONNECTIONS },
+    (_, i) => new Client(placed(cluster.endpoints, i, places)),
+  );
   try {
     return await work(clients);
   } finally {
@@ -126,7 +120,7 @@ async function waitingOf(one: Client, functions: readonly string[]): Promise<num
 }
 
 async function asking<T>(cluster: RealCluster, ask: (one: Client) => Promise<T>): Promise<T> {
-  const one = client(cluster, 0);
+  const one = new Client({ endpoints: cluster.endpoints });
   try {
     return await ask(one);
   } finally {

@@ -17,6 +17,7 @@ import {
 import { cpuOf } from './gauge.js';
 import { Pace, Workers } from './load.js';
 import type { Load, RunningPeer, StartsOptions } from './peers/peer.js';
+import { type Places, placed } from './places.js';
 
 const SESSIONS = 8;
 const CREDITS = 64;
@@ -34,10 +35,12 @@ export class Gearmesh implements RunningPeer {
   readonly cluster: RealCluster;
   readonly version = version();
   readonly batches = 'submitMany of 100 jobs';
+  readonly #places: Places;
   #workers: Workers | null = null;
 
-  constructor(cluster: RealCluster) {
+  constructor(cluster: RealCluster, places: Places = 'leader') {
     this.cluster = cluster;
+    this.#places = places;
   }
 
   get pids(): number[] {
@@ -65,13 +68,12 @@ export class Gearmesh implements RunningPeer {
     if (workers !== null) return await this.#cycles(seconds, workers, functions);
     // Opened for each load, in a process that is warm from the one before, as the clients' is.
     this.#workers ??= Workers.of(this.cluster);
-    await this.#workers.open({ sessions: SESSIONS, credits: CREDITS, functions });
+    await this.#workers.open({ sessions: SESSIONS, credits: CREDITS, functions, places: this.#places });
     const load = await this.#cycles(seconds, this.#workers, functions);
     await this.#workers.close();
     return load;
   }
 
-  /** Client and worker at the two followers. */
   async starts(options: StartsOptions): Promise<number[]> {
     const { background = 0 } = options;
     if (background === 0) return await this.#starts(options);
@@ -81,12 +83,14 @@ export class Gearmesh implements RunningPeer {
   /** Runs `work` while whole cycles of other jobs go on at a steady pace. Resolves with the pace that was held, too. */
   async beside<T>(perSecond: number, work: () => Promise<T>): Promise<{ result: T; perSecond: number }> {
     const functions = [BESIDE];
-    const workers = await Workers.start(this.cluster, { sessions: SESSIONS, credits: CREDITS, functions });
+    const places = this.#places;
+    const options = { sessions: SESSIONS, credits: CREDITS, functions, places };
+    const workers = await Workers.start(this.cluster, options);
     let pace: Pace | null = null;
     try {
       return await withClients(this.cluster, async ([one]) => {
         const before = await succeeded(one!, functions);
-        pace = await Pace.start(this.cluster, { perSecond, fn: BESIDE });
+        pace = await Pace.start(this.cluster, { perSecond, fn: BESIDE, places });
         const result = await work();
         const { accepted, seconds } = await pace.stop();
         await untilSucceeded(one!, functions, before + accepted);
@@ -99,12 +103,15 @@ export class Gearmesh implements RunningPeer {
     }
   }
 
-  /** A client and a worker (one job at a time) at the two followers. */
-  async atFollowers<T>(handler: () => void, work: (client: Client) => Promise<T>): Promise<T> {
+  /** A client and a worker (one job at a time): both at the leader, or at a follower each, which is the longest way. */
+  async withPair<T>(handler: () => void, work: (client: Client) => Promise<T>): Promise<T> {
     await this.purge();
-    const [here, there] = await followersOf(this.cluster);
-    const one = new Client({ endpoints: here! });
-    const worker = new Worker({ endpoints: there!, concurrency: 1 });
+    const [here, there] =
+      this.#places === 'leader'
+        ? [0, 1].map((i) => placed(this.cluster.endpoints, i, 'leader'))
+        : (await followersOf(this.cluster)).map((endpoint) => ({ endpoints: endpoint }));
+    const one = new Client(here!);
+    const worker = new Worker({ ...there!, concurrency: 1 });
     worker.handle(FUNCTION, handler);
     await worker.start();
     try {
@@ -127,7 +134,7 @@ export class Gearmesh implements RunningPeer {
   async #starts({ count, paceMs }: StartsOptions): Promise<number[]> {
     let started: (at: number) => void = () => {};
     const times: number[] = [];
-    await this.atFollowers(
+    await this.withPair(
       () => started(performance.now()),
       async (one) => {
         for (let i = 0; i < count; i++) {
@@ -150,7 +157,8 @@ export class Gearmesh implements RunningPeer {
     submit: (clients: readonly Client[]) => Promise<number>,
   ): Promise<OwnLoad> {
     const before = await waiting(this.cluster, functions);
-    const load = await withClients(this.cluster, (clients) => this.#timed(() => submit(clients)));
+    const submitted = (clients: readonly Client[]): Promise<OwnLoad> => this.#timed(() => submit(clients));
+    const load = await withClients(this.cluster, submitted, this.#places);
     const there = (await waiting(this.cluster, functions)) - before;
     if (there !== load.jobs) throw new Error(`${load.jobs} jobs were accepted, ${there} wait`);
     return load;
@@ -174,29 +182,33 @@ export class Gearmesh implements RunningPeer {
   }
 
   #cycles(seconds: number, workers: Workers, functions: readonly string[]): Promise<OwnLoad> {
-    return withClients(this.cluster, async (clients) => {
-      const before = await succeeded(clients[0]!, functions);
-      const worked = await workers.worked();
-      const workersUs = workers.cpuUs;
-      let waits: readonly number[] = [];
-      const load = await this.#timed(async () => {
-        waits = await submitFor(clients, seconds, functions);
-        while ((await workers.worked()) - worked < waits.length) await pause(LOOK_MS);
-        // To look through thousands of queues would cost more than the last jobs.
-        if (functions.length === 1) await untilSucceeded(clients[0]!, functions, before + waits.length);
-        return waits.length;
-      });
-      const workersUsed = workers.cpuUs - workersUs;
-      await untilSucceeded(clients[0]!, functions, before + load.jobs);
-      const done = (await succeeded(clients[0]!, functions)) - before;
-      expectCounts(load.jobs, (await workers.worked()) - worked, done);
-      return {
-        ...load,
-        waits,
-        clientUs: load.clientUs + workersUsed / load.jobs,
-        busiestClient: Math.max(load.busiestClient, workersUsed / 1e6 / load.seconds),
-      };
-    });
+    return withClients(
+      this.cluster,
+      async (clients) => {
+        const before = await succeeded(clients[0]!, functions);
+        const worked = await workers.worked();
+        const workersUs = workers.cpuUs;
+        let waits: readonly number[] = [];
+        const load = await this.#timed(async () => {
+          waits = await submitFor(clients, seconds, functions);
+          while ((await workers.worked()) - worked < waits.length) await pause(LOOK_MS);
+          // To look through thousands of queues would cost more than the last jobs.
+          if (functions.length === 1) await untilSucceeded(clients[0]!, functions, before + waits.length);
+          return waits.length;
+        });
+        const workersUsed = workers.cpuUs - workersUs;
+        await untilSucceeded(clients[0]!, functions, before + load.jobs);
+        const done = (await succeeded(clients[0]!, functions)) - before;
+        expectCounts(load.jobs, (await workers.worked()) - worked, done);
+        return {
+          ...load,
+          waits,
+          clientUs: load.clientUs + workersUsed / load.jobs,
+          busiestClient: Math.max(load.busiestClient, workersUsed / 1e6 / load.seconds),
+        };
+      },
+      this.#places,
+    );
   }
 }
 

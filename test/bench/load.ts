@@ -6,6 +6,7 @@ import { FUNCTION, payload } from './bench-cluster.js';
 import type { PaceOrder, PaceResult } from './children/pacer.js';
 import type { WorkOrder, WorkRequest } from './children/worker.js';
 import { cpuUs } from './gauge.js';
+import type { Places } from './places.js';
 
 /** A process of ours that takes one order and answers by messages. */
 export class Child {
@@ -41,6 +42,8 @@ export interface WorkersOptions {
   readonly sessions: number;
   readonly credits: number;
   readonly functions?: readonly string[];
+  /** Bare sessions are spread, always. */
+  readonly places?: Places;
 }
 
 /** Workers that do nothing, in a process of their own; it stays warm while they are closed. */
@@ -71,8 +74,14 @@ export class Workers {
     return cpuUs(this.#child.pid);
   }
 
-  async open({ sessions, credits, functions = [FUNCTION] }: WorkersOptions): Promise<void> {
-    const order: WorkOrder = { endpoints: this.#cluster.endpoints, functions, sessions, credits };
+  async open({
+    sessions,
+    credits,
+    functions = [FUNCTION],
+    places = 'leader',
+  }: WorkersOptions): Promise<void> {
+    const { endpoints } = this.#cluster;
+    const order: WorkOrder = { endpoints, places, functions, sessions, credits };
     await this.#ask({ kind: 'open', order });
   }
 
@@ -109,6 +118,7 @@ export interface PaceOptions {
   readonly perSecond: number;
   /** gRPC addresses; absent: all nodes. */
   readonly endpoints?: readonly string[];
+  readonly places?: Places;
   readonly fn?: string;
   readonly connections?: number;
 }
@@ -122,9 +132,10 @@ export class Pace {
   }
 
   static async start(cluster: RealCluster, options: PaceOptions): Promise<Pace> {
-    const { perSecond, endpoints = cluster.endpoints, fn = FUNCTION, connections = 8 } = options;
+    const { endpoints = cluster.endpoints, places = 'leader', fn = FUNCTION, connections = 8 } = options;
     const child = new Child(new URL('./children/pacer.js', import.meta.url));
-    const order: PaceOrder = { endpoints, fn, payloadBytes: payload.length, perSecond, connections };
+    const { perSecond } = options;
+    const order: PaceOrder = { endpoints, places, fn, payloadBytes: payload.length, perSecond, connections };
     await child.ask(order);
     return new Pace(child);
   }

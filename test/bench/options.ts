@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { Places } from './places.js';
 
 export const HELP = `Measures a three-node cluster of real processes on this machine, with real fdatasync, 100-byte jobs, and beside it, by
 turns, the other systems that are installed here.
@@ -7,6 +8,7 @@ turns, the other systems that are installed here.
     npm run bench -- --only W1,W3       some of it
     npm run bench -- --peers none       ours alone; or names (rabbitmq,gearmand), or all: missing ones are named anyway
     npm run bench -- --runs 5           every workload of a turn so often (3)
+    npm run bench -- --spread           clients and workers of a turn spread over the nodes, and not all at the leader
     npm run bench -- --seconds 20       longer loads (3)
     npm run bench -- --minutes 60       what it should end within (15): the others have no more turns after half of that
     npm run bench -- --fill 310         whole cycles for 310 s first, so that the dedupe window is full
@@ -74,6 +76,7 @@ export interface Options {
   /** Names, or one of these two. */
   readonly peers: readonly string[] | 'all' | 'none';
   readonly runs: number;
+  readonly places: Places;
   readonly seconds: number;
   readonly minutes: number;
   readonly fill: number;
@@ -91,6 +94,7 @@ export function readOptions(args: readonly string[]): Options | null {
     options: {
       only: { type: 'string', default: WORKLOADS.join(',') },
       peers: { type: 'string', default: 'all' },
+      spread: { type: 'boolean', default: false },
       seconds: { type: 'string', default: '3' },
       minutes: { type: 'string', default: '15' },
       runs: { type: 'string', default: '3' },
@@ -108,6 +112,7 @@ export function readOptions(args: readonly string[]): Options | null {
     only: workloads(values.only),
     peers: values.peers === 'all' || values.peers === 'none' ? values.peers : values.peers.split(','),
     runs: atLeast('--runs', values.runs, 1),
+    places: values.spread ? 'spread' : 'leader',
     seconds: atLeast('--seconds', values.seconds, 1),
     minutes: atLeast('--minutes', values.minutes, 1),
     fill: atLeast('--fill', values.fill, 0),

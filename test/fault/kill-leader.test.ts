@@ -19,7 +19,7 @@ describe('the leader is killed while submissions flow', () => {
   it('loses no acknowledged job, whichever node leads', async () => {
     cluster = await RealCluster.start();
     const clients = cluster.nodes.map((node) => cluster.client({ only: node.name }));
-    const failover = cluster.nodes.map(() => cluster.client());
+    const failover = cluster.nodes.map((_, i) => cluster.client({ order: i === 0 ? 'leader' : 'random' }));
     const load = new Load([...clients, ...failover], 'reverse', 8);
     await load.reached(500);
     const worker = await startWorker(cluster, 'reverse');

@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { whyNotFree } from '../../src/cli/dev-ports.js';
-import { Client, type ClusterInfo } from '../../src/client/index.js';
+import { Client, type ClusterInfo, type EndpointOrder } from '../../src/client/index.js';
 import { HASHES_DIFFER } from '../../src/node/rounds.js';
 import { ENTRY } from './root.js';
 
@@ -228,13 +228,21 @@ export class RealCluster {
   }
 
   /** `only` one node, or all of them beginning with `first`, or all of them in any order. */
-  client(options: { only?: string; first?: string; connections?: number; timeoutMs?: number } = {}): Client {
+  client(
+    options: {
+      only?: string;
+      first?: string;
+      connections?: number;
+      timeoutMs?: number;
+      order?: EndpointOrder;
+    } = {},
+  ): Client {
     const { only, first, connections = 1, timeoutMs } = options;
     const endpoints = only === undefined ? this.endpointsFrom(first) : [this.node(only).grpc];
     return new Client({
       endpoints,
       connections,
-      order: first === undefined ? 'random' : 'listed',
+      order: options.order ?? (first === undefined ? 'random' : 'listed'),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
   }

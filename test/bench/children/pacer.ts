@@ -1,4 +1,5 @@
 import { Client } from '../../../src/client/index.js';
+import { type Places, placed } from '../places.js';
 
 /**
  * Submits at a steady pace, in a process of its own: takes one order (PaceOrder), says `ready` when the pace is held,
@@ -6,6 +7,7 @@ import { Client } from '../../../src/client/index.js';
  */
 export interface PaceOrder {
   readonly endpoints: readonly string[];
+  readonly places: Places;
   readonly fn: string;
   readonly payloadBytes: number;
   readonly perSecond: number;
@@ -32,11 +34,11 @@ process.once('message', (order: PaceOrder) => {
 process.on('disconnect', () => process.exit(0));
 
 async function pace(order: PaceOrder): Promise<void> {
-  const { endpoints, fn, perSecond } = order;
-  const clients = Array.from({ length: order.connections }, (_, i) => {
-    const first = endpoints[i % endpoints.length]!;
-    return new Client({ endpoints: [first, ...endpoints.filter((one) => one !== first)], order: 'listed' });
-  });
+  const { endpoints, places, fn, perSecond } = order;
+  const clients = Array.from(
+    { length: order.connections },
+    (_, i) => new Client(placed(endpoints, i, places)),
+  );
   const payload = Buffer.alloc(order.payloadBytes, 'x');
   const at: number[] = [];
   const waits: number[] = [];

@@ -1,4 +1,5 @@
 import { Worker } from '../../../src/worker/index.js';
+import { type Places, placed } from '../places.js';
 
 /**
  * Workers that do nothing, in a process of their own. Told to open some it says `ready` when they work, told to close
@@ -6,6 +7,7 @@ import { Worker } from '../../../src/worker/index.js';
  */
 export interface WorkOrder {
   readonly endpoints: readonly string[];
+  readonly places: Places;
   /** All of them can do all of these functions. */
   readonly functions: readonly string[];
   readonly sessions: number;
@@ -27,12 +29,10 @@ process.on('message', (request: WorkRequest) => {
 });
 process.on('disconnect', () => process.exit(0));
 
-async function open({ endpoints, functions, sessions, credits }: WorkOrder): Promise<void> {
+async function open({ endpoints, places, functions, sessions, credits }: WorkOrder): Promise<void> {
   for (let i = 0; i < sessions; i++) {
-    const first = endpoints[i % endpoints.length]!;
     const worker = new Worker({
-      endpoints: [first, ...endpoints.filter((one) => one !== first)],
-      order: 'listed',
+      ...placed(endpoints, i, places),
       concurrency: credits,
       name: `bench-${i}`,
     });

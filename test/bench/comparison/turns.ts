@@ -27,7 +27,7 @@ export async function turns(context: Context, peers: readonly Peer[]): Promise<s
   const failed = new Set<string>();
   const profile = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
   const cluster = await startCluster({ nodeFlags: [...ENGINE_FLAGS, ...profile] });
-  const system = new Gearmesh(cluster);
+  const system = new Gearmesh(cluster, options.places);
   try {
     if (options.fill > 0) await fill(system, report, options.fill);
     // Others say that they are warm when they have started.

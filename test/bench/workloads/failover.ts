@@ -80,18 +80,15 @@ export async function stopped({ report, options }: Context): Promise<void> {
   const ownGaps: number[] = [];
   const ends: number[] = [];
   let accepted = 0;
+  const trickle = { perSecond: TRICKLE, places: 'spread', connections: 1 } as const;
   const cluster = await startCluster();
   const spinBefore = spin();
   try {
     for (let i = 0; i < options.kills; i++) {
       const leader = await cluster.leader();
       const others = endpointsBut(cluster, leader);
-      const beside = await Pace.start(cluster, { perSecond: TRICKLE, endpoints: others, connections: 1 });
-      const through = await Pace.start(cluster, {
-        perSecond: TRICKLE,
-        endpoints: [leader.grpc, ...others],
-        connections: 1,
-      });
+      const beside = await Pace.start(cluster, { ...trickle, endpoints: others });
+      const through = await Pace.start(cluster, { ...trickle, endpoints: [leader.grpc, ...others] });
       try {
         await pause(AROUND_MS);
         const from = now();

@@ -8,7 +8,7 @@ const WARM = 300;
 const COUNTED = 400;
 const GAUGE_SYNCS = 300;
 
-/** Foreground jobs by gRPC, one at a time: from the submission to the result, client and worker at the two followers. */
+/** Foreground jobs by gRPC, one at a time: from the submission to the result. */
 export async function roundTrip(system: Gearmesh, report: Report, run: number): Promise<void> {
   const times: number[] = [];
   let worked = 0;
@@ -16,7 +16,7 @@ export async function roundTrip(system: Gearmesh, report: Report, run: number): 
     worked++;
   };
   const spinBefore = spin();
-  await system.atFollowers(handler, async (client) => {
+  await system.withPair(handler, async (client) => {
     for (let i = 0; i < WARM + COUNTED; i++) {
       const began = performance.now();
       await client.run(FUNCTION, payload).result;

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../../src/base/clock.js';
+import { systemClock } from '../../../src/base/system-clock.js';
 
 /** A clock whose time stands still until the test moves it; turns are real. */
 export class HandClock implements Clock {
@@ -9,6 +10,7 @@ export class HandClock implements Clock {
   defer = (fn: () => void) => {
     setImmediate(fn);
   };
+  conclude = systemClock.conclude;
   setTimer(delayMs: number, fn: () => void): Timer {
     const timer = { at: this.#now + delayMs, fn };
     this.#timers.add(timer);

@@ -15,6 +15,7 @@ test('what "cluster status --json" prints keeps its form', () => {
     name: 'gearmesh',
     leader: 'n1',
     term: 3,
+    answeredBy: 'n1',
     hashDisagreement: '',
     nodes: [
       {
@@ -67,7 +68,7 @@ test('what "cluster status --json" prints keeps its form', () => {
 });
 
 test('without a leader it is null', () => {
-  const nobody = { id: '', name: '', leader: '', term: 0, hashDisagreement: '', nodes: [] };
+  const nobody = { id: '', name: '', leader: '', term: 0, answeredBy: 'n1', hashDisagreement: '', nodes: [] };
   expect(clusterJson(nobody)).toMatchObject({ leader: null });
 });
 

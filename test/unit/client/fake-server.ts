@@ -12,6 +12,7 @@ import {
   status,
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
+import { ClusterServiceService } from '../../../proto/gen/gearmesh/v1/cluster.js';
 import { JobState } from '../../../proto/gen/gearmesh/v1/common.js';
 import {
   Disposition,
@@ -213,6 +214,7 @@ export class FakeNode {
       ScheduleServiceService,
       WorkerServiceService,
       PayloadServiceService,
+      ClusterServiceService,
     ];
     for (const service of services) {
       const handlers: Record<string, UntypedHandleCall> = {};

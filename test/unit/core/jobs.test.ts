@@ -138,7 +138,7 @@ describe('retention', () => {
     expect(at.of('job')).toEqual([`job ${none} ended`]);
     const there = () => [done, broken, own, none].map((seq) => bed.core.job(seq) !== null);
     expect(there()).toEqual([true, true, true, false]);
-    expect(bed.core.nextDue().wall).toBe(bed.wall + 100);
+    expect(bed.core.nextDue().tidyWall).toBe(bed.wall + 100);
     bed.pass(100);
     expect(there()).toEqual([false, true, true, false]);
     bed.pass(100);

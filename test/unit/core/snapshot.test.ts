@@ -245,6 +245,7 @@ describe('a core that is emptied', () => {
     expect(bed.core.nextDue()).toEqual({
       elapsedUs: Number.POSITIVE_INFINITY,
       wall: Number.POSITIVE_INFINITY,
+      tidyWall: Number.POSITIVE_INFINITY,
       sweeping: false,
     });
   });

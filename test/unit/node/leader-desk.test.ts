@@ -223,6 +223,32 @@ describe('the leader takes batches', () => {
     expect(desk.elapsedUs()).toBe(before + 5_000);
   });
 
+  it('and lets what is only to be dropped wait for another reason, a second at most', async () => {
+    let wall = 0;
+    let tidyWall = 0;
+    const core = {
+      elapsedUs: 0,
+      wall: 0,
+      nextDue: () => ({ elapsedUs: Number.POSITIVE_INFINITY, wall, tidyWall, sweeping: false }),
+    };
+    const one = new LeaderDesk({
+      core: core as never,
+      consensus: { propose: (entries: Uint8Array[]) => proposed.push(...entries) } as never,
+      clock: world.clock(0),
+      clocks: { mayStamp: true, wallMs: () => world.clock(0).wallMs() },
+      askTurn: () => {},
+    });
+    wall = Number.POSITIVE_INFINITY;
+    tidyWall = world.clock(0).wallMs() + 100;
+    one.open(2);
+    await pass(world, 1_050);
+    one.flush();
+    expect(proposed).toEqual([]);
+    await pass(world, 60);
+    one.flush();
+    expect(proposed).toHaveLength(1);
+  });
+
   it('and moves time by a tick when a timer is due', async () => {
     const spec = {
       id: '01KDVDNW00ABCDEFGHJKMNPQRS',

@@ -71,6 +71,8 @@ export interface Cluster {
   nodes: Node[];
   /** Says between which nodes and where the replicated states differ; empty: equal as far as compared. */
   hashDisagreement: string;
+  /** Name of the node that answers. */
+  answeredBy: string;
 }
 
 /** A member of the cluster. */
@@ -337,7 +339,7 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
 };
 
 function createBaseCluster(): Cluster {
-  return { id: "", name: "", leader: "", term: 0, nodes: [], hashDisagreement: "" };
+  return { id: "", name: "", leader: "", term: 0, nodes: [], hashDisagreement: "", answeredBy: "" };
 }
 
 export const Cluster: MessageFns<Cluster> = {
@@ -359,6 +361,9 @@ export const Cluster: MessageFns<Cluster> = {
     }
     if (message.hashDisagreement !== "") {
       writer.uint32(50).string(message.hashDisagreement);
+    }
+    if (message.answeredBy !== "") {
+      writer.uint32(58).string(message.answeredBy);
     }
     return writer;
   },
@@ -424,6 +429,14 @@ export const Cluster: MessageFns<Cluster> = {
             message.hashDisagreement = reader.string(true);
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.answeredBy = reader.string(true);
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -447,6 +460,7 @@ export const Cluster: MessageFns<Cluster> = {
     message.term = object.term ?? 0;
     message.nodes = object.nodes?.map((e) => Node.fromPartial(e)) || [];
     message.hashDisagreement = object.hashDisagreement ?? "";
+    message.answeredBy = object.answeredBy ?? "";
     return message;
   },
 };
