@@ -2,7 +2,7 @@ import { AbortedError, GearmeshError, timedOut } from './errors.js';
 import type { PayloadStream } from './payload.js';
 
 /** Bytes in one message of an upload: the server takes no more. */
-const PIECE_BYTES = 64 << 10;
+const PIECE_BYTES = 128 << 10;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -30,7 +30,7 @@ export interface Source {
 
 /** One way through a source. */
 export interface Reading {
-  /** At most 64 KiB; null at the end. `heard` is told that something came, be it too little for a piece. */
+  /** At most 128 KiB; null at the end. `heard` is told that something came, be it too little for a piece. */
   next(heard?: () => void): Promise<Uint8Array | null>;
   /** No more is wanted, even while `next` waits. Repeated it does nothing. */
   close(): void;

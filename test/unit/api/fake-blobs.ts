@@ -3,7 +3,7 @@ import { GearmeshError } from '../../../src/core/errors.js';
 import type { BlobRef } from '../../../src/core/types.js';
 import type { BlobWriter, CallOptions } from '../../../src/node/interface.js';
 
-const CHUNK = 64 << 10;
+const CHUNK = 128 << 10;
 
 /** A blob that is being written; the test decides when its writes and its end are answered. */
 export class FakeWriter implements BlobWriter {

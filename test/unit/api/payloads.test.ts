@@ -21,7 +21,7 @@ import { Answers, type Bundle, refusal, startBundle, told, unary } from './harne
  * as it shows that it is too large, and what breaks off leaves nothing behind.
  */
 const LARGEST = 8 << 20;
-const PIECE = 64 << 10;
+const PIECE = 128 << 10;
 let b: Bundle;
 let clock: HandClock;
 

@@ -57,7 +57,7 @@ describe('a large payload', () => {
     const { blob, bytes: came } = await upload.take();
     const { jobId } = await done;
     expect([upload.size, came.equals(bytes)]).toEqual([LARGE, true]);
-    expect(upload.parts.every((part) => part.length <= 64 << 10)).toBe(true);
+    expect(upload.parts.every((part) => part.length <= 128 << 10)).toBe(true);
     const [job] = submitted[0]!.jobs;
     expect(job).toMatchObject({ id: jobId, function: 'f', contentType: 'application/octet-stream' });
     expect(job!.payload).toHaveLength(0);
@@ -180,7 +180,7 @@ describe('a stream', () => {
     stream.send({ frameId: frame.frameId, results: [created('s')], serverTime: undefined, error: undefined });
     await short;
     const bytes = randomBytes(1_000_001);
-    for (const each of [999, 64 << 10, 700_000]) {
+    for (const each of [999, 128 << 10, 700_000]) {
       const long = client.submit('f', Readable.from(pieces(bytes, each)));
       const upload = await a.uploads.next();
       const { bytes: came } = await upload.take();
@@ -193,8 +193,8 @@ describe('a stream', () => {
     let given = 0;
     async function* endless(): AsyncGenerator<Buffer, void, undefined> {
       for (;;) {
-        given += 64 << 10;
-        yield Buffer.alloc(64 << 10);
+        given += 128 << 10;
+        yield Buffer.alloc(128 << 10);
       }
     }
     const stop = new AbortController();

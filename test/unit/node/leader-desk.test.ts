@@ -233,7 +233,12 @@ describe('the leader takes batches', () => {
     };
     const one = new LeaderDesk({
       core: core as never,
-      consensus: { propose: (entries: Uint8Array[]) => proposed.push(...entries) } as never,
+      consensus: {
+        propose: (entries: Uint8Array[]) => {
+          proposed.push(...entries);
+          return 'accepted';
+        },
+      } as never,
       clock: world.clock(0),
       clocks: { mayStamp: true, wallMs: () => world.clock(0).wallMs() },
       askTurn: () => {},

@@ -48,7 +48,7 @@ export interface UploadPayloadRequest {
    * than that is refused at the end. 0: not known yet. Not in later messages.
    */
   size: number;
-  /** The next bytes. Up to 64 KiB. Empty: nothing yet, the upload goes on. */
+  /** The next bytes. Up to 128 KiB. Empty: nothing yet, the upload goes on. */
   data: Uint8Array;
 }
 
