@@ -16,6 +16,8 @@ const OWN_NAMES = new Map([
   ['(garbage collector)', 'garbage collector'],
   ['(program)', 'engine and system'],
 ]);
+/** Only who leads has anything to do here, apart from a look whether it does. */
+const OF_LEADERS = '/src/node/leader-desk.js';
 const NOWHERE = 'event loop of Node';
 /** Frames whose time is no part of a load: the start of the process, and queues that are emptied between loads. */
 const BESIDE = [
@@ -51,6 +53,13 @@ export function rooms(profile: Profile): Map<string, number> {
     if (room !== null) out.set(room, (out.get(room) ?? 0) + profile.timeDeltas[i]!);
   }
   return out;
+}
+
+/** Microseconds in what a leader alone does: of the profiles of one cluster, the leader's has the most. */
+export function leading(profile: Profile): number {
+  const desk = new Set<number>();
+  for (const { id, callFrame } of profile.nodes) if (callFrame.url.endsWith(OF_LEADERS)) desk.add(id);
+  return profile.samples.reduce((sum, id, i) => sum + (desk.has(id) ? profile.timeDeltas[i]! : 0), 0);
 }
 
 /** Null for code of Node itself and of the system. */

@@ -5,7 +5,7 @@ import { RawGearman } from '../../support/gearman.js';
 import { Gearmand, gearmandMissing } from '../../support/gearmand.js';
 import { type RealCluster, until } from '../../support/real-cluster.js';
 import { appliedIndex, FUNCTION, payload, purge, serversCpu } from '../bench-cluster.js';
-import { cpuUs, fdatasync, median, percentile, sorted, spin } from '../gauge.js';
+import { cpuUs, fdatasync, median, percentile, quiet, sorted, spin } from '../gauge.js';
 import type { LoadOrder, LoadResult } from '../gearman-load.js';
 import { digits, type Report } from '../report.js';
 
@@ -71,6 +71,7 @@ export async function gearman(bench: GearmanRun, parts: readonly Part[]): Promis
   for (const part of parts) {
     const spinBefore = spin();
     const theirs = missing === '' ? await beside(part, seconds) : null;
+    await quiet(cluster.nodes.map((node) => node.pid));
     const mine = await measured(ours, part, seconds);
     if (part === 'a') await purge(cluster);
     const spinAfter = spin();

@@ -2,7 +2,7 @@ import { ENGINE_FLAGS } from '../../../src/cli/engine-flags.js';
 import { fillQueue, functionNames, purge, succeeded, untilSucceeded, withClients } from '../bench-cluster.js';
 import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
-import { spin } from '../gauge.js';
+import { quiet, spin } from '../gauge.js';
 import { Gearmesh, type OwnLoad } from '../gearmesh.js';
 import { Workers } from '../load.js';
 import { digits, type Figures, type Report } from '../report.js';
@@ -79,7 +79,9 @@ async function waitingJobs(system: Gearmesh, seconds: number, sizes: readonly nu
     if (size < there) await purge(system.cluster, [DEEP]);
     else if (size > there) await fillQueue(system.cluster, DEEP, size - there);
     there = size;
+    await quiet(system.pids);
     const cycled = costOf(await system.cyclesFor(seconds));
+    await quiet(system.pids);
     const submitted = costOf(await system.submitFor(seconds));
     await system.purge();
     steps.push({ size, submitted, cycled });
@@ -92,12 +94,14 @@ async function functions(system: Gearmesh, seconds: number, sizes: readonly numb
   for (const size of [...sizes, sizes[0]!]) {
     const names = functionNames(size);
     const before = await withClients(system.cluster, ([one]) => succeeded(one!, names));
+    await quiet(system.pids);
     const submitted = costOf(await system.submitFor(seconds, names));
     const options = { sessions: SESSIONS, credits: CREDITS, functions: names };
     const all = await Workers.start(system.cluster, options);
     try {
       // What was only submitted is done first.
       await withClients(system.cluster, ([one]) => untilSucceeded(one!, names, before + submitted.jobs));
+      await quiet(system.pids);
       const cycled = costOf(await system.cyclesFor(seconds, all, names));
       steps.push({ size, submitted, cycled });
     } finally {
@@ -114,8 +118,10 @@ async function workers(system: Gearmesh, seconds: number, sizes: readonly number
     const options = { sessions: size, credits, functions: ELSEWHERE };
     const all = await Workers.startBare(system.cluster, options);
     try {
+      await quiet(system.pids);
       const submitted = costOf(await system.submitFor(seconds));
       await system.purge();
+      await quiet(system.pids);
       const cycled = costOf(await system.cyclesFor(seconds, all, ELSEWHERE));
       steps.push({ size, submitted, cycled });
     } finally {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Profile, rooms } from '../../bench/budget/rooms.js';
+import { leading, type Profile, rooms } from '../../bench/budget/rooms.js';
 
 function profile(frames: readonly [name: string, url: string, parent: number, us: number][]): Profile {
   const nodes = frames.map(([functionName, url], id) => ({
@@ -40,5 +40,16 @@ describe('the budget of a job', () => {
       '@grpc/grpc-js': 3,
       proto: 4,
     });
+  });
+
+  it('knows the leader by what it alone does', () => {
+    const desk = 'file:///x/dist/src/node/leader-desk.js';
+    const made = profile([
+      ['(root)', '', -1, 0],
+      ['flush', desk, 0, 7],
+      ['apply', 'file:///x/dist/src/core/core.js', 1, 30],
+      ['accept', desk, 0, 5],
+    ]);
+    expect(leading(made)).toBe(12);
   });
 });
