@@ -77,7 +77,7 @@ async function peerTurn(context: Context, peer: Peer, run: number): Promise<bool
   }
   if (nothing && !options.only.has('W6') && !options.only.has('syncs')) return true;
   try {
-    const running = await peer.start();
+    const running = await peer.start(options.places);
     try {
       if (run === 1) report.add('peers', `version ${running.version}; ${peer.promise}`, {}, { side });
       await takeTurn({ report, side, running, run, seconds: options.seconds }, options.only);

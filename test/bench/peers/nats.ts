@@ -9,6 +9,7 @@ import {
 } from '@nats-io/jetstream';
 import { connect, type NatsConnection, nanos } from '@nats-io/transport-node';
 import { freePorts, until } from '../../support/real-cluster.js';
+import { type Places, used } from '../places.js';
 import { PAYLOAD_BYTES, QUEUES } from './driver.js';
 import { Loads } from './loads.js';
 import { STREAM } from './nats-driver.js';
@@ -180,7 +181,7 @@ async function published(client: NatsConnection, payload: Buffer): Promise<void>
   }
 }
 
-async function start(sync: string | null): Promise<RunningPeer> {
+async function start(sync: string | null, places: Places): Promise<RunningPeer> {
   const cluster = await NatsCluster.start(sync);
   return Loads.over({
     version: versionOf('nats-server', '--version'),
@@ -188,7 +189,7 @@ async function start(sync: string | null): Promise<RunningPeer> {
     driver: 'nats',
     clients: { submit: 1, work: 1 },
     pids: () => cluster.nodes.map(({ server }) => server.pid),
-    addresses: async () => (await cluster.led()).map(addressOf),
+    addresses: async () => used(await cluster.led(), places).map(addressOf),
     left: () => cluster.left(),
     purge: () => cluster.purge(),
     failover: (times) => cluster.failover(times),
@@ -212,12 +213,12 @@ export const nats: Peer = {
   promise:
     'written to the files of two of three nodes, which do not sync them for a message (every two minutes)',
   missing: async () => missing('nats-server', '--version'),
-  start: () => start(null),
+  start: (places) => start(null, places),
 };
 
 export const natsSync: Peer = {
   name: 'nats-always',
   promise: 'on the disks of two of three nodes (sync_interval: always)',
   missing: missingAlways,
-  start: () => start('always'),
+  start: (places) => start('always', places),
 };

@@ -1,3 +1,5 @@
+import type { Places } from '../places.js';
+
 /** A server of others that is measured beside ours, as this machine has it. */
 export interface Peer {
   /** As it is asked for, e.g. `beanstalkd`. */
@@ -6,8 +8,8 @@ export interface Peer {
   readonly promise: string;
   /** Why it cannot be measured here; null: it can. */
   missing(): Promise<string | null>;
-  /** Starts its servers and warms them and their clients up. */
-  start(): Promise<RunningPeer>;
+  /** Starts its servers and warms them and their clients up. Where there is one server, all are with it. */
+  start(places: Places): Promise<RunningPeer>;
 }
 
 export interface RunningPeer {

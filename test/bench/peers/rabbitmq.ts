@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import { freePorts } from '../../support/real-cluster.js';
+import { type Places, used } from '../places.js';
 import { PAYLOAD_BYTES, QUEUES } from './driver.js';
 import { Loads } from './loads.js';
 import type { Peer, RunningPeer } from './peer.js';
@@ -178,7 +179,7 @@ function published(channel: ConfirmChannel, payload: Buffer): Promise<void> {
   });
 }
 
-async function start(): Promise<RunningPeer> {
+async function start(places: Places): Promise<RunningPeer> {
   const cluster = await RabbitCluster.start();
   return Loads.over({
     version: await cluster.version(),
@@ -186,7 +187,7 @@ async function start(): Promise<RunningPeer> {
     driver: 'amqp',
     clients: { submit: 1, work: 1 },
     pids: () => cluster.pids,
-    addresses: async () => (await cluster.led()).map(({ port }) => `127.0.0.1:${port}`),
+    addresses: async () => used(await cluster.led(), places).map(({ port }) => `127.0.0.1:${port}`),
     left: () => cluster.left(),
     purge: () => cluster.purge(),
     failover: (times) => cluster.failover(times),
