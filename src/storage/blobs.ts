@@ -14,12 +14,9 @@ import {
   parseBlobName,
   storedLength,
 } from './blob-format.js';
-import type { Disk, DiskFile } from './disk.js';
+import { type Disk, type DiskFile, SYNC_BYTES } from './disk.js';
 import { TEMPORARY } from './durable-file.js';
 import { diskError, StorageError } from './errors.js';
-
-/** Written bytes after which a blob is synced on the way: its last sync must not keep the log's waiting. */
-const SYNC_BYTES = 8 * 1024 * 1024;
 
 /** Content by chunks of `BLOB_CHUNK_BYTES`, of a blob that is whole or still being written. */
 export interface BlobReading {

@@ -1,5 +1,8 @@
 /** The disk as storage sees it. Implemented by the real one, by one in memory that crashes, and by the simulator's. */
 
+/** Written bytes after which a large file is synced on the way: its last sync must not keep the log's waiting. */
+export const SYNC_BYTES = 8 * 1024 * 1024;
+
 export interface DiskFile {
   readonly path: string;
   /** Writes all parts one after the other at `position`. Returns when the system has them: not yet durable. */

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { invariant } from '../base/invariant.js';
 import type { SnapshotMark } from '../consensus/types.js';
-import type { Disk, DiskFile } from './disk.js';
+import { type Disk, type DiskFile, SYNC_BYTES } from './disk.js';
 import { replaceFile, TEMPORARY } from './durable-file.js';
 import { diskError } from './errors.js';
 import { encodeManifest, type Manifest, manifestName, type PageRef, packName } from './snapshot-format.js';
@@ -37,6 +37,7 @@ export class PackWriter implements SnapshotWriter {
   /** Where the gathered bytes belong in the pack. */
   #gatheredAt = 0;
   #writing = false;
+  #unsynced = 0;
   /** Bytes in the pack, gathered ones included. */
   #end = 0;
   #state: 'open' | 'finishing' | 'ended' = 'open';
@@ -144,7 +145,7 @@ export class PackWriter implements SnapshotWriter {
     this.#end += length;
     if (this.#gatheredBytes + length > GATHER_BYTES) await this.#flush();
     if (length >= GATHER_BYTES) {
-      await (await this.#pack()).write([bytes], page.offset);
+      await this.#write(bytes, page.offset);
     } else {
       this.#gathered ??= Buffer.allocUnsafeSlow(GATHER_BYTES);
       if (this.#gatheredBytes === 0) this.#gatheredAt = page.offset;
@@ -157,8 +158,17 @@ export class PackWriter implements SnapshotWriter {
   async #flush(): Promise<void> {
     if (this.#gatheredBytes === 0) return;
     const bytes = this.#gathered!.subarray(0, this.#gatheredBytes);
-    await (await this.#pack()).write([bytes], this.#gatheredAt);
+    await this.#write(bytes, this.#gatheredAt);
     this.#gatheredBytes = 0;
+  }
+
+  async #write(bytes: Uint8Array, position: number): Promise<void> {
+    const file = await this.#pack();
+    await file.write([bytes], position);
+    this.#unsynced += bytes.length;
+    if (this.#unsynced < SYNC_BYTES) return;
+    this.#unsynced = 0;
+    await file.sync();
   }
 
   async #pack(): Promise<DiskFile> {
