@@ -69,14 +69,17 @@ async function starts(turn: Turn, workload: TurnWorkload, background: number): P
   const { report, run, side, running } = turn;
   await quiet(running.pids);
   const spinBefore = spin();
+  const cpu = cpuOf(running.pids);
   const times = sorted(await running.starts({ count: COUNTED_STARTS, paceMs: PACE_MS, background }));
+  const serversUs = (cpuOf(running.pids) - cpu) / COUNTED_STARTS;
   const calm: Calm = { spinBefore, spinAfter: spin() };
   const disk = await fdatasync(GAUGE_SYNCS, PACE_MS);
   const [p50, p99] = [percentile(times, 50), percentile(times, 99)];
   const beside = background === 0 ? '' : ` beside ${background} whole cycles/s`;
+  const each = background === 0 ? `, CPU per job: servers ${Math.round(serversUs)} µs` : '';
   report.add(
     workload,
-    `submit to start${beside}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms; fdatasync p50 ${disk.p50.toFixed(2)} ms`,
+    `submit to start${beside}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms${each}; fdatasync p50 ${disk.p50.toFixed(2)} ms`,
     { p50, p99, background, fdatasyncP50: disk.p50 },
     { run, side, calm },
   );

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Client } from '../../../src/client/index.js';
 import { Worker } from '../../../src/worker/index.js';
 import type { RealCluster } from '../../support/real-cluster.js';
-import { FUNCTION, waiting } from '../bench-cluster.js';
+import { FUNCTION, serversCpu, waiting } from '../bench-cluster.js';
 import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { spin } from '../gauge.js';
@@ -42,14 +42,19 @@ export async function payloads({ report, options }: Context): Promise<void> {
     for (const { mib, count: most } of SIZES) {
       const count = Math.max(1, Math.round(most * Math.min(1, options.scale / WHOLE_SCALE)));
       const bytes = mib * MIB;
-      const [inside, inPercent] = await besideDisk(NODES * bytes * count, () => into(cluster, bytes, count));
+      let cpuMs = 0;
+      const [inside, inPercent] = await besideDisk(NODES * bytes * count, async () => {
+        const before = serversCpu(cluster);
+        await into(cluster, bytes, count);
+        cpuMs = (serversCpu(cluster) - before) / 1_000 / (mib * count);
+      });
       const [out, outPercent] = await besideDisk(2 * NODES * bytes * count, () =>
         through(cluster, bytes, count),
       );
       figures[`in${mib}`] = inPercent;
       figures[`through${mib}`] = outPercent;
       texts.push(
-        `${count} × ${mib} MiB: in ${((mib * count) / inside).toFixed(0)} MiB/s (${inPercent.toFixed(0)} % of the disk's ×3), ` +
+        `${count} × ${mib} MiB: in ${((mib * count) / inside).toFixed(0)} MiB/s (${inPercent.toFixed(0)} % of the disk's ×3, ${cpuMs.toFixed(1)} ms of the nodes' CPU a MiB), ` +
           `through ${((mib * count) / out).toFixed(0)} MiB/s (${outPercent.toFixed(0)} % of ×6)`,
       );
     }
