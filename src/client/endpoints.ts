@@ -118,6 +118,9 @@ export interface Opened {
   readonly endpoint: number;
 }
 
+/** For so long a first call waits to learn where the leader is. */
+const AIM_MS_MAX = 1_000;
+
 /** In which order a program uses the endpoints it was given. */
 export interface Route {
   /** Endpoint to begin with. */
@@ -130,8 +133,8 @@ export interface Route {
 export interface Leader {
   /** -1: nobody knows. */
   readonly endpoint: number;
-  /** Waits for the first time that it is known, if it can be. */
-  found(): Promise<number>;
+  /** Resolves when all have been asked once; never rejects. */
+  found(): Promise<void>;
   failed(endpoint: number): void;
 }
 
@@ -198,7 +201,7 @@ export class Cursor {
    * @param tries tries of this caller that failed in a row: it pauses even when others succeed
    */
   async open(until: number, tries: number, signal?: AbortSignal): Promise<Opened> {
-    await this.#aim(tries);
+    await this.#aim(until, tries, signal);
     for (;;) {
       const wait = backoffMs(Math.max(this.#failures, tries), this.#pool.addresses.length);
       if (wait > 0) await pause(Math.min(wait, until - performance.now()), signal);
@@ -218,10 +221,16 @@ export class Cursor {
       }
     }
   }
-  /** Begins at the leader. */
-  async #aim(tries: number): Promise<void> {
-    if (this.#leader === undefined || this.#failures > 0 || tries > 0) return;
-    const endpoint = await this.#leader.found();
-    if (endpoint >= 0) this.#at = endpoint;
+  /** Begins at the leader, if that can be had soon. */
+  async #aim(until: number, tries: number, signal?: AbortSignal): Promise<void> {
+    const leader = this.#leader;
+    if (leader === undefined || this.#failures > 0 || tries > 0) return;
+    if (leader.endpoint < 0) {
+      const over = new AbortController();
+      const ends = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
+      await Promise.race([leader.found(), pause(Math.min(AIM_MS_MAX, until - performance.now()), ends)]);
+      over.abort();
+    }
+    if (leader.endpoint >= 0) this.#at = leader.endpoint;
   }
 }

@@ -46,10 +46,8 @@ class LeaderWatch implements Leader {
     return this.#endpoint;
   }
 
-  /** Waits for the first look, if that is what it takes; never rejects. */
-  async found(): Promise<number> {
+  async found(): Promise<void> {
     if (this.#lookedAt === Number.NEGATIVE_INFINITY) await (this.#looking ?? this.#look());
-    return this.endpoint;
   }
 
   failed(endpoint: number): void {

@@ -95,6 +95,15 @@ describe('a client that goes to the leader', () => {
     expect(taken[0]![0]).toBe(taken[1]![0]);
   });
 
+  test('does not wait for nodes that say nothing for longer than the call may take', async () => {
+    for (const node of nodes) node.unary.delete('getCluster');
+    await expect(client.get('01KDVDNW00ABCDEFGHJKMNPQRS', { timeoutMs: 100 })).rejects.toMatchObject({
+      reason: 'TIMED_OUT',
+    });
+    // The first of them is still waited for.
+    expect(timesAsked()).toBe(1);
+  });
+
   test('follows it when another node leads', async () => {
     await client.submit('f', '0');
     leader = 0;
