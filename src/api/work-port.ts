@@ -20,7 +20,7 @@ import { ServeFrames } from './serve-frames.js';
 import { toDuration } from './time.js';
 
 /**
- * What goes out to one worker. Everything that a turn produced leaves in as few frames as possible. While the worker
+ * What goes out to one worker. Everything that one event produced leaves in as few frames as possible. While the worker
  * reads slowly nothing is sent or read, and credit is held back, so that at most `assignmentsWaitingMax` jobs wait here.
  */
 export class WorkPort implements SessionPort {

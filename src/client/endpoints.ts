@@ -133,8 +133,8 @@ export interface Route {
 export interface Leader {
   /** -1: nobody knows. */
   readonly endpoint: number;
-  /** Resolves when all have been asked once; never rejects. */
-  found(): Promise<void>;
+  /** Resolves when it is known, or nobody could say; never rejects. Null: that is over. */
+  readonly firstLook: Promise<void> | null;
   failed(endpoint: number): void;
 }
 
@@ -221,14 +221,16 @@ export class Cursor {
       }
     }
   }
+
   /** Begins at the leader, if that can be had soon. */
   async #aim(until: number, tries: number, signal?: AbortSignal): Promise<void> {
     const leader = this.#leader;
     if (leader === undefined || this.#failures > 0 || tries > 0) return;
-    if (leader.endpoint < 0) {
+    const first = leader.firstLook;
+    if (first !== null) {
       const over = new AbortController();
       const ends = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
-      await Promise.race([leader.found(), pause(Math.min(AIM_MS_MAX, until - performance.now()), ends)]);
+      await Promise.race([first, pause(Math.min(AIM_MS_MAX, until - performance.now()), ends)]);
       over.abort();
     }
     if (leader.endpoint >= 0) this.#at = leader.endpoint;

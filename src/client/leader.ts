@@ -8,12 +8,13 @@ import type { EndpointOrder } from './types.js';
 /** How a program uses its endpoints. */
 export function routeOf(pool: EndpointPool, order: EndpointOrder = 'random'): Route {
   const first = order === 'listed' ? 0 : randomInt(pool.addresses.length);
-  return { first, leader: order === 'leader' ? new LeaderWatch(pool) : undefined };
+  const choice = order === 'leader' && pool.addresses.length > 1;
+  return { first, leader: choice ? new LeaderWatch(pool) : undefined };
 }
 
 /** How old the knowledge of the leader may become while something goes to it. */
 const CHECK_MS = 2_000;
-/** Between two looks while nobody could say who leads. */
+/** Between two looks while nobody could say who leads: at first, then longer each time up to `CHECK_MS`. */
 const AGAIN_MS = 50;
 /** An endpoint that failed is not taken for the leader's again before this time is over. */
 const AVOID_MS = 5_000;
@@ -30,6 +31,7 @@ class LeaderWatch implements Leader {
   /** Endpoints by the name of the node that answered there. */
   readonly #places = new Map<string, number>();
   #endpoint = -1;
+  #waitMs = AGAIN_MS;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | null = null;
   #avoided = -1;
@@ -41,40 +43,59 @@ class LeaderWatch implements Leader {
 
   /** Index in the pool; -1: nobody knows. Looks again from time to time, without letting anyone wait. */
   get endpoint(): number {
-    const wait = this.#endpoint < 0 ? AGAIN_MS : CHECK_MS;
-    if (this.#looking === null && performance.now() >= this.#lookedAt + wait) void this.#look();
+    if (this.#looking === null && performance.now() >= this.#lookedAt + this.#waitMs) void this.#look();
     return this.#endpoint;
   }
 
-  async found(): Promise<void> {
-    if (this.#lookedAt === Number.NEGATIVE_INFINITY) await (this.#looking ?? this.#look());
+  get firstLook(): Promise<void> | null {
+    return this.#lookedAt === Number.NEGATIVE_INFINITY ? (this.#looking ?? this.#look()) : null;
   }
 
   failed(endpoint: number): void {
     if (endpoint !== this.#endpoint) return;
     this.#endpoint = -1;
+    this.#waitMs = AGAIN_MS;
+    this.#lookedAt = performance.now();
+    this.#avoid(endpoint);
+  }
+
+  #avoid(endpoint: number): void {
     this.#avoided = endpoint;
     this.#avoidedUntil = performance.now() + AVOID_MS;
-    this.#lookedAt = performance.now();
   }
 
   #look(): Promise<void> {
-    this.#looking = this.#ask().finally(() => {
+    this.#looking = this.#ask().then((found) => {
       this.#looking = null;
       this.#lookedAt = performance.now();
+      this.#waitMs = found ? CHECK_MS : Math.min(CHECK_MS, this.#waitMs * 2);
     });
     return this.#looking;
   }
 
-  /** One endpoint after the other until one names a leader whose place is known. */
-  async #ask(): Promise<void> {
+  /** One endpoint after the other until one names a leader that can be reached. Never rejects. */
+  async #ask(): Promise<boolean> {
     const { length } = this.#pool.addresses;
     const first = this.#endpoint < 0 ? this.#avoided + 1 : this.#endpoint;
     for (let i = 0; i < length && !this.#pool.closed; i++) {
       const at = await this.#leaderBy((first + i) % length);
       if (at < 0 || (at === this.#avoided && performance.now() < this.#avoidedUntil)) continue;
-      this.#endpoint = at;
-      return;
+      if (await this.#reaches(at)) {
+        this.#endpoint = at;
+        return true;
+      }
+      // Others see it, and would name it, too.
+      this.#avoid(at);
+    }
+    return false;
+  }
+
+  async #reaches(endpoint: number): Promise<boolean> {
+    try {
+      await this.#pool.link(endpoint, LANE).open();
+      return true;
+    } catch {
+      return false;
     }
   }
 

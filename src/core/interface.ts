@@ -191,7 +191,6 @@ export interface SchedulePage {
   readonly next: number;
 }
 
-/** The pure state machine. `createCore` makes one; every node's is the same at the same index. */
 /** When the next timer is due by each clock; Infinity: never. */
 export interface NextDue {
   readonly elapsedUs: number;
@@ -202,6 +201,7 @@ export interface NextDue {
   readonly sweeping: boolean;
 }
 
+/** The pure state machine. `createCore` makes one; every node's is the same at the same index. */
 export interface Core {
   readonly appliedIndex: number;
   readonly elapsedUs: number;

@@ -166,7 +166,8 @@ export class PackWriter implements SnapshotWriter {
     const file = await this.#pack();
     await file.write([bytes], position);
     this.#unsynced += bytes.length;
-    if (this.#unsynced < SYNC_BYTES) return;
+    // Given up meanwhile, its file is closed.
+    if (this.#unsynced < SYNC_BYTES || this.#state === 'ended') return;
     this.#unsynced = 0;
     await file.sync();
   }

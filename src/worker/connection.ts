@@ -54,6 +54,7 @@ export class Connection {
   #stream: WorkStream | null = null;
   #welcomed = false;
   #finishing = false;
+  #settled = false;
   #graceMs = GRACE_MS;
   #graceTimer: NodeJS.Timeout | null = null;
   /** The cluster's clock: its time at a moment of ours. */
@@ -114,6 +115,11 @@ export class Connection {
     this.#stream?.leave(error);
   }
 
+  /** Stays where it is, whoever leads: what is under way is to end here. */
+  settle(): void {
+    this.#settled = true;
+  }
+
   /** The stream that there is, is the last one. */
   finish(): void {
     this.#finishing = true;
@@ -141,13 +147,14 @@ export class Connection {
         welcome: (welcome) => {
           this.#welcomed = true;
           this.#welcome(welcome, opened.endpoint);
+          if (this.#cursor.isAiming) {
+            aim = setInterval(() => {
+              if (this.#settled || !this.#cursor.isAstray) return;
+              stay = true;
+              this.leave(new GearmeshError('UNAVAILABLE', 'CONNECTION_LOST', 'left for the node that leads'));
+            }, AIM_MS);
+          }
           this.#events.attached(welcome, resuming !== null, endpoint);
-          if (!this.#cursor.isAiming) return;
-          aim = setInterval(() => {
-            if (!this.#cursor.isAstray) return;
-            stay = true;
-            this.leave(new GearmeshError('UNAVAILABLE', 'CONNECTION_LOST', 'left for the node that leads'));
-          }, AIM_MS);
         },
         frame: (frame) => {
           this.#events.frame(frame);
@@ -193,7 +200,11 @@ export class Connection {
     if (this.#pool.addresses.length === 1 && frame.redirect === undefined) return false; // until it ends the stream
     const named = frame.redirect?.endpoints ?? [];
     const at = this.#pool.addresses.findIndex((address, i) => i !== endpoint && named.includes(address));
-    if (at >= 0) this.#cursor.prefer(at);
+    if (at >= 0) {
+      // It may lead, and would be preferred.
+      this.#cursor.failed(endpoint);
+      this.#cursor.prefer(at);
+    }
     const reason = frame.redirect?.reason ?? frame.drain?.reason ?? '';
     // Not now: what follows from this frame is still to be sent here.
     setImmediate(() => {

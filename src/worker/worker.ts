@@ -174,6 +174,7 @@ export class Worker extends EventEmitter<WorkerEvents> {
   async #stop(timeoutMs: number): Promise<void> {
     const wasRunning = this.#phase === 'running';
     this.#phase = 'stopping';
+    this.#connection.settle();
     if (wasRunning) {
       this.#functionsChanged();
       await this.#untilQuiet(timeoutMs);

@@ -2,6 +2,7 @@
 import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Cluster } from '../../../proto/gen/gearmesh/v1/cluster.js';
+import { ServeFrame } from '../../../proto/gen/gearmesh/v1/worker.js';
 import { Client } from '../../../src/client/index.js';
 import { Worker } from '../../../src/worker/index.js';
 import { accepted, FakeNode, refusal } from './fake-server.js';
@@ -95,6 +96,18 @@ describe('a client that goes to the leader', () => {
     expect(taken[0]![0]).toBe(taken[1]![0]);
   });
 
+  test('stays where it is when the leader cannot be reached from here, and asks less and less', async () => {
+    nodes[2].kill();
+    for (let i = 0; i < 40; i++) {
+      await client.submit('f', `${i}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(new Set(taken.map(([at]) => at)).size).toBe(1);
+    expect(taken).toHaveLength(40);
+    // Each look asks two nodes: after 0, 100, 200, 400, … ms.
+    expect(timesAsked()).toBeLessThan(16);
+  });
+
   test('does not wait for nodes that say nothing for longer than the call may take', async () => {
     for (const node of nodes) node.unary.delete('getCluster');
     await expect(client.get('01KDVDNW00ABCDEFGHJKMNPQRS', { timeoutMs: 100 })).rejects.toMatchObject({
@@ -155,4 +168,20 @@ test('a worker that goes to the leader opens its session there', async () => {
   nodes[2].kill();
   await worker.stop({ timeoutMs: 0 });
   await started.catch(() => {});
+});
+
+test('a worker that the leader sends away goes where it says, and not back', async () => {
+  const worker = new Worker({ endpoints: nodes.map((node) => node.address), order: 'leader' });
+  worker.handle('f', () => {});
+  const started = worker.start();
+  const stream = await nodes[2].works.next();
+  await stream.frames.next();
+  stream.send(ServeFrame.fromPartial({ welcome: { sessionId: 1, secret: Buffer.alloc(16) } }));
+  await started;
+  stream.send(ServeFrame.fromPartial({ redirect: { endpoints: [nodes[1].address], reason: 'it stops' } }));
+  const next = await nodes[1].works.next();
+  expect((await next.frames.next()).hello).toBeDefined();
+  expect(nodes[2].works.size).toBe(0);
+  for (const node of nodes) node.kill();
+  await worker.stop({ timeoutMs: 0 });
 });
