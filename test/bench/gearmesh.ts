@@ -17,7 +17,7 @@ import {
 import { cpuOf } from './gauge.js';
 import { Pace, Workers } from './load.js';
 import type { Load, RunningPeer, StartsOptions } from './peers/peer.js';
-import { type Places, placed } from './places.js';
+import type { Places } from './places.js';
 
 const SESSIONS = 8;
 const CREDITS = 64;
@@ -106,12 +106,12 @@ export class Gearmesh implements RunningPeer {
   /** A client and a worker (one job at a time): both at the leader, or at a follower each, which is the longest way. */
   async withPair<T>(handler: () => void, work: (client: Client) => Promise<T>): Promise<T> {
     await this.purge();
+    const { endpoints } = this.cluster;
     const [here, there] =
-      this.#places === 'leader'
-        ? [0, 1].map((i) => placed(this.cluster.endpoints, i, 'leader'))
-        : (await followersOf(this.cluster)).map((endpoint) => ({ endpoints: endpoint }));
-    const one = new Client(here!);
-    const worker = new Worker({ ...there!, concurrency: 1 });
+      this.#places === 'leader' ? [endpoints, endpoints] : await followersOf(this.cluster);
+    // Where one endpoint is all there is, they stay there.
+    const one = new Client({ endpoints: here!, order: 'leader' });
+    const worker = new Worker({ endpoints: there!, order: 'leader', concurrency: 1 });
     worker.handle(FUNCTION, handler);
     await worker.start();
     try {

@@ -132,9 +132,9 @@ export class Pace {
   }
 
   static async start(cluster: RealCluster, options: PaceOptions): Promise<Pace> {
-    const { endpoints = cluster.endpoints, places = 'leader', fn = FUNCTION, connections = 8 } = options;
+    const { perSecond, endpoints = cluster.endpoints, places = 'leader' } = options;
+    const { fn = FUNCTION, connections = 8 } = options;
     const child = new Child(new URL('./children/pacer.js', import.meta.url));
-    const { perSecond } = options;
     const order: PaceOrder = { endpoints, places, fn, payloadBytes: payload.length, perSecond, connections };
     await child.ask(order);
     return new Pace(child);
