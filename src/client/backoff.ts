@@ -17,13 +17,20 @@ export function backoffMs(failures: number, endpoints: number, maxMs = 1_000): n
 /** Resolves after `ms`, or at once when the signal is aborted; never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   if (ms <= 0 || signal?.aborted) return Promise.resolve();
+  const end = performance.now() + ms;
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    // A timer may come early: it is set from the time at which the turn of the event loop began, in whole milliseconds.
+    const wake = (): void => {
+      const left = end - performance.now();
+      if (left > 0) timer = setTimeout(wake, left);
+      else done();
+    };
+    let timer = setTimeout(wake, ms);
     signal?.addEventListener('abort', done, { once: true });
   });
 }
