@@ -374,6 +374,7 @@ function hasty(disk: Disk, world: World): Disk {
       return later(() => file.write([bytes], position));
     },
     read: (position, length) => after(() => file.read(position, length)),
+    readNow: (position, target) => file.readNow(position, target),
     sync: () => later(() => world.sleep(LIE_MS).then(() => file.sync())),
     truncate: (length) => after(() => file.truncate(length)),
     size: () => after(() => file.size()),

@@ -9,6 +9,8 @@ export interface DiskFile {
   write(parts: readonly Uint8Array[], position: number): Promise<void>;
   /** Up to `length` bytes; fewer at the file's end. */
   read(position: number, length: number): Promise<Uint8Array>;
+  /** Fills `target` before it returns, as far as the file goes: for what cannot be waited for. Returns the bytes read. */
+  readNow(position: number, target: Uint8Array): number;
   /** fdatasync: what was written is on disk when it resolves. After a rejection nothing is known about it. */
   sync(): Promise<void>;
   truncate(length: number): Promise<void>;

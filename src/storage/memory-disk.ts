@@ -365,6 +365,11 @@ export class MemoryDisk implements Disk {
         return perform('write', bytes.length, () => this.#write(path, file, bytes, position));
       },
       read: (position, length) => perform('read', length, () => file.read(position, length)),
+      readNow: (position, target) => {
+        if (!open) throw systemError('EBADF', path);
+        if (life !== this.#life) throw systemError('ESHUTDOWN', path);
+        return file.readInto(position, target);
+      },
       sync: () =>
         perform('sync', 0, () => {
           if (this.#failing?.(path) === true) {

@@ -72,6 +72,14 @@ export class MemoryFile {
     return end <= position ? Buffer.alloc(0) : Buffer.from(this.#seen.bytes.subarray(position, end));
   }
 
+  /** Returns the bytes read. */
+  readInto(position: number, target: Uint8Array): number {
+    const end = Math.min(position + target.length, this.#seen.size);
+    if (end <= position) return 0;
+    target.set(this.#seen.bytes.subarray(position, end));
+    return end - position;
+  }
+
   content(): Buffer {
     return this.read(0, this.#seen.size);
   }

@@ -1,4 +1,4 @@
-import { constants, fdatasync, writev, writevSync } from 'node:fs';
+import { constants, fdatasync, readSync, writev, writevSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Disk, DiskFile } from './disk.js';
@@ -50,6 +50,16 @@ class RealFile implements DiskFile {
       got += bytesRead;
     }
     return got === length ? buffer : buffer.subarray(0, got);
+  }
+
+  readNow(position: number, target: Uint8Array): number {
+    let got = 0;
+    while (got < target.length) {
+      const bytes = readSync(this.#handle.fd, target, got, target.length - got, position + got);
+      if (bytes === 0) break;
+      got += bytes;
+    }
+    return got;
   }
 
   sync(): Promise<void> {

@@ -70,6 +70,7 @@ export class FaultyDisk {
           },
         ),
       read: (position, length) => call('read', () => file.read(position, length)),
+      readNow: (position, target) => file.readNow(position, target),
       sync: () =>
         call(
           'sync',

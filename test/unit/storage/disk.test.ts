@@ -26,6 +26,10 @@ for (const [name, withDisk] of Object.entries(disks)) {
         expect(text(await file.read(6, 3))).toBe('Wor');
         expect(text(await file.read(50, 3))).toBe('');
         expect(await file.size()).toBe(11);
+        const target = Buffer.alloc(6, '-');
+        expect(file.readNow(6, target)).toBe(5);
+        expect(text(target)).toBe('World-');
+        expect(file.readNow(11, target)).toBe(0);
         await file.close();
       }));
 
