@@ -30,6 +30,7 @@ import type {
   ScheduleView,
   SessionView,
   Settings,
+  SpillOptions,
 } from './types.js';
 import {
   assignedJob,
@@ -46,6 +47,8 @@ import {
 
 export interface CoreOptions {
   readonly payloads: PayloadStore;
+  /** Absent: all jobs stay in memory. */
+  readonly spill?: SpillOptions;
   /** Initial settings, part of the state: must be the same on all nodes of a cluster at its formation. */
   readonly settings?: Partial<Settings>;
   /** Part of the state: a snapshot of another cluster is refused. */
@@ -119,6 +122,14 @@ class StateMachine implements Core {
 
   blob(id: string): BlobRef | null {
     return this.#state.blobs.get(id);
+  }
+
+  get isCrowded(): boolean {
+    return this.#state.relief.isOver;
+  }
+
+  relieve(): boolean {
+    return this.#state.relief.relieve();
   }
 
   nextDue(): NextDue {
@@ -257,6 +268,8 @@ class StateMachine implements Core {
       functions: state.functions.size,
       dedupeEntries: state.dedupe.count,
       payloadBytes: state.payloads.bytes,
+      spilledJobs: state.jobs.spill.jobs,
+      spillLoads: state.jobs.spill.loads,
       schedules: state.schedules.size,
       firings: {
         created: state.firingsCreated,
@@ -296,8 +309,8 @@ class StateMachine implements Core {
   }
 
   #fresh(): State {
-    const { payloads, settings, clusterName } = this.#options;
-    return new State(payloads, withDefaults(settings ?? {}), clusterName);
+    const { payloads, settings, clusterName, spill } = this.#options;
+    return new State(payloads, withDefaults(settings ?? {}), clusterName, spill);
   }
 }
 

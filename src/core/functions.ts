@@ -47,6 +47,8 @@ export class FunctionState {
   readonly scheduled = new JobList();
   /** Ended jobs by state, from `SUCCEEDED` on: ascending in F_ORDER, as `scheduled` is. */
   readonly ended: readonly JobList[] = [0, 1, 2, 3].map(() => new JobList(true));
+  /** Jobs that views last found to be first, and since when they wait (wall ms). Node-local. */
+  readonly firstSeen = new Float64Array(12);
   /** Classes of sessions that can do this function. Node-local, order without meaning. */
   readonly classes: ClassPlace[] = [];
 

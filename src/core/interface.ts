@@ -218,6 +218,14 @@ export interface Core {
   /** Index of the last `setMembers`: majorities for blobs are counted by it. */
   readonly configuration: number;
 
+  /** Jobs take more memory than they should, and something can be done: see `relieve`. */
+  readonly isCrowded: boolean;
+  /**
+   * Puts some jobs on disk. Only between entries, and when nobody holds views on payloads any more. True: call it
+   * again soon.
+   */
+  relieve(): boolean;
+
   nextDue(): NextDue;
   /** Number of the last batch applied for this incarnation, -1 for an unknown or retired one. */
   lastBatch(incarnation: number): number;
@@ -266,6 +274,10 @@ export interface Core {
     readonly functions: number;
     readonly dedupeEntries: number;
     readonly payloadBytes: number;
+    /** Those whose records, payloads and results are on this node's disk alone. */
+    readonly spilledJobs: number;
+    /** Pages of such jobs that came back into memory, since the state was made. */
+    readonly spillLoads: number;
     readonly schedules: number;
     /** Since the cluster formed, of schedules that are gone too. */
     readonly firings: { readonly created: number; readonly coalesced: number; readonly skipped: number };

@@ -3,6 +3,7 @@ import { BlobTable } from './blob-table.js';
 import { Dedupe } from './dedupe.js';
 import { FunctionTable } from './functions.js';
 import { U_FIELDS, U_ID } from './jobs/fields.js';
+import { Relief } from './jobs/relief.js';
 import { JobList, JobTable } from './jobs/table.js';
 import { LabelTable } from './labels.js';
 import type { SessionClass } from './matching/class.js';
@@ -16,7 +17,7 @@ import { AckRing } from './tables/ack-ring.js';
 import { HashIndex } from './tables/hash-index.js';
 import { TimerHeap } from './tables/timer-heap.js';
 import { TokenTable } from './tables/token-table.js';
-import type { Effects, PayloadStore, Settings } from './types.js';
+import type { Effects, PayloadStore, Settings, SpillOptions } from './types.js';
 
 /** Form of snapshot pages. */
 const FORMAT = 2;
@@ -61,6 +62,8 @@ export class State {
 
   // Tables with pages of their own.
   readonly jobs: JobTable;
+  /** Node-local: where the pages of `jobs` are. */
+  readonly relief: Relief;
   readonly schedules: ScheduleTable;
   readonly functions = new FunctionTable(this.pages);
   readonly sessions = new SessionTable(this.pages);
@@ -99,8 +102,10 @@ export class State {
     readonly payloads: PayloadStore,
     public settings: Settings,
     readonly clusterName: string,
+    spill: SpillOptions | null = null,
   ) {
-    this.jobs = new JobTable(this.pages, payloads);
+    this.jobs = new JobTable(this.pages, payloads, spill?.store ?? null);
+    this.relief = new Relief(this.jobs, spill?.memoryBytes ?? Number.POSITIVE_INFINITY);
     this.schedules = new ScheduleTable(this.pages, payloads);
     this.meta = new MetaPage(this);
   }

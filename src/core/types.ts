@@ -398,6 +398,28 @@ export interface PayloadStore {
   readonly bytes: number;
 }
 
+/**
+ * Where pages of jobs go that memory has no room for: by node-local handles that are never part of the replicated
+ * state. 0 is no handle. What is in it does not outlive the process.
+ */
+export interface SpillStore {
+  /** False: nothing may be put now, as the disk is full or too slow. */
+  readonly accepts: boolean;
+  /** Takes a copy. */
+  put(bytes: Uint8Array): number;
+  /** A view on the `length` bytes that were put, valid until the next call. Throws where the disk fails. */
+  get(handle: number, length: number): Uint8Array;
+  release(handle: number): void;
+  /** What lies here should be put again, and this be released: little else is left of the file around it. */
+  isScattered(handle: number): boolean;
+}
+
+export interface SpillOptions {
+  readonly store: SpillStore;
+  /** About how much memory records and payloads may take before some go to `store`. */
+  readonly memoryBytes: number;
+}
+
 /** Everything that apply reads and that an operator may set: part of the state, changed by a command. */
 export interface Settings {
   readonly sessionGraceMs: number;

@@ -215,8 +215,16 @@ export function listJobs(state: State, query: JobQuery): JobListing {
   let budget = query.budget;
   let after = query.after;
   for (;;) {
-    const page = state.jobs.pageFrom(Math.floor((after + 1) / JOBS_PER_PAGE));
+    const page = state.jobs.peekFrom(Math.floor((after + 1) / JOBS_PER_PAGE));
     if (page === null) return { jobs, next: 0 };
+    // Who asks for other states need not see what is on disk.
+    if (page.spilledTo !== null && mask !== 0 && (mask & page.statesOnDisk) === 0) {
+      after = page.first + JOBS_PER_PAGE - 1;
+      budget -= page.count;
+      if (budget <= 0) return { jobs, next: after };
+      continue;
+    }
+    state.jobs.inMemory(page);
     for (let seq = Math.max(after + 1, page.first); seq < page.first + JOBS_PER_PAGE; seq++) {
       after = seq;
       const row = page.row(seq);
@@ -238,10 +246,9 @@ function matches(state: State, query: JobQuery, mask: number, page: JobPage, row
 export function queueView(state: State, fn: FunctionState): QueueView {
   let oldest = 0;
   for (const priority of [0, 1, 2] as const) {
-    for (const seq of [fn.head(priority, state.jobs), fn.reserved.first(priority)]) {
+    for (const [place, seq] of [fn.head(priority, state.jobs), fn.reserved.first(priority)].entries()) {
       if (seq === 0) continue;
-      const page = state.jobs.pageOf(seq);
-      const since = queuedWall(page, page.row(seq));
+      const since = waitingSince(state, fn, (priority * 2 + place) * 2, seq);
       if (oldest === 0 || since < oldest) oldest = since;
     }
   }
@@ -280,6 +287,17 @@ export function queueView(state: State, fn: FunctionState): QueueView {
       leasesLost: totals[TOTAL.leasesLost]!,
     },
   };
+}
+
+/** A first job that stays on disk is not brought back each time that someone looks at the queues. */
+function waitingSince(state: State, fn: FunctionState, at: number, seq: number): number {
+  const { firstSeen } = fn;
+  const isOnDisk = state.jobs.peek(Math.floor(seq / JOBS_PER_PAGE))?.spilledTo !== null;
+  if (isOnDisk && firstSeen[at] === seq) return firstSeen[at + 1]!;
+  const page = state.jobs.pageOf(seq);
+  firstSeen[at] = seq;
+  firstSeen[at + 1] = queuedWall(page, page.row(seq));
+  return firstSeen[at + 1]!;
 }
 
 export function queueViews(state: State, namespace: string | null): QueueView[] {

@@ -1,19 +1,23 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.js';
 import type { PagePart } from '../snapshot/page.js';
 import type { PayloadStore } from '../types.js';
+import { JOBS_PER_PAGE } from './fields.js';
+import type { Numbers } from './rows.js';
 
 /** Blobs up to this size lie in the page of their job. */
 export const INLINE_BLOB_BYTES = 512;
 /** Blobs up to this size lie with those of their neighbours (16 jobs); larger ones in a page of their own. */
 const SHARED_BLOB_BYTES = 8 * 1024;
 const JOBS_PER_GROUP = 16;
+/** Groups of a page. */
+export const BLOB_GROUPS = JOBS_PER_PAGE / JOBS_PER_GROUP;
 
 /** What a page of jobs shows of its blobs. Columns: 0 payload, 1 result. */
 export interface BlobSource {
   readonly number: number;
   readonly first: number;
   readonly rows: Int16Array;
-  readonly blobVersions: Float64Array;
+  readonly blobVersions: Numbers;
   readonly payloads: PayloadStore;
   /** Handle of a job's blob, 0: none. */
   blob(row: number, column: number): number;
@@ -23,7 +27,7 @@ export interface BlobSource {
 export function freezeBlobs(source: BlobSource): PagePart[] {
   const parts: PagePart[] = [];
   const { rows, payloads } = source;
-  for (let group = 0; group < rows.length / JOBS_PER_GROUP; group++) {
+  for (let group = 0; group < BLOB_GROUPS; group++) {
     const version = source.blobVersions[group]!;
     if (version === 0) continue;
     const shared: { readonly name: number; readonly handle: number }[] = [];

@@ -1,20 +1,23 @@
 import { ByteReader, ByteWriter, MalformedBytesError } from '../../base/bytes.js';
 import { invariant } from '../../base/invariant.js';
-import { type FrozenPage, StatePage } from '../snapshot/page.js';
+import { type FrozenPage, type PagePart, type PartName, type Skip, StatePage } from '../snapshot/page.js';
 import type { Hash64 } from '../tables/hash.js';
 import type { PayloadStore } from '../types.js';
-import { type BlobSource, freezeBlobs, INLINE_BLOB_BYTES } from './blob-pages.js';
+import { BLOB_GROUPS, type BlobSource, freezeBlobs, INLINE_BLOB_BYTES } from './blob-pages.js';
 import { copyExtras, type Extras, readExtras, writeExtras } from './extras.js';
 import {
   F_FIELDS,
   F_ORDER,
   F_REPLICATED,
+  FLAG_STATE,
   JOBS_PER_PAGE,
   L_PAYLOAD,
   M_FIELDS,
   M_REPLICATED,
   M_RESULT,
+  QUEUED,
   U_FIELDS,
+  U_FLAGS,
   U_REPLICATED,
 } from './fields.js';
 import { type Numbers, RowPool } from './rows.js';
@@ -36,6 +39,23 @@ const spareMore = new RowPool(M_FIELDS, [FIRST_ROWS, JOBS_PER_PAGE], SPARE_MAX);
 
 /** What pages without second parts show in their place: zeros that nobody writes. */
 export const NO_MORE: Numbers = new Float64Array(JOBS_PER_PAGE * M_FIELDS);
+
+/** What pages show whose blobs are all inline. */
+const NO_BLOBS: Numbers = new Float64Array(BLOB_GROUPS);
+const NO_NAMES: readonly PartName[] = [];
+/** What is left of a page that is on disk. */
+const NO_ROWS = new Int16Array(0);
+const NO_NUMBERS = new Float64Array(0);
+
+/** What the arrays of all pages of a table take of memory. */
+export interface Tally {
+  bytes: number;
+}
+
+/** Brings pages back from the disk. */
+export interface PageLoader {
+  load(page: JobPage): void;
+}
 
 /** The page's own second parts, null: it has none. */
 function own(more: Numbers): Float64Array | null {
@@ -59,22 +79,47 @@ export class JobPage extends StatePage implements BlobSource {
   /** Second part of all rows, zeros where the page has none: for reading. */
   more: Numbers = NO_MORE;
   extras: (Extras | null)[] | null = null;
-  /** Log index at which the blobs of each sixteenth of the page last changed. */
-  readonly blobVersions = new Float64Array(16);
+  /** Log index at which the blobs of each sixteenth of the page last changed, of those that are not inline. */
+  blobVersions: Numbers = NO_BLOBS;
   rows = new Int16Array(JOBS_PER_PAGE).fill(-1);
+  /** Its copy on disk, 0: none; how long it is, and of which version of the page. */
+  image = 0;
+  imageBytes = 0;
+  imageVersion = -1;
+  /** Not null: the copy on disk is all there is of its jobs. */
+  spilledTo: PageLoader | null = null;
+  /** A bit for each state (by number) that jobs have which are on disk. */
+  statesOnDisk = 0;
+  /** Its version when it was last looked at to be put away. */
+  seenVersion = -1;
+  /** In a page from a snapshot: order of its first and last job where they ascend and it has no second parts, else NaN. */
+  firstOrder = Number.NaN;
+  lastOrder = Number.NaN;
+  readonly #tally: Tally;
   #capacity: number;
   #used = 0;
+  /** Of a page that is on disk: its parts besides the first. */
+  #names: readonly PartName[] = NO_NAMES;
+  #extrasOnDisk = false;
 
   constructor(
     readonly number: number,
     readonly payloads: PayloadStore,
     capacity = spare.has(JOBS_PER_PAGE) ? JOBS_PER_PAGE : FIRST_ROWS,
+    tally: Tally = { bytes: 0 },
   ) {
     super(`jobs/${number}`);
     this.first = number * JOBS_PER_PAGE;
+    this.#tally = tally;
     this.#capacity = capacity;
-    this.f = spare.take(capacity);
+    this.f = NO_NUMBERS;
     this.u = new Uint32Array(this.f.buffer);
+    this.#place(spare.take(capacity), NO_MORE);
+  }
+
+  /** Some of its jobs may have extras, which may be on disk. */
+  get hasExtras(): boolean {
+    return this.extras !== null || this.#extrasOnDisk;
   }
 
   /** Row of the job, -1 when it is not here. */
@@ -139,6 +184,17 @@ export class JobPage extends StatePage implements BlobSource {
     else this.setMore(row, M_RESULT, handle);
   }
 
+  /** Its jobs' payloads and results leave memory. The handles are void. */
+  releaseBlobs(): void {
+    for (const row of this.rows) {
+      if (row < 0) continue;
+      for (const column of [0, 1]) {
+        const handle = this.blob(row, column);
+        if (handle !== 0) this.payloads.release(handle);
+      }
+    }
+  }
+
   override hash(into: Hash64): void {
     const more = this.#moreWords();
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
@@ -165,22 +221,67 @@ export class JobPage extends StatePage implements BlobSource {
     copy.count = this.count;
     copy.#place(this.f.slice(), own(this.more)?.slice() ?? NO_MORE);
     copy.rows = this.rows.slice();
-    copy.blobVersions.set(this.blobVersions);
+    if (this.blobVersions !== NO_BLOBS) copy.blobVersions = (this.blobVersions as Float64Array).slice();
     copy.extras = this.extras?.map((extras) => (extras === null ? null : copyExtras(extras))) ?? null;
     return copy.present();
   }
 
-  override present(): FrozenPage {
+  override present(skip: Skip = () => false): FrozenPage {
     const { key, version } = this;
-    return {
-      parts: [{ key, version, encode: (writer) => this.encode(writer) }, ...freezeBlobs(this)],
-    };
+    const first: PagePart = { key, version, encode: (writer) => this.encode(writer) };
+    if (this.spilledTo === null) return { parts: [first, ...freezeBlobs(this)] };
+    const isWanted = (part: PartName): boolean => !skip(part.key, part.version);
+    if (isWanted(first) || this.#names.some(isWanted)) {
+      this.spilledTo.load(this);
+      return { parts: [first, ...freezeBlobs(this)] };
+    }
+    return { parts: [first, ...this.#names.map((name) => ({ ...name, encode: notHere }))] };
+  }
+
+  setBlobVersion(group: number, version: number): void {
+    if (this.blobVersions === NO_BLOBS) {
+      if (version === 0) return;
+      this.blobVersions = new Float64Array(BLOB_GROUPS);
+    }
+    (this.blobVersions as Float64Array)[group] = version;
+  }
+
+  /** Its jobs leave memory: the image is all there is of them. */
+  unload(loader: PageLoader): void {
+    invariant(this.spilledTo === null, 'a page leaves memory once', { page: this.number });
+    let states = 0;
+    for (const row of this.rows) {
+      if (row >= 0) states |= 1 << (this.u[row * U_FIELDS + U_FLAGS]! & FLAG_STATE);
+    }
+    this.statesOnDisk = states;
+    this.#names =
+      this.blobVersions === NO_BLOBS
+        ? NO_NAMES
+        : freezeBlobs(this).map(({ key, version }) => ({ key, version }));
+    this.releaseBlobs();
+    this.retire();
+    this.rows = NO_ROWS;
+    this.#extrasOnDisk = this.extras !== null;
+    this.extras = null;
+    this.spilledTo = loader;
+  }
+
+  /** Room for the jobs that an image holds: empty rows, to be filled from the first on. */
+  reload(): void {
+    this.#capacity = this.count > FIRST_ROWS ? JOBS_PER_PAGE : FIRST_ROWS;
+    this.#used = this.count;
+    this.#place(spare.take(this.#capacity), NO_MORE);
+    this.rows = new Int16Array(JOBS_PER_PAGE).fill(-1);
+    this.#names = NO_NAMES;
+    this.statesOnDisk = 0;
+    this.#extrasOnDisk = false;
+    this.spilledTo = null;
   }
 
   encode(writer: ByteWriter): void {
     writer.f64(this.version);
     writer.u32(this.count);
-    for (const version of this.blobVersions) writer.f64(version);
+    for (let group = 0; group < BLOB_GROUPS; group++) writer.f64(this.blobVersions[group]!);
     const more = this.#moreWords();
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = this.rows[place]!;
@@ -221,16 +322,17 @@ export class JobPage extends StatePage implements BlobSource {
     }
   }
 
-  /** Its arrays are not needed any more. */
+  /** Its arrays are not needed any more, and others may get them: it has no jobs in memory. */
   retire(): void {
     spare.give(this.f);
     const more = own(this.more);
     if (more !== null) spareMore.give(more);
+    this.#place(NO_NUMBERS, NO_MORE);
   }
 
   #addMore(): Float64Array {
     const more = spareMore.take(this.#capacity);
-    this.more = more;
+    this.#place(this.f, more);
     return more;
   }
 
@@ -241,7 +343,9 @@ export class JobPage extends StatePage implements BlobSource {
   }
 
   #place(f: Float64Array, more: Numbers): void {
-    this.u = new Uint32Array(f.buffer);
+    const before = this.f.byteLength + (own(this.more)?.byteLength ?? 0);
+    this.#tally.bytes += f.byteLength + (own(more)?.byteLength ?? 0) - before;
+    if (f !== this.f) this.u = new Uint32Array(f.buffer);
     this.f = f;
     this.more = more;
   }
@@ -279,20 +383,31 @@ function moreSet(words: Uint32Array | null, row: number): number {
   return set;
 }
 
-/** A page from a snapshot. `put` keeps a blob; `missing` is told which are to come in pages of their own. */
+/** A page from a snapshot. `missing` is called for each blob that is to come in a page of its own. */
 export function readJobPage(
   number: number,
   bytes: Uint8Array,
   payloads: PayloadStore,
-  put: (blob: Uint8Array) => number,
-  missing: (seq: number, column: number) => void,
+  missing: () => void,
+  tally?: Tally,
 ): { readonly page: JobPage; readonly version: number } {
   const reader = new ByteReader(bytes);
   const version = reader.f64();
   const count = reader.u32();
   if (count === 0 || count > JOBS_PER_PAGE) throw new MalformedBytesError(`a page of ${count} jobs`);
-  const page = new JobPage(number, payloads, 2 ** Math.ceil(Math.log2(count)));
-  for (let i = 0; i < page.blobVersions.length; i++) page.blobVersions[i] = reader.f64();
+  const page = new JobPage(number, payloads, 2 ** Math.ceil(Math.log2(count)), tally);
+  try {
+    readJobs(page, count, reader, missing);
+  } catch (error) {
+    page.releaseBlobs();
+    throw error;
+  }
+  noteOrder(page);
+  return { page, version };
+}
+
+function readJobs(page: JobPage, count: number, reader: ByteReader, missing: () => void): void {
+  for (let group = 0; group < BLOB_GROUPS; group++) page.setBlobVersion(group, reader.f64());
   for (let i = 0; i < count; i++) {
     const seq = page.first + reader.u8();
     if (page.row(seq) >= 0) throw new MalformedBytesError(`job ${seq} is in its page twice`);
@@ -316,9 +431,28 @@ export function readJobPage(
     ] as const) {
       if ((has & bit) === 0) continue;
       const length = reader.u32();
-      if (length === 0) missing(seq, column);
-      else page.setBlob(row, column, put(reader.raw(length - 1)));
+      if (length === 0) missing();
+      else page.setBlob(row, column, page.payloads.put(reader.raw(length - 1)));
     }
   }
-  return { page, version };
+}
+
+function noteOrder(page: JobPage): void {
+  let before = 0;
+  for (const row of page.rows) {
+    if (row < 0) continue;
+    const order = page.f[row * F_FIELDS + F_ORDER]!;
+    const waits = (page.u[row * U_FIELDS + U_FLAGS]! & FLAG_STATE) === QUEUED;
+    if (order <= before || !waits || page.more !== NO_MORE) {
+      page.firstOrder = Number.NaN;
+      return;
+    }
+    if (before === 0) page.firstOrder = order;
+    before = order;
+  }
+  page.lastOrder = before;
+}
+
+function notHere(): never {
+  throw new Error('a part that is referred to is not encoded');
 }

@@ -1,9 +1,10 @@
 import { invariant } from '../../base/invariant.js';
 import type { Pages } from '../snapshot/page.js';
-import type { PayloadStore } from '../types.js';
+import type { PayloadStore, SpillStore } from '../types.js';
 import { INLINE_BLOB_BYTES } from './blob-pages.js';
 import { F_FIELDS, JOBS_PER_PAGE, L_PREV, M_FIELDS, M_FN_PREV, M_TOKEN } from './fields.js';
-import { JobPage } from './page.js';
+import { JobPage, type Tally } from './page.js';
+import { Spill } from './spill.js';
 
 const CACHE = 1024;
 
@@ -39,18 +40,33 @@ export class JobTable {
   /** Handles that a running snapshot still has to write. */
   readonly #held: number[] = [];
   #size = 0;
+  readonly spill: Spill;
+  readonly tally: Tally = { bytes: 0 };
 
   constructor(
     readonly pages: Pages,
     readonly payloads: PayloadStore,
-  ) {}
+    store: SpillStore | null = null,
+  ) {
+    this.spill = new Spill(pages, store);
+  }
 
   get size(): number {
     return this.#size;
   }
 
-  /** The first page whose number is at least this; null at the end. */
-  pageFrom(number: number): JobPage | null {
+  /** Numbers of the pages, ascending; of some that are gone, too. */
+  get order(): readonly number[] {
+    return this.#order;
+  }
+
+  /** About what the records and payloads of jobs take of memory. */
+  get memoryBytes(): number {
+    return this.tally.bytes + this.payloads.bytes;
+  }
+
+  /** Place in `order` of the first number that is at least this. */
+  placeOf(number: number): number {
     const order = this.#order;
     let low = 0;
     let high = order.length;
@@ -59,11 +75,41 @@ export class JobTable {
       if (order[middle]! < number) low = middle + 1;
       else high = middle;
     }
-    for (; low < order.length; low++) {
-      const page = this.#pages.get(order[low]!);
+    return low;
+  }
+
+  /** The page of this number, as it is: its jobs may be on disk. Null when there is none. */
+  peek(number: number): JobPage | null {
+    return this.#pages.get(number) ?? null;
+  }
+
+  /** The first page whose number is at least this, as it is; null at the end. */
+  peekFrom(number: number): JobPage | null {
+    const order = this.#order;
+    for (let at = this.placeOf(number); at < order.length; at++) {
+      const page = this.#pages.get(order[at]!);
       if (page !== undefined) return page;
     }
     return null;
+  }
+
+  /** The same with its jobs in memory. */
+  pageFrom(number: number): JobPage | null {
+    const page = this.peekFrom(number);
+    return page === null ? null : this.inMemory(page);
+  }
+
+  inMemory(page: JobPage): JobPage {
+    if (page.spilledTo !== null) this.spill.load(page);
+    return page;
+  }
+
+  /** Puts a page on disk; false where that cannot be. */
+  putAway(page: JobPage): boolean {
+    if (!this.spill.take(page)) return false;
+    const slot = page.number & (CACHE - 1);
+    if (this.#cache[slot] === page) this.#cache[slot] = null;
+    return true;
   }
 
   /** The page of a seq; null when none of its jobs is left. */
@@ -74,6 +120,7 @@ export class JobTable {
     if (cached !== null && cached.number === number) return cached;
     const page = this.#pages.get(number);
     if (page === undefined) return null;
+    if (page.spilledTo !== null) this.spill.load(page);
     this.#cache[slot] = page;
     return page;
   }
@@ -94,7 +141,7 @@ export class JobTable {
   add(seq: number): JobPage {
     let page = this.page(seq);
     if (page === null) {
-      page = new JobPage(Math.floor(seq / JOBS_PER_PAGE), this.payloads);
+      page = new JobPage(Math.floor(seq / JOBS_PER_PAGE), this.payloads, undefined, this.tally);
       this.#pages.set(page.number, page);
       if (this.#order.length === 0 || this.#order[this.#order.length - 1]! < page.number) {
         this.#order.push(page.number);
@@ -120,6 +167,7 @@ export class JobTable {
     this.#pages.delete(page.number);
     this.#cache[page.number & (CACHE - 1)] = null;
     this.pages.drop(page);
+    this.spill.forget(page);
     page.retire();
     if (this.#order.length > this.#pages.size * 2 + 64) {
       this.#order = this.#order.filter((number) => this.#pages.has(number));
@@ -135,7 +183,7 @@ export class JobTable {
       this.#release(before);
     }
     page.setBlob(row, column, handle);
-    if (large) page.blobVersions[(seq - page.first) >>> 4] = this.pages.index;
+    if (large) page.setBlobVersion((seq - page.first) >>> 4, this.pages.index);
   }
 
   /** A page from a snapshot; `restored` is to be called behind the last. */
@@ -158,13 +206,8 @@ export class JobTable {
   releaseAll(): void {
     this.releaseHeld();
     for (const page of this.#pages.values()) {
-      for (const row of page.rows) {
-        if (row < 0) continue;
-        for (const column of [0, 1]) {
-          const handle = page.blob(row, column);
-          if (handle !== 0) this.payloads.release(handle);
-        }
-      }
+      this.spill.forget(page);
+      page.releaseBlobs();
     }
   }
 
@@ -172,12 +215,14 @@ export class JobTable {
     const { tail, column, stride } = list;
     const links = linksOf(list, page);
     const at = row * stride + column;
+    page.imageVersion = -1;
     links[at] = tail;
     links[at + 1] = 0;
     if (tail === 0) {
       list.head = seq;
     } else {
       const before = this.pageOf(tail);
+      before.imageVersion = -1;
       linksOf(list, before)[before.row(tail) * stride + column + 1] = seq;
     }
     list.tail = seq;
@@ -194,12 +239,14 @@ export class JobTable {
       list.head = next;
     } else {
       const before = this.pageOf(prev);
+      before.imageVersion = -1;
       linksOf(list, before)[before.row(prev) * stride + column + 1] = next;
     }
     if (next === 0) {
       list.tail = prev;
     } else {
       const behind = this.pageOf(next);
+      behind.imageVersion = -1;
       linksOf(list, behind)[behind.row(next) * stride + column] = prev;
     }
     list.size--;

@@ -22,15 +22,23 @@ const scratch = new ByteWriter(256);
 /**
  * The state hash covers the digests that came with submissions and results, not the blobs themselves, which would have
  * to be read again for it. So that a replica with other blobs is found as well, a restore compares them with those
- * digests, as `batch-builder.ts` makes them. Throws MalformedBytesError.
+ * digests, as `batch-builder.ts` makes them.
  */
-export function checkBlobs(state: State): void {
-  const names = new Map<number, number>();
-  for (let page = state.jobs.pageFrom(0); page !== null; page = state.jobs.pageFrom(page.number + 1)) {
+export class BlobCheck {
+  readonly #state: State;
+  readonly #names = new Map<number, number>();
+
+  constructor(state: State) {
+    this.#state = state;
+  }
+
+  /** All jobs of a page in memory. Throws MalformedBytesError. */
+  page(page: JobPage): void {
+    const names = this.#names;
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = page.rows[place]!;
       if (row < 0) continue;
-      const fn = functionOf(state, page, row);
+      const fn = functionOf(this.#state, page, row);
       let name = names.get(fn.id);
       if (name === undefined) {
         name = crc32(`${fn.namespace}\u0000${fn.name}`);

@@ -1,7 +1,8 @@
 import { ByteWriter } from '../../base/bytes.js';
 import type { SnapshotCursor } from '../interface.js';
+import { JobPage } from '../jobs/page.js';
 import type { State } from '../state.js';
-import type { PagePart, StatePage } from './page.js';
+import type { PagePart, Skip, StatePage } from './page.js';
 
 /**
  * Hands out the pages as they were at the begin, one a call, while entries go on being applied: a page that changes
@@ -15,6 +16,8 @@ class Cursor implements SnapshotCursor {
   #pages: StatePage[];
   #parts: readonly PagePart[] = [];
   #part = 0;
+  /** The page was brought into memory for this. */
+  #loaded: JobPage | null = null;
   #ended = false;
 
   constructor(state: State) {
@@ -24,19 +27,27 @@ class Cursor implements SnapshotCursor {
   }
 
   next(
-    skip: (key: string, version: number) => boolean,
+    skip: Skip,
   ): { readonly key: string; readonly version: number; readonly bytes: Uint8Array | null } | null {
     if (this.#ended) return null;
+    const { pages, jobs } = this.#state;
     while (this.#part === this.#parts.length) {
       const page = this.#pages.pop();
+      pages.presenting = null;
+      // It was on disk before its turn came, and goes back.
+      if (this.#loaded !== null) jobs.putAway(this.#loaded);
+      this.#loaded = null;
       if (page === undefined) {
         this.cancel();
         return null;
       }
-      this.#parts = (page.frozen ?? page.present()).parts;
+      const spilled = page instanceof JobPage && page.spilledTo !== null;
+      this.#parts = (page.frozen ?? page.present(skip)).parts;
+      if (spilled && page.spilledTo === null) this.#loaded = page;
       this.#part = 0;
       page.frozen = null;
-      page.snapshot = this.#state.pages.snapshot;
+      page.snapshot = pages.snapshot;
+      pages.presenting = page;
     }
     const part = this.#parts[this.#part++]!;
     const { key, version } = part;

@@ -9,11 +9,18 @@ export interface FrozenPage {
   readonly parts: readonly PagePart[];
 }
 
-export interface PagePart {
+/** Names a part of a page, and the state in which it is. */
+export interface PartName {
   readonly key: string;
   readonly version: number;
+}
+
+export interface PagePart extends PartName {
   encode(writer: ByteWriter): void;
 }
+
+/** Whether a part is wanted as a reference only: it is written already. */
+export type Skip = (key: string, version: number) => boolean;
 
 /**
  * A piece of the replicated state that is hashed, copied and restored as a whole. Whoever changes anything in it
@@ -37,8 +44,12 @@ export abstract class StatePage {
   abstract hash(into: Hash64): void;
   /** Captures the content as it is now. */
   abstract freeze(): FrozenPage;
-  /** The same without a copy where that can be had: valid until the next change. */
-  abstract present(): FrozenPage;
+  /**
+   * The same without a copy where that can be had: valid until the next change.
+   *
+   * @param skip which parts are wanted as references only
+   */
+  abstract present(skip: Skip): FrozenPage;
 }
 
 /** A page that is small enough to be encoded at once when it is frozen. */
@@ -79,6 +90,8 @@ export class Pages {
   #sumLow = 0;
   #snapshot = 0;
   #running = false;
+  /** Whose parts a running snapshot is at. */
+  presenting: StatePage | null = null;
 
   /** Number of the newest snapshot begun. */
   get snapshot(): number {
@@ -152,6 +165,12 @@ export class Pages {
 
   endSnapshot(): void {
     this.#running = false;
+    this.presenting = null;
+  }
+
+  /** Brings the hash of one page up to date, which then need not be in memory for it. */
+  settle(page: StatePage): void {
+    if (page.dirty) this.#rehashPage(page);
   }
 
   #keep(page: StatePage): void {
@@ -161,19 +180,23 @@ export class Pages {
   }
 
   #rehash(): void {
-    const hash = this.#hash;
     for (const page of this.#dirty) {
-      page.dirty = false;
-      if (page.dropped) continue;
-      hash.reset();
-      hash.u32(mixText(page.key, 1));
-      page.hash(hash);
-      const { high, low } = hash;
-      this.#sumHigh = (this.#sumHigh - page.hashHigh + high) >>> 0;
-      this.#sumLow = (this.#sumLow - page.hashLow + low) >>> 0;
-      page.hashHigh = high;
-      page.hashLow = low;
+      if (page.dirty) this.#rehashPage(page);
     }
     this.#dirty = [];
+  }
+
+  #rehashPage(page: StatePage): void {
+    page.dirty = false;
+    if (page.dropped) return;
+    const hash = this.#hash;
+    hash.reset();
+    hash.u32(mixText(page.key, 1));
+    page.hash(hash);
+    const { high, low } = hash;
+    this.#sumHigh = (this.#sumHigh - page.hashHigh + high) >>> 0;
+    this.#sumLow = (this.#sumLow - page.hashLow + low) >>> 0;
+    page.hashHigh = high;
+    page.hashLow = low;
   }
 }

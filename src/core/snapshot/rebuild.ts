@@ -19,6 +19,7 @@ import {
 } from '../jobs/fields.js';
 import { recountRunning } from '../jobs/leases.js';
 import { endedList, functionOf, priorityOf, setTimer, stateOf } from '../jobs/lifecycle.js';
+import type { JobPage } from '../jobs/page.js';
 import { isReserved, rank } from '../jobs/reserved.js';
 import { joinClass, raise, updateAvailability } from '../matching/match.js';
 import { setScheduleTimer } from '../schedules/fire.js';
@@ -26,32 +27,78 @@ import type { Session } from '../sessions.js';
 import type { State } from '../state.js';
 import { mixId, mixText } from '../tables/hash.js';
 import type { PriorityRank } from '../types.js';
+import { BlobCheck } from './blob-check.js';
 
-/** Makes everything that derives from the records: indexes, lists, timers, counts, classes. */
+/** Jobs out of their pages, and a number of each by which they are to be put in order. */
+class Gathered {
+  readonly #seqs: number[] = [];
+  readonly #keys: number[] = [];
+  #places: Uint32Array = new Uint32Array(0);
+  #next = 0;
+
+  add(seq: number, key: number): void {
+    this.#seqs.push(seq);
+    this.#keys.push(key);
+  }
+
+  sort(): void {
+    this.#places = ascending(this.#keys);
+  }
+
+  /** Takes those whose number is below this, in their order. */
+  *below(key: number): Iterable<number> {
+    for (; this.#next < this.#places.length; this.#next++) {
+      const at = this.#places[this.#next]!;
+      if (this.#keys[at]! >= key) return;
+      yield this.#seqs[at]!;
+    }
+  }
+}
+
+/**
+ * Makes everything that derives from the records: indexes, lists, timers, counts, classes. Compares blobs with their
+ * digests. Throws MalformedBytesError.
+ *
+ * Most pages of a long queue are in order as they are: they are gone through once, each in memory for a moment only. The
+ * jobs of the others are put in order first, and join the lists in between.
+ */
 export function rebuild(state: State): void {
+  const { jobs } = state;
   for (const session of state.sessions.all()) joinSession(state, session);
   for (const schedule of state.schedules.all()) setScheduleTimer(state, schedule);
-  const waiting: number[] = [];
-  const waitingOrder: number[] = [];
-  const running: number[] = [];
-  const runningToken: number[] = [];
-  for (let page = state.jobs.pageFrom(0); page !== null; page = state.jobs.pageFrom(page.number + 1)) {
+  const check = new BlobCheck(state);
+  const orderly: JobPage[] = [];
+  const waiting = new Gathered();
+  const running = new Gathered();
+  let last = 0;
+  for (let page = jobs.peekFrom(0); page !== null; page = jobs.peekFrom(page.number + 1)) {
+    if (page.firstOrder > last) {
+      last = page.lastOrder;
+      orderly.push(page);
+    } else {
+      gather(state, jobs.inMemory(page), waiting, running);
+      check.page(page);
+    }
+  }
+  waiting.sort();
+  for (const page of orderly) {
+    const wasInMemory = page.spilledTo === null;
+    jobs.inMemory(page);
+    check.page(page);
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
       const row = page.rows[place]!;
       if (row < 0) continue;
       const seq = page.first + place;
       indexJob(state, seq);
-      if (stateOf(page, row) === RUNNING || isReserved(page, row)) {
-        running.push(seq);
-        runningToken.push(page.more[row * M_FIELDS + M_TOKEN]!);
-      } else {
-        waiting.push(seq);
-        waitingOrder.push(page.f[row * F_FIELDS + F_ORDER]!);
-      }
+      for (const before of waiting.below(page.f[row * F_FIELDS + F_ORDER]!)) listJob(state, before);
+      listJob(state, seq);
     }
+    if (!wasInMemory) jobs.putAway(page);
+    while (state.relief.relieve());
   }
-  for (const at of ascending(waitingOrder)) listJob(state, waiting[at]!);
-  for (const at of ascending(runningToken)) holdJob(state, running[at]!);
+  for (const seq of waiting.below(Number.POSITIVE_INFINITY)) listJob(state, seq);
+  running.sort();
+  for (const seq of running.below(Number.POSITIVE_INFINITY)) holdJob(state, seq);
   for (const fn of state.functions.all()) {
     const best = fn.best();
     if (best >= 0) raise(fn, best as PriorityRank, fn.headOrder(best as PriorityRank, state.jobs));
@@ -65,6 +112,21 @@ export function rebuild(state: State): void {
     session.stamp = stamp;
   }
   state.lastStamp = lastStamp;
+}
+
+/** Indexes the jobs of a page whose order is not known. */
+function gather(state: State, page: JobPage, waiting: Gathered, running: Gathered): void {
+  for (let place = 0; place < JOBS_PER_PAGE; place++) {
+    const row = page.rows[place]!;
+    if (row < 0) continue;
+    const seq = page.first + place;
+    indexJob(state, seq);
+    if (stateOf(page, row) === RUNNING || isReserved(page, row)) {
+      running.add(seq, page.more[row * M_FIELDS + M_TOKEN]!);
+    } else {
+      waiting.add(seq, page.f[row * F_FIELDS + F_ORDER]!);
+    }
+  }
 }
 
 /** Places that visit `keys` in ascending order. */

@@ -1,14 +1,13 @@
 import { ByteReader, MalformedBytesError } from '../../base/bytes.js';
 import type { Restorer } from '../interface.js';
 import { readBlobs } from '../jobs/blob-pages.js';
-import { JOBS_PER_PAGE } from '../jobs/fields.js';
-import { readJobPage } from '../jobs/page.js';
+import { type JobPage, readJobPage } from '../jobs/page.js';
 import type { State } from '../state.js';
-import { checkBlobs } from './blob-check.js';
 import { rebuild } from './rebuild.js';
 
+/** A blob that did not come in the page of its job. */
 interface LargeBlob {
-  readonly seq: number;
+  readonly place: number;
   readonly column: number;
   readonly handle: number;
 }
@@ -21,10 +20,10 @@ class StateRestorer implements Restorer {
   readonly #plain = new Map<string, Uint8Array>();
   readonly #numbered = new Map<string, { readonly number: number; readonly bytes: Uint8Array }[]>();
   readonly #tombs = new Map<string, Uint8Array>();
-  readonly #blobs: LargeBlob[] = [];
-  /** Of all that jobs have: what goes where no state is made of it. */
-  #handles: number[] = [];
-  #missing = 0;
+  /** Blobs whose job's page has not come yet, by its number. */
+  readonly #early = new Map<number, LargeBlob[]>();
+  /** How many blobs are still to come for a page that has come. */
+  readonly #missing = new Map<number, number>();
   #over = false;
 
   constructor(state: State, done: () => void) {
@@ -39,18 +38,27 @@ class StateRestorer implements Restorer {
     if (!Number.isSafeInteger(number) || number < 0) throw new MalformedBytesError(`page key ${key}`);
     switch (kind) {
       case 'jobs': {
-        const put = (blob: Uint8Array): number => this.#put(blob);
-        const { page, version } = readJobPage(number, bytes, payloads, put, () => this.#missing++);
-        if (this.#state.jobs.pageFrom(number)?.number === number)
-          throw new MalformedBytesError(`${key} came twice`);
-        this.#state.jobs.restore(page, version);
+        const { jobs } = this.#state;
+        if (jobs.peek(number) !== null) throw new MalformedBytesError(`${key} came twice`);
+        let missing = 0;
+        const { page, version } = readJobPage(number, bytes, payloads, () => missing++, jobs.tally);
+        jobs.restore(page, version);
+        if (missing > 0) this.#missing.set(number, missing);
+        else this.#whole(page);
+        const early = this.#early.get(number) ?? [];
+        for (let blob = early.pop(); blob !== undefined; blob = early.pop()) this.#setBlob(page, blob);
+        this.#early.delete(number);
         return;
       }
       case 'blob':
       case 'blobs':
-        readBlobs(bytes, (place, column, blob) => {
-          const seq = number * JOBS_PER_PAGE + place;
-          this.#blobs.push({ seq, column, handle: this.#put(blob) });
+        readBlobs(bytes, (place, column, bytes) => {
+          const blob = { place, column, handle: payloads.put(bytes) };
+          const page = this.#state.jobs.peek(number);
+          const early = this.#early.get(number);
+          if (page !== null) this.#setBlob(page, blob);
+          else if (early === undefined) this.#early.set(number, [blob]);
+          else early.push(blob);
         });
         return;
       case 'ended':
@@ -103,16 +111,11 @@ class StateRestorer implements Restorer {
     this.#each('sessions', (number, reader, version) => state.sessions.restore(number, reader, version));
     this.#each('schedules', (number, reader, version) => state.schedules.restore(number, reader, version));
     state.schedules.restored();
-    if (this.#blobs.length !== this.#missing) throw new MalformedBytesError('blobs are missing');
-    for (const { seq, column, handle } of this.#blobs) {
-      const page = state.jobs.page(seq);
-      const row = page === null ? -1 : page.row(seq);
-      if (page === null || row < 0) throw new MalformedBytesError(`a blob of job ${seq}, which is not there`);
-      page.setBlob(row, column, handle);
-    }
+    if (this.#missing.size > 0) throw new MalformedBytesError('blobs are missing');
+    const [homeless] = this.#early.keys();
+    if (homeless !== undefined)
+      throw new MalformedBytesError(`blobs of page ${homeless}, which is not there`);
     rebuild(state);
-    checkBlobs(state);
-    this.#handles = [];
     this.#done();
     this.#over = true;
   }
@@ -120,15 +123,32 @@ class StateRestorer implements Restorer {
   abandon(): void {
     if (this.#over) return;
     this.#over = true;
-    const { payloads, schedules } = this.#state;
-    for (const handle of this.#handles) payloads.release(handle);
+    const { payloads, schedules, jobs } = this.#state;
+    for (const { handle } of Array.from(this.#early.values()).flat()) payloads.release(handle);
+    jobs.releaseAll();
     schedules.releaseAll();
   }
 
-  #put(blob: Uint8Array): number {
-    const handle = this.#state.payloads.put(blob);
-    this.#handles.push(handle);
-    return handle;
+  #setBlob(page: JobPage, { place, column, handle }: LargeBlob): void {
+    const { number } = page;
+    const missing = this.#missing.get(number) ?? 0;
+    const row = missing === 0 ? -1 : page.rows[place]!;
+    if (row < 0 || page.blob(row, column) !== 0) {
+      this.#state.payloads.release(handle);
+      throw new MalformedBytesError(`a blob that job ${page.first + place} does not ask for`);
+    }
+    page.setBlob(row, column, handle);
+    if (missing > 1) {
+      this.#missing.set(number, missing - 1);
+    } else {
+      this.#missing.delete(number);
+      this.#whole(page);
+    }
+  }
+
+  /** A page has all its jobs' blobs. */
+  #whole(page: JobPage): void {
+    if (this.#state.relief.isOver) this.#state.jobs.putAway(page);
   }
 
   #plainPage(key: string, read: (reader: ByteReader, version: number) => void): void {

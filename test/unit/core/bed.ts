@@ -19,6 +19,7 @@ import {
   type Refusal,
   type ScheduleSpec,
   type Settings,
+  type SpillStore,
 } from '../../../src/core/index.js';
 
 /** Payloads in a Map; complains about handles that are not there. */
@@ -50,6 +51,39 @@ export class MapPayloads implements PayloadStore {
   release(handle: number): void {
     this.bytes -= this.get(handle).length;
     this.#blobs.delete(handle);
+  }
+}
+
+/** What lies where for others to read it back, and nothing else. */
+export class MapSpill implements SpillStore {
+  readonly #images = new Map<number, Uint8Array>();
+  #last = 0;
+  accepts = true;
+  puts = 0;
+
+  get count(): number {
+    return this.#images.size;
+  }
+
+  put(bytes: Uint8Array): number {
+    this.puts++;
+    this.#images.set(++this.#last, Uint8Array.from(bytes));
+    return this.#last;
+  }
+
+  get(handle: number, length: number): Uint8Array {
+    const image = this.#images.get(handle);
+    if (image?.length !== length) throw new Error(`no image ${handle} of ${length} bytes`);
+    return Uint8Array.from(image);
+  }
+
+  release(handle: number): void {
+    if (!this.#images.delete(handle)) throw new Error(`no image ${handle}`);
+  }
+
+  /** Any third one, so that images are moved. */
+  isScattered(handle: number): boolean {
+    return handle % 3 === 0;
   }
 }
 

@@ -41,13 +41,7 @@ function encoded(frozen: FrozenPage): Buffer {
 }
 
 function restored(bytes: Buffer): JobPage {
-  return readJobPage(
-    3,
-    bytes,
-    new MapPayloads(),
-    () => 0,
-    () => undefined,
-  ).page;
+  return readJobPage(3, bytes, new MapPayloads(), () => undefined).page;
 }
 
 describe('a page of jobs', () => {

@@ -15,7 +15,18 @@ import {
 } from '../../../src/core/index.js';
 import { JOBS_PER_PAGE, M_FIELDS } from '../../../src/core/jobs/fields.js';
 import { NO_MORE } from '../../../src/core/jobs/page.js';
-import { asFunction, Bed, blob, complete, fail, MapPayloads, Notes, release, SECRET } from './bed.js';
+import {
+  asFunction,
+  Bed,
+  blob,
+  complete,
+  fail,
+  MapPayloads,
+  MapSpill,
+  Notes,
+  release,
+  SECRET,
+} from './bed.js';
 import { Judge } from './judge.js';
 import { WaitingModel } from './waiting-model.js';
 
@@ -73,12 +84,21 @@ class Life {
   readonly bed = new Bed(SETTINGS);
   readonly judge = new Judge(this.bed.core);
   readonly followerPayloads = new MapPayloads();
-  follower = createCore({ payloads: this.followerPayloads, settings: SETTINGS, clusterName: 'test' });
+  readonly followerSpill = new MapSpill();
+  /** Keeps as many jobs on disk as it can. */
+  follower = createCore({
+    payloads: this.followerPayloads,
+    spill: { store: this.followerSpill, memoryBytes: 0 },
+    settings: SETTINGS,
+    clusterName: 'test',
+  });
   cursor: SnapshotCursor | null = null;
   pages: { key: string; bytes: Uint8Array }[] = [];
   /** Entries that came behind the begin of the snapshot under way. */
   behind: { index: number; entry: Uint8Array; lines: readonly string[] }[] = [];
   restores = 0;
+  /** Entries after which some jobs of the follower were on disk. */
+  spills = 0;
   readonly ids: string[] = [];
   readonly scheduleIds: string[] = [];
   readonly outcomes: { session: number; outcome: Outcome }[] = [];
@@ -116,6 +136,7 @@ class Life {
       const there = new Notes();
       this.follower.apply(index, entry, there);
       expect(there.lines).toEqual(said.lines);
+      this.#spill();
       if (this.cursor !== null) this.behind.push({ index, entry, lines: said.lines });
       this.judge.look(said.lines);
       this.waiting.entry(said.lines, this.waits, this.bed.incarnation, this.changes);
@@ -123,6 +144,24 @@ class Life {
       this.changes = new Map();
       return said;
     };
+    this.#fillPage();
+  }
+
+  #spill(): void {
+    while (this.follower.relieve());
+    if (this.follower.counts().spilledJobs > 0) this.spills++;
+  }
+
+  /** So many jobs come and go that those of the life lie on both sides of a page's end. */
+  #fillPage(): void {
+    const { bed } = this;
+    for (let left = JOBS_PER_PAGE - 20; left > 0; left -= 40) {
+      bed.do((b) => {
+        for (let i = 0; i < Math.min(40, left); i++) b.submit('default', bed.spec());
+      });
+      bed.do((b) => b.purge('default', 'f', ['queued']));
+      bed.pass(5_000);
+    }
   }
 
   #spec(s: Step): Partial<JobSpec> {
@@ -452,6 +491,7 @@ class Life {
       const notes = new Notes();
       this.follower.apply(at, entry, notes);
       expect(notes.lines).toEqual(lines);
+      this.#spill();
     }
     this.compare();
   }
@@ -468,6 +508,14 @@ class Life {
   finish(): void {
     while (this.cursor !== null) this.#snapshot({ kind: 0, a: 5, b: 0, c: 0 });
     this.compare();
+    // Looking at all jobs brings them back into memory.
+    const all = { function: '', states: [], uniqueKey: '', pageSize: 1_000, after: 0, budget: 10_000 };
+    for (const namespace of ['default', 'other']) {
+      expect(this.follower.listJobs({ ...all, namespace })).toEqual(
+        this.bed.core.listJobs({ ...all, namespace }),
+      );
+    }
+    expect(this.follower.counts().spilledJobs).toBe(0);
     expect(this.followerPayloads.count).toBe(this.bed.payloads.count);
     this.bed.pass(60_000);
     this.bed.pass(60_000);
@@ -481,6 +529,7 @@ describe('random lives', () => {
     let restores = 0;
     let firings = 0;
     let dropped = 0;
+    let spills = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: 50, maxLength: 250, size: 'max' }), (steps) => {
         const life = new Life();
@@ -489,12 +538,14 @@ describe('random lives', () => {
         restores += life.restores;
         firings += life.bed.core.counts().firings.created;
         dropped += life.waiting.dropped;
+        spills += life.spills;
       }),
       { numRuns: RUNS, endOnFailure: true, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
     );
     expect(restores).toBeGreaterThan(RUNS / 5);
     expect(firings).toBeGreaterThan(RUNS / 5);
     expect(dropped).toBeGreaterThan(RUNS / 5);
+    expect(spills).toBeGreaterThan(RUNS);
     // What all pages without second parts share is as it was.
     for (let at = 0; at < JOBS_PER_PAGE * M_FIELDS; at++) expect(Object.is(NO_MORE[at], 0)).toBe(true);
   }, 600_000);
