@@ -51,6 +51,7 @@ function state(node: GearmeshNode, clock: Clock): StateReading | null {
     storage: {
       walBytes: parts.wal.bytes,
       walSegments: parts.wal.segments,
+      spillBytes: parts.spill.fileBytes,
       snapshot:
         newest === null
           ? null

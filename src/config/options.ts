@@ -150,6 +150,12 @@ export const OPTIONS = {
     max: 16 * GiB,
     help: 'How much log is kept behind a snapshot, so that a node that lags a little needs no snapshot.',
   }),
+  'jobs-memory-bytes': bytes(256 * MiB, {
+    section: 'Storage',
+    min: MiB,
+    max: 1024 * GiB,
+    help: 'Memory for the records, payloads and results of jobs. What is over it is put on disk: jobs deep in the queues first.',
+  }),
   'disk-reserve-bytes': bytes(256 * MiB, {
     section: 'Storage',
     min: 0,

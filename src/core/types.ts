@@ -407,9 +407,11 @@ export interface SpillStore {
   readonly accepts: boolean;
   /** Takes a copy. */
   put(bytes: Uint8Array): number;
-  /** A view on the `length` bytes that were put, valid until the next call. Throws where the disk fails. */
+  /** A view on the `length` bytes that were put, valid until the next `get`. Throws where the disk fails. */
   get(handle: number, length: number): Uint8Array;
-  release(handle: number): void;
+  release(handle: number, length: number): void;
+  /** Some of what was put is scattered. */
+  readonly isWasteful: boolean;
   /** What lies here should be put again, and this be released: little else is left of the file around it. */
   isScattered(handle: number): boolean;
 }

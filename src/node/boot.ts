@@ -6,8 +6,10 @@ import {
   type BlobStore,
   createPayloadStore,
   type DataDirectory,
+  type OpenSpill,
   openBlobs,
   openSnapshots,
+  openSpill,
   openWal,
   type SnapshotStore,
   StorageError,
@@ -38,6 +40,7 @@ export interface Booted {
   readonly wal: Wal;
   readonly store: SnapshotStore;
   readonly blobStore: BlobStore;
+  readonly spill: OpenSpill;
   readonly raftId: number;
   readonly membership: Membership;
   /** As the state tells them; for a node that was just added, as they were told to it: it must be able to answer. */
@@ -56,10 +59,12 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     random: options.random,
     log,
   });
+  const spill = await openSpill(options.disk, directory.spillPath, { clock: options.clock, log });
   /** Nothing of this disk may still be written when it is set aside. */
   const close = async (): Promise<void> => {
     await wal.close();
     await store.close();
+    await spill.close();
   };
   const damage = recovery.damage ?? store.damage;
   if (damage !== null) {
@@ -80,6 +85,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   }
   const core = createCore({
     payloads: createPayloadStore(),
+    spill: { store: spill, memoryBytes: options.jobsMemoryBytes },
     settings: formation?.settings ?? {},
     clusterName: options.clusterName,
   });
@@ -148,6 +154,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     wal,
     store,
     blobStore: await openBlobs(options.disk, directory.blobsPath),
+    spill,
     raftId,
     membership: mark.membership,
     members,

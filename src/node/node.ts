@@ -11,6 +11,7 @@ import type { NodeApi } from './interface.js';
 import { type Member, readFormation } from './members.js';
 import type { NodeOptions } from './options.js';
 import { Polls } from './polls.js';
+import { Relieving } from './relieving.js';
 import { DamagedDiskError } from './restoring.js';
 import { Returning } from './returning.js';
 import { Stopping } from './stopping.js';
@@ -110,7 +111,7 @@ export class GearmeshNode extends NodeCalls {
     const running = this.running;
     if (running !== null) await endWork(running);
     await this.options.transport.close();
-    if (running !== null) await closeFiles(running);
+    if (running !== null) await closeFiles(running.booted);
     await this.#directory.close();
   }
 
@@ -141,11 +142,12 @@ export class GearmeshNode extends NodeCalls {
       return this.#live();
     }
     if (this.#isOver()) {
-      await booted.wal.close();
-      await booted.store.close();
+      await closeFiles(booted);
       return;
     }
     const membersChanged = (members: readonly Member[]): void => this.#membersChanged(members);
+    const { clock, onFatal } = this.options;
+    const relieving = new Relieving({ core: booted.core, clock, fatal: onFatal });
     const engine: Engine = new Engine({
       options: this.options,
       ...booted,
@@ -163,7 +165,10 @@ export class GearmeshNode extends NodeCalls {
       astray: (index) => this.#astray(index),
       queuesChanged: () => this.#queuesChanged(),
       polled: (session) => this.running?.polls.assigned(session),
-      delivered: () => this.running?.polls.deliver(),
+      delivered: () => {
+        this.running?.polls.deliver();
+        relieving.check();
+      },
     });
     const polls = new Polls({ core: booted.core, clock: this.options.clock, origin: engine.origin });
     this.running = { booted, engine, polls };
@@ -188,7 +193,7 @@ export class GearmeshNode extends NodeCalls {
     this.#phase = 'catching-up';
     this.#begin(async () => {
       await endWork(running);
-      await closeFiles(running);
+      await closeFiles(running.booted);
       if (this.#isOver()) return;
       await this.#returning.setAside(index);
       this.#sayHello();
@@ -264,6 +269,7 @@ export class GearmeshNode extends NodeCalls {
       if (free < diskReserveBytes !== low) {
         low = !low;
         running.engine.setDiskLow(low);
+        running.booted.spill.setLow(low);
         if (low)
           log.error({ free, reserve: diskReserveBytes }, 'the disk is nearly full: new jobs are refused');
         else log.info({ free }, 'the disk has room again');
@@ -456,7 +462,8 @@ async function endWork(running: Running): Promise<void> {
   running.polls.close();
 }
 
-async function closeFiles(running: Running): Promise<void> {
-  await running.booted.wal.close();
-  await running.booted.store.close();
+async function closeFiles({ wal, store, spill }: Booted): Promise<void> {
+  await wal.close();
+  await store.close();
+  await spill.close();
 }

@@ -75,6 +75,8 @@ export interface NodeOptions {
   readonly snapshotLogBytes: number;
   /** Log bytes kept in memory behind a snapshot for nodes that lag a little. */
   readonly keepLogBytes: number;
+  /** About how much memory jobs may take before some are put on disk. */
+  readonly jobsMemoryBytes: number;
   /** Free bytes below which no new jobs are accepted. */
   readonly diskReserveBytes: number;
   /** Bytes of proposals of this node that wait for their commit. */

@@ -204,6 +204,19 @@ const jobs: readonly Pulled[] = [
     (s) => s.counts.dedupeEntries,
   ),
   ofState('gearmesh_payload_bytes', 'Payloads and results held in memory.', (s) => s.counts.payloadBytes),
+  ofState(
+    'gearmesh_spilled_jobs',
+    'Jobs whose records and payloads are on the disk of this node alone, as memory has no room for them.',
+    (s) => s.counts.spilledJobs,
+  ),
+  {
+    name: 'gearmesh_spill_loads_total',
+    type: 'counter',
+    help: 'Pages of up to 256 such jobs that came back into memory.',
+    labels: [],
+    read: ({ state }) => (state === null ? [] : plain(state.counts.spillLoads)),
+  },
+  ofState('gearmesh_spill_bytes', 'Size of the files for such jobs.', (s) => s.storage.spillBytes),
   ofState('gearmesh_schedules', 'Schedules in the cluster.', (s) => s.counts.schedules),
   {
     name: 'gearmesh_schedule_firings_total',

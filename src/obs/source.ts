@@ -33,6 +33,8 @@ export interface StateReading {
     readonly functions: number;
     readonly dedupeEntries: number;
     readonly payloadBytes: number;
+    readonly spilledJobs: number;
+    readonly spillLoads: number;
     readonly schedules: number;
     /** Since the cluster formed. */
     readonly firings: { readonly created: number; readonly coalesced: number; readonly skipped: number };
@@ -53,6 +55,7 @@ export interface StateReading {
   readonly storage: {
     readonly walBytes: number;
     readonly walSegments: number;
+    readonly spillBytes: number;
     /** Null while there is no snapshot. */
     readonly snapshot: { readonly bytes: number; readonly takenWall: number; readonly index: number } | null;
     /** Free space is below the reserve: no new jobs. */

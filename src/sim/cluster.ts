@@ -11,6 +11,7 @@ import type { SimClock, World } from './world.js';
 const SEGMENT_BYTES = 256 * 1024;
 const SNAPSHOT_LOG_BYTES = 512 * 1024;
 const KEEP_LOG_BYTES = 64 * 1024;
+const JOBS_MEMORY_BYTES = 256 * 1024 * 1024;
 /** What the least entry counts for the next snapshot, and what the least batch takes in the log. */
 const ENTRY_BYTES_MIN = 64;
 const BLOCK_BYTES = 4 * 1024;
@@ -28,6 +29,7 @@ export interface SimClusterOptions {
   readonly plant?: 'acknowledge-before-sync';
   readonly snapshotLogBytes?: number;
   readonly keepLogBytes?: number;
+  readonly jobsMemoryBytes?: number;
   readonly maxSyncMs?: number;
   /** Longest wait of an orderly stop for what is under way; default 1,000. */
   readonly drainMs?: number;
@@ -127,6 +129,7 @@ export class SimNode {
       segmentBytes: SEGMENT_BYTES,
       snapshotLogBytes: options.snapshotLogBytes ?? SNAPSHOT_LOG_BYTES,
       keepLogBytes: options.keepLogBytes ?? KEEP_LOG_BYTES,
+      jobsMemoryBytes: options.jobsMemoryBytes ?? JOBS_MEMORY_BYTES,
       diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
       drainMs: options.drainMs ?? 1_000,

@@ -47,6 +47,8 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   const cluster = new SimCluster(world, {
     snapshotLogBytes: logBytes,
     keepLogBytes: logBytes >> 3,
+    // Every second life has no room for jobs in memory.
+    ...(plan.seed % 2 === 0 ? { jobsMemoryBytes: 0 } : {}),
     diskReserveBytes: 64 * 1024,
     ...clusterOptions,
     nodes: plan.nodes,

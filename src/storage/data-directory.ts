@@ -19,6 +19,8 @@ export interface DataDirectory {
   readonly snapshotsPath: string;
   /** For `openBlobs`. */
   readonly blobsPath: string;
+  /** For `openSpill`. What is there is void at each start. */
+  readonly spillPath: string;
   readonly identity: Identity;
   /** Writes the cluster into the identity; once only, later calls must name the same cluster. */
   join(cluster: { readonly id: string; readonly name: string }): Promise<void>;
@@ -60,6 +62,10 @@ class OpenDirectory implements DataDirectory {
 
   get blobsPath(): string {
     return `${this.path}/blobs`;
+  }
+
+  get spillPath(): string {
+    return `${this.path}/spill`;
   }
 
   get identity(): Identity {

@@ -9,5 +9,7 @@ export { MemoryDisk } from './memory-disk.js';
 export { createPayloadStore } from './payload-store.js';
 export { realDisk } from './real-disk.js';
 export { openSnapshots } from './snapshots.js';
+export type { OpenSpill } from './spill-store.js';
+export { openSpill } from './spill-store.js';
 export type { SnapshotStore, Wal, WalRecovery } from './types.js';
 export { openWal } from './wal.js';

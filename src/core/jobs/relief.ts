@@ -27,7 +27,12 @@ export class Relief {
     this.#bytesMax = bytesMax;
   }
 
+  /** `relieve` has something to do. */
   get isOver(): boolean {
+    return this.#isCrowded || this.#jobs.spill.isWasteful;
+  }
+
+  get #isCrowded(): boolean {
     return this.#jobs.memoryBytes > this.#bytesMax && this.#jobs.spill.accepts;
   }
 
@@ -59,7 +64,8 @@ export class Relief {
   #take(number: number): boolean {
     const page = this.#jobs.peek(number);
     if (page === null) return false;
-    this.#jobs.spill.gather(page);
+    this.#jobs.spill.tidy(page);
+    if (!this.#isCrowded) return false;
     const isQuiet = page.more === NO_MORE || page.seenVersion === page.version;
     page.seenVersion = page.version;
     return isQuiet && this.#jobs.putAway(page);

@@ -77,14 +77,14 @@ export class Spill implements PageLoader {
     this.#loads++;
   }
 
-  /** The image of a page in memory is good for nothing. */
+  /** The image of a page is good for nothing. */
   drop(page: JobPage): void {
     if (page.image === 0) return;
-    this.#store!.release(page.image);
+    this.#store!.release(page.image, page.imageBytes);
     page.image = 0;
   }
 
-  /** A page is gone, or all are: its image goes, too, if it is all there is or not. */
+  /** The page is gone, and its image with it. */
   forget(page: JobPage): void {
     if (page.spilledTo !== null) {
       this.#jobs -= page.count;
@@ -93,13 +93,22 @@ export class Spill implements PageLoader {
     this.drop(page);
   }
 
-  /** Puts the image of a page elsewhere where the store wants that. */
-  gather(page: JobPage): void {
+  /** Something on disk should be moved: see `tidy`. */
+  get isWasteful(): boolean {
+    return this.#store?.isWasteful === true;
+  }
+
+  /** Gives up an image that is out of date, and puts another one elsewhere where the store wants that. */
+  tidy(page: JobPage): void {
     const store = this.#store;
-    if (store === null || page.image === 0 || !store.isScattered(page.image) || !store.accepts) return;
-    const bytes = store.get(page.image, page.imageBytes);
-    const image = store.put(bytes);
-    store.release(page.image);
-    page.image = image;
+    if (store === null || page.image === 0) return;
+    const isScattered = store.isScattered(page.image);
+    if (page.spilledTo === null) {
+      if (isScattered || page.imageVersion !== page.version) this.drop(page);
+    } else if (isScattered && store.accepts) {
+      const image = store.put(store.get(page.image, page.imageBytes));
+      this.drop(page);
+      page.image = image;
+    }
   }
 }

@@ -77,8 +77,13 @@ export class MapSpill implements SpillStore {
     return Uint8Array.from(image);
   }
 
-  release(handle: number): void {
-    if (!this.#images.delete(handle)) throw new Error(`no image ${handle}`);
+  release(handle: number, length: number): void {
+    this.get(handle, length);
+    this.#images.delete(handle);
+  }
+
+  get isWasteful(): boolean {
+    return [...this.#images.keys()].some((handle) => this.isScattered(handle));
   }
 
   /** Any third one, so that images are moved. */

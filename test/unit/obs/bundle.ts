@@ -43,6 +43,8 @@ export function stateOf(queues: readonly QueueView[]): StateReading {
       sessions: 4,
       functions: 5,
       dedupeEntries: 6,
+      spilledJobs: 600,
+      spillLoads: 7,
       payloadBytes: 7,
       schedules: 10,
       firings: { created: 11, coalesced: 12, skipped: 13 },
@@ -61,6 +63,7 @@ export function stateOf(queues: readonly QueueView[]): StateReading {
     storage: {
       walBytes: 1_000,
       walSegments: 2,
+      spillBytes: 4_000,
       snapshot: { bytes: 500, takenWall: 70_000, index: 50 },
       diskLow: false,
     },
