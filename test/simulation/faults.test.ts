@@ -6,7 +6,7 @@ import { runPlan } from '../../src/sim/run.js';
 /** Goal: each kind of fault really happens to a cluster that is at work, and each changes something. */
 
 /** Lives that are tried until the fault had its effect. */
-const SEEDS = 4;
+const SEEDS = 8;
 
 function planFor(kind: FaultKind, seed: number): SimPlan {
   return { ...planOf(seed), nodes: 3, chaosMs: 12_000, operations: 200, faults: [kind] };

@@ -129,9 +129,9 @@ export function diskFaults(bed: Bed): Fault[] {
   ];
 }
 
-/** Somewhere in what is written, rather than in what is kept ready. */
+/** Somewhere in what is written and outlives the process, rather than in what is kept ready. */
 function rottenPlace({ random }: Bed, node: SimNode): { path: string; offset: number } | null {
-  const paths = node.disk.paths().filter((path) => !path.endsWith('/lock'));
+  const paths = node.disk.paths().filter((path) => !path.endsWith('/lock') && !path.includes('/spill/'));
   for (let attempt = 0; attempt < 50 && paths.length > 0; attempt++) {
     const path = random.pick(paths);
     const content = node.disk.contentOf(path);
