@@ -148,7 +148,7 @@ export const OPTIONS = {
     section: 'Storage',
     min: 0,
     max: 16 * GiB,
-    help: 'How much log is kept behind a snapshot, so that a node that lags a little needs no snapshot.',
+    help: 'How much of the newest log stays in memory, and on disk behind a snapshot, so that a node that lags a little needs no snapshot. Older log is read from the disk where a node needs it, until a snapshot takes its place.',
   }),
   'jobs-memory-bytes': bytes(256 * MiB, {
     section: 'Storage',

@@ -13,6 +13,7 @@ import { peerProgress, roleOf } from './status.js';
 import type {
   Consensus,
   ConsensusOptions,
+  ConsensusSettings,
   ConsensusStatus,
   HardState,
   LogEntry,
@@ -52,7 +53,7 @@ export function createConsensus(options: ConsensusOptions): Consensus {
 }
 
 class PortedConsensus implements Consensus {
-  readonly #options: ConsensusOptions;
+  readonly #options: ConsensusSettings;
   readonly #log: MemoryLog;
   readonly #port: Port;
   readonly #durability: Durability;
@@ -68,11 +69,12 @@ class PortedConsensus implements Consensus {
   #standing: Standing | null = null;
   #membership: { of: unknown; is: Membership } | null = null;
 
-  constructor(options: ConsensusOptions) {
+  /** The entries found are not to be held by anything but the log, which lets go of them. */
+  constructor({ initial, archive, ...options }: ConsensusOptions) {
     this.#options = options;
-    this.#log = new MemoryLog(options.initial);
+    this.#log = new MemoryLog(initial, archive ?? null);
     this.#durability = new Durability(this.#log.lastIndex);
-    this.#handed = options.initial.mark.index;
+    this.#handed = initial.mark.index;
     this.#port = new Port(options, this.#log, {
       durable: () => this.#ownDurable(),
       broadcast: () => {
@@ -190,6 +192,8 @@ class PortedConsensus implements Consensus {
     const before = raft.raftLog.applied;
     if (index <= before) return;
     raft.raftLog.appliedTo(index);
+    // What is handed out to be applied is durable, and nothing replaces it any more.
+    this.#log.forget(index);
     if (!this.#port.isLeader) return;
     const { config } = raft.prs;
     if (config.autoLeave && before <= raft.pendingConfIndex && index >= raft.pendingConfIndex) {
@@ -274,6 +278,7 @@ class PortedConsensus implements Consensus {
       applied: raft.raftLog.applied,
       firstIndex: raft.raftLog.firstIndex(),
       lastIndex: raft.raftLog.lastIndex(),
+      heldFrom: this.#log.heldFrom,
       durableIndex: this.#ownDurable(),
       membership: this.#currentMembership(),
       progress: isLeader ? peerProgress(raft) : [],

@@ -9,10 +9,15 @@ import {
 import { invariant } from '../base/invariant.js';
 import { idOf, ridOf } from './ids.js';
 import { confStateOf } from './membership.js';
-import { countMax, entryCost } from './sizes.js';
-import type { EntryKind, InitialState, LogEntry, SnapshotMark } from './types.js';
+import { countMax, entryCost, heldCost } from './sizes.js';
+import type { EntryKind, InitialState, LogArchive, LogEntry, SnapshotMark } from './types.js';
 
 const nothing = new Uint8Array(0);
+
+/** Bytes read back from the disk at once, whatever was asked for. */
+const readBackBytesMax = 4 * 1024 * 1024;
+/** Entries leave memory once they are such a part of what is there: each cut copies the rest. */
+const cutPart = 8;
 
 /** An entry in the form that both the port and our callers read, so that nothing is copied between them. */
 export class LogRecord implements LogEntry {
@@ -42,8 +47,11 @@ export class LogRecord implements LogEntry {
 type Answer<T> = [T, Error | null];
 
 /**
- * The log in memory, from the entry behind `base` on. The port reads it through its `Storage` interface
+ * The log, from the entry behind `base` on. The port reads it through its `Storage` interface
  * (methods with a capital letter); what it answers is what the core handed to the driver, not what is durable.
+ * With an archive its old part is on disk alone: entries that are applied, so durable and never replaced. The terms
+ * of that part stay here, for Raft asks for them again and again. An entry's data may be a view of the frame or of the
+ * piece of a file in which it came, so up to one of those, with entries that have left, is held by the oldest.
  */
 export class MemoryLog implements Storage {
   readonly #hardState: HardState;
@@ -54,9 +62,18 @@ export class MemoryLog implements Storage {
   /** Port's id of the node for which the port asks, and whether one was found that the mark does not know. */
   snapshotFor = '';
   snapshotWanted = false;
+  readonly #archive: LogArchive | null;
   #records: LogRecord[];
+  /** Index of the first record; entries from the base to it are on disk alone. */
+  #heldFrom: number;
+  #heldBytes = 0;
+  /** How many records, from the first on, may leave memory; and their bytes. */
+  #old = 0;
+  #oldBytes = 0;
+  /** Terms of the entries that have left memory, each from its first one on. */
+  #terms: { readonly first: number; readonly term: number }[] = [];
 
-  constructor(initial: InitialState) {
+  constructor(initial: InitialState, archive: LogArchive | null = null) {
     const { hardState, mark, entries } = initial;
     const { voters, learners } = mark.membership;
     invariant(
@@ -69,13 +86,16 @@ export class MemoryLog implements Storage {
     );
     this.#mark = mark;
     this.#base = { index: mark.index, term: mark.term };
+    this.#archive = archive;
     this.#records = entries.map(LogRecord.of);
+    this.#heldFrom = mark.index + 1;
     this.#confState = confStateOf(mark.membership);
     let term = mark.term;
     for (const [i, record] of this.#records.entries()) {
       invariant(record.index === mark.index + 1 + i, 'the log found has no gap', { mark: mark.index, i });
       invariant(record.term >= term, 'terms never fall along the log', { index: record.index, term });
       term = record.term;
+      this.#heldBytes += costOf(record);
     }
     invariant(hardState.term >= term, 'the term found is not behind the log', {
       term: hardState.term,
@@ -91,7 +111,17 @@ export class MemoryLog implements Storage {
   }
 
   get lastIndex(): number {
-    return this.#base.index + this.#records.length;
+    return this.#heldFrom + this.#records.length - 1;
+  }
+
+  /** First entry in memory; behind the last one where there is none. */
+  get heldFrom(): number {
+    return this.#heldFrom;
+  }
+
+  /** What the entries in memory count. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   get mark(): SnapshotMark {
@@ -102,21 +132,47 @@ export class MemoryLog implements Storage {
   append(records: readonly LogRecord[]): void {
     const first = records[0];
     if (first === undefined) return;
-    const at = first.index - this.firstIndex;
-    invariant(at >= 0 && at <= this.#records.length, 'appended entries join the log', {
+    const at = first.index - this.#heldFrom;
+    invariant(at >= this.#old && at <= this.#records.length, 'appended entries join the log', {
       first: first.index,
-      from: this.firstIndex,
+      from: this.#heldFrom + this.#old,
       to: this.lastIndex,
     });
+    for (let i = at; i < this.#records.length; i++) this.#heldBytes -= costOf(this.#records[i]!);
     if (at < this.#records.length) this.#records.length = at;
-    for (const record of records) this.#records.push(record);
+    for (const record of records) {
+      this.#records.push(record);
+      this.#heldBytes += costOf(record);
+    }
+  }
+
+  /** Entries up to `applied` may leave memory, but for the newest: many at once, so that it costs little for each. */
+  forget(applied: number): void {
+    if (this.#archive === null) return;
+    const { keepBytes } = this.#archive;
+    for (;;) {
+      const record = this.#records[this.#old];
+      if (record === undefined || record.index > applied) break;
+      const oldBytes = this.#oldBytes + costOf(record);
+      if (this.#heldBytes - oldBytes < keepBytes) break;
+      this.#old++;
+      this.#oldBytes = oldBytes;
+    }
+    if (this.#old === 0 || this.#oldBytes * cutPart < this.#heldBytes) return;
+    for (let i = 0; i < this.#old; i++) {
+      const { index, term } = this.#records[i]!;
+      if (this.#terms.at(-1)?.term !== term) this.#terms.push({ first: index, term });
+    }
+    this.#drop(this.#old);
   }
 
   /** The log goes on behind a snapshot that was installed. */
   restart(mark: SnapshotMark): void {
     this.#mark = mark;
     this.#base = { index: mark.index, term: mark.term };
-    this.#records = [];
+    this.#drop(this.#records.length);
+    this.#heldFrom = mark.index + 1;
+    this.#terms = [];
   }
 
   /** Notes a newer snapshot and forgets entries before `keepFrom`, as far as the newest snapshot covers them. */
@@ -130,31 +186,55 @@ export class MemoryLog implements Storage {
       this.#mark = mark;
       this.snapshotWanted = false;
     }
-    const count = Math.min(keepFrom, this.#mark.index + 1) - this.firstIndex;
-    if (count <= 0) return;
-    const last = this.#records[count - 1]!;
-    this.#base = { index: last.index, term: last.term };
-    this.#records = this.#records.slice(count);
+    const first = Math.min(keepFrom, this.#mark.index + 1);
+    if (first <= this.firstIndex) return;
+    this.#base = { index: first - 1, term: this.termAt(first - 1)! };
+    this.#drop(first - this.#heldFrom);
+    const begun = first < this.#heldFrom ? this.#terms.findLastIndex((run) => run.first <= first) : Infinity;
+    this.#terms.splice(0, begun);
   }
 
-  /** Null where the index is outside of what is held. */
+  /** The first `count` records leave memory. */
+  #drop(count: number): void {
+    if (count <= 0) return;
+    for (let i = 0; i < count; i++) {
+      const cost = costOf(this.#records[i]!);
+      this.#heldBytes -= cost;
+      if (i < this.#old) this.#oldBytes -= cost;
+    }
+    this.#old = Math.max(0, this.#old - count);
+    this.#records = this.#records.slice(count);
+    this.#heldFrom += count;
+  }
+
+  /** Null where the index is outside of the log. */
   termAt(index: number): number | null {
     if (index === this.#base.index) return this.#base.term;
-    return this.#records[index - this.firstIndex]?.term ?? null;
+    if (index < this.#base.index) return null;
+    if (index < this.#heldFrom) return this.#terms.findLast(({ first }) => first <= index)!.term;
+    return this.#records[index - this.#heldFrom]?.term ?? null;
   }
 
-  /** Entries from `from` to `to` (both included), at least one, no more than `most` or than fit in `bytes`. */
+  /**
+   * Entries from `from` to `to` (both included), at least one, no more than `most` or than fit in `bytes`; not beyond
+   * what is on disk alone where they begin there.
+   */
   range(from: number, to: number, bytes: number, most: number): LogRecord[] {
-    const at = from - this.firstIndex;
-    const end = Math.min(to - from + 1, most);
-    let size = 0;
-    let count = 0;
-    while (count < end) {
-      size += entryCost(this.#records[at + count]!.data.length);
-      if (count > 0 && size > bytes) break;
-      count++;
+    if (from < this.#heldFrom) {
+      const found = this.#readBack(from, Math.min(to, this.#heldFrom - 1), bytes);
+      return fitting(found, 0, found.length, bytes, most);
     }
-    return this.#records.slice(at, at + count);
+    return fitting(this.#records, from - this.#heldFrom, to - from + 1, bytes, most);
+  }
+
+  #readBack(from: number, to: number, bytes: number): LogRecord[] {
+    const found = this.#archive!.source.read(from, to, Math.min(bytes, readBackBytesMax)).map(LogRecord.of);
+    invariant(found.length > 0 && found.length <= to - from + 1, 'entries are read back', { from, to });
+    for (const [i, { index, term }] of found.entries()) {
+      const fits = index === from + i && term === this.termAt(index);
+      invariant(fits, 'an entry comes back as it left memory', { index, term, wanted: from + i });
+    }
+    return found;
   }
 
   InitialState(): [HardState, ConfState, null] {
@@ -195,6 +275,29 @@ export class MemoryLog implements Storage {
     }
     return [snapshotOf(this.#mark), null];
   }
+}
+
+function costOf(record: LogRecord): number {
+  return heldCost(record.data.length);
+}
+
+/** Up to `count` of the records, from the one at `at` on. */
+function fitting(
+  records: readonly LogRecord[],
+  at: number,
+  count: number,
+  bytes: number,
+  most: number,
+): LogRecord[] {
+  const end = Math.min(count, most);
+  let size = 0;
+  let taken = 0;
+  while (taken < end) {
+    size += entryCost(records[at + taken]!.data.length);
+    if (taken > 0 && size > bytes) break;
+    taken++;
+  }
+  return records.slice(at, at + taken);
 }
 
 function knows(mark: SnapshotMark, rid: string): boolean {

@@ -14,7 +14,7 @@ import { ridOf } from './ids.js';
 import { LogRecord, type MemoryLog } from './log.js';
 import { portChanges } from './membership.js';
 import { countMax, entryCost } from './sizes.js';
-import type { ConsensusOptions, MembershipChange } from './types.js';
+import type { ConsensusSettings, MembershipChange } from './types.js';
 
 type Sized = Pick<Entry, 'data'>;
 
@@ -44,6 +44,9 @@ invariant((util.limitSize as unknown) === limitSize, 'the sizes of the port are 
  */
 const NEWS_ONLY = 'news';
 
+/** Messages with log from the disk that are under way to one node: what was read for them is in memory until they left. */
+const OLD_UNDER_WAY_MAX = 4;
+
 /** The port's configuration after a change, ready for `switchToConfig`; the error says why there is none. */
 export type Changed = ReturnType<Changer['simple']>;
 
@@ -62,20 +65,25 @@ export interface PortHooks {
 export class Port {
   readonly raft: Raft;
   readonly #hooks: PortHooks;
+  readonly #log: MemoryLog;
+  /** Peers that are to be sent log from the disk, whatever is under way to them: it may have been lost. */
+  readonly #asked = new Set<string>();
+  #flushing = false;
   /** The commit index that each peer was last told. */
   readonly #told = new Map<string, number>();
   /** What `flush` sends just now; Raft's own empty messages ask for an answer, which shows what got lost. */
   #newsOnly = false;
 
-  constructor(options: ConsensusOptions, log: MemoryLog, hooks: PortHooks) {
+  constructor(options: ConsensusSettings, log: MemoryLog, hooks: PortHooks) {
     this.#hooks = hooks;
+    this.#log = log;
     const raft = Raft.NewRaft(
       new RaftConfig({
         id: ridOf(options.id),
         electionTick: options.electionTicks,
         heartbeatTick: options.heartbeatTicks,
         storage: log,
-        applied: options.initial.mark.index,
+        applied: log.mark.index,
         maxSizePerMsg: options.maxMessageBytes,
         // Proposals are checked before they are handed over, all or nothing.
         maxUncommittedEntriesSize: noLimit,
@@ -96,11 +104,16 @@ export class Port {
       raft.pendingReadIndexMessages = [];
       log.snapshotWanted = false;
       this.#told.clear();
+      this.#asked.clear();
     };
     const maybeSendAppend = raft.maybeSendAppend.bind(raft);
     raft.maybeSendAppend = (to, sendIfEmpty) => {
       log.snapshotFor = to;
-      return maybeSendAppend(to, sendIfEmpty);
+      if (this.#flushing || !this.#needsDisk(to)) return maybeSendAppend(to, sendIfEmpty);
+      // Only `flush` reads the disk: in pieces, and where an error ends the node as that of a write does.
+      if (sendIfEmpty) this.#asked.add(to);
+      hooks.broadcast();
+      return false;
     };
     raft.appendEntry = (...entries) => {
       this.append(entries.map((entry) => new LogRecord(0, 0, entry.type === 0 ? 'command' : 'membership')));
@@ -143,18 +156,30 @@ export class Port {
 
   /** Tells the others what is new: full messages as far as their windows go, else the commit index alone. */
   flush(): void {
+    this.#flushing = true;
+    for (const id of this.raft.prs.progress.keys()) if (id !== this.raft.id) this.#flushTo(id);
+    this.#flushing = false;
+  }
+
+  #flushTo(id: string): void {
     const { raft } = this;
-    for (const id of raft.prs.progress.keys()) {
-      if (id === raft.id) continue;
-      let sent = false;
-      while (raft.maybeSendAppend(id, false)) sent = true;
-      const matches = raft.prs.progress.get(id)!.state === ProgressStateType.StateReplicate;
-      const stale = this.#told.get(id) !== raft.raftLog.committed;
-      if (sent || (matches && !stale)) continue;
-      this.#newsOnly = matches;
-      raft.sendAppend(id);
-      this.#newsOnly = false;
-    }
+    const { state, inflights } = raft.prs.progress.get(id)!;
+    let old = Math.max(OLD_UNDER_WAY_MAX - (inflights?.count() ?? 0), this.#asked.delete(id) ? 1 : 0);
+    let sent = false;
+    while ((!this.#needsDisk(id) || old-- > 0) && raft.maybeSendAppend(id, false)) sent = true;
+    const matches = state === ProgressStateType.StateReplicate;
+    const stale = this.#told.get(id) !== raft.raftLog.committed;
+    // One that lags so far needs no news: the commit index comes with the log.
+    if (sent || (matches && !stale) || this.#needsDisk(id)) return;
+    this.#newsOnly = matches;
+    raft.sendAppend(id);
+    this.#newsOnly = false;
+  }
+
+  /** True where what comes next for this peer has left memory. */
+  #needsDisk(id: string): boolean {
+    const next = this.raft.prs.progress.get(id)?.next ?? 0;
+    return next >= this.#log.firstIndex && next < this.#log.heldFrom;
   }
 
   /** Raft's own step, but for answers that nobody needs. A refusal is always told. */
@@ -208,7 +233,7 @@ export class Port {
   }
 }
 
-function loggerOf(options: ConsensusOptions): Logger {
+function loggerOf(options: ConsensusSettings): Logger {
   const fail = (format: string, ...values: unknown[]): never => {
     throw new InvariantError(fill(format, values), { node: options.id });
   };

@@ -8,6 +8,11 @@ export function entryCost(dataLength: number): number {
   return dataLength + entryOverhead;
 }
 
+/** What an entry counts while it is in memory: its data, and what is around it. */
+export function heldCost(dataLength: number): number {
+  return dataLength + 64;
+}
+
 /** How many entries a request for so many bytes may return: the port asks for all by "no limit". */
 export function countMax(bytes: number): number {
   return bytes >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : entriesPerMessageMax;

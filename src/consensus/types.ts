@@ -88,6 +88,8 @@ export interface ConsensusStatus extends Standing {
   readonly applied: number;
   readonly firstIndex: number;
   readonly lastIndex: number;
+  /** First entry in memory: those of the log before it are on disk alone. */
+  readonly heldFrom: number;
   readonly durableIndex: number;
   readonly membership: Membership;
   /** Only at the leader. */
@@ -136,9 +138,25 @@ export interface InitialState {
   readonly entries: readonly LogEntry[];
 }
 
-export interface ConsensusOptions {
+/** The log on disk, as far as it is written and synced. */
+export interface LogSource {
+  /**
+   * Entries from `from` to `to` (both included), at least one and about `bytes` of data at most, in their newest form.
+   * Throws where the disk fails or what it holds is damaged.
+   */
+  read(from: number, to: number, bytes: number): readonly LogEntry[];
+}
+
+/** Where entries that were applied can be read again, so that only the newest of them stay in memory. */
+export interface LogArchive {
+  /** Must have all entries from the log's first on, until `compact` moves that. */
+  readonly source: LogSource;
+  /** Bytes of the newest entries that stay in memory. */
+  readonly keepBytes: number;
+}
+
+export interface ConsensusSettings {
   readonly id: RaftId;
-  readonly initial: InitialState;
   /** Ticks without a leader before an election; each node adds a random part of the same size. */
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -151,6 +169,12 @@ export interface ConsensusOptions {
   /** A whole number from 0 to `below` - 1. */
   readonly random: (below: number) => number;
   readonly log: (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
+}
+
+export interface ConsensusOptions extends ConsensusSettings {
+  readonly initial: InitialState;
+  /** Without one, all of the log stays in memory. */
+  readonly archive?: LogArchive;
 }
 
 export interface Consensus {
@@ -178,7 +202,7 @@ export interface Consensus {
   stepDown(): void;
   reportUnreachable(id: RaftId): void;
   reportSnapshot(id: RaftId, ok: boolean): void;
-  /** A snapshot at `mark` is durable; entries up to `keepFrom` - 1 may be forgotten. */
+  /** A snapshot at `mark` is durable; entries up to `keepFrom` - 1 may be forgotten, and are not read any more. */
   compact(mark: SnapshotMark, keepFrom: number): void;
   status(): ConsensusStatus;
 }

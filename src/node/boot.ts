@@ -136,6 +136,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const consensus = createConsensus({
     id: raftId,
     initial,
+    archive: { source: wal, keepBytes: options.keepLogBytes },
     electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatMs)),
     heartbeatTicks: 1,
     maxMessageBytes: 1024 * 1024,

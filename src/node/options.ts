@@ -73,7 +73,7 @@ export interface NodeOptions {
   readonly segmentBytes: number;
   /** Log bytes since the last snapshot that start the next one. */
   readonly snapshotLogBytes: number;
-  /** Log bytes kept in memory behind a snapshot for nodes that lag a little. */
+  /** Log bytes kept in memory, and on disk behind a snapshot, for nodes that lag a little. */
   readonly keepLogBytes: number;
   /** About how much memory jobs may take before some are put on disk. */
   readonly jobsMemoryBytes: number;

@@ -41,7 +41,7 @@ export interface SnapshottingParts {
 export class Snapshotting {
   readonly #parts: SnapshottingParts;
   #bytesSince = 0;
-  #recent: { index: number; bytes: number }[] = [];
+  readonly #recent: RecentLog;
   #taking: Promise<void> | null = null;
   readonly #full: FullDisk;
   readonly #sender: SnapshotSender;
@@ -52,6 +52,7 @@ export class Snapshotting {
   constructor(parts: SnapshottingParts) {
     const { core, consensus, store, transport, clock, log, observer, freeBytes, arrived } = parts;
     this.#parts = parts;
+    this.#recent = new RecentLog(parts.keepLogBytes);
     this.#takenMs = clock.monotonicMs();
     this.#full = new FullDisk({ clock, log, observer, freeBytes, again: () => this.check() });
     this.#sender = new SnapshotSender({ consensus, store, transport, clock, log });
@@ -79,7 +80,7 @@ export class Snapshotting {
   /** Called for each applied entry. */
   entryApplied(index: number, bytes: number): void {
     this.#bytesSince += bytes;
-    this.#recent.push({ index, bytes });
+    this.#recent.push(index, bytes);
   }
 
   /** After a run of applies: starts a snapshot when enough log has gathered. */
@@ -143,7 +144,7 @@ export class Snapshotting {
   /** The state was replaced by the snapshot that arrived. */
   installed(): void {
     this.#bytesSince = 0;
-    this.#recent = [];
+    this.#recent.clear();
     this.#takenMs = this.#parts.clock.monotonicMs();
   }
 
@@ -157,10 +158,9 @@ export class Snapshotting {
       term: this.#parts.termAt(cursor.index),
       membership: this.#parts.membership(),
     };
-    const recent = this.#recent;
+    const keepFrom = this.#recent.first ?? mark.index + 1;
     const bytesSince = this.#bytesSince;
     this.#bytesSince = 0;
-    this.#recent = [];
     const writer = await store.begin(mark);
     try {
       let sliceEnd = clock.monotonicMs() + SLICE_MS;
@@ -178,15 +178,15 @@ export class Snapshotting {
       cursor.cancel();
       await writer.abort();
       this.#bytesSince += bytesSince;
-      this.#recent = recent.concat(this.#recent);
       if (this.#full.struck(error, { index: mark.index }, 'the disk is full: no snapshot could be taken'))
         return;
       throw error;
     }
     this.#full.passed();
     if (this.#stopped) return;
-    consensus.compact(mark, keepFrom(recent, mark.index, this.#parts.keepLogBytes));
-    await wal.release({ index: mark.index, term: mark.term });
+    // First the log, which reads what it has back from the disk; that keeps as much.
+    consensus.compact(mark, keepFrom);
+    await wal.release({ index: mark.index, term: mark.term }, keepFrom);
     this.#takenMs = clock.monotonicMs();
     const info = store.newest;
     this.#parts.observer.snapshotTaken(this.#takenMs - began, info?.bytes ?? 0);
@@ -197,20 +197,35 @@ export class Snapshotting {
   }
 }
 
-/** First index to keep in memory: the newest entries below the snapshot, up to `keepBytes` of them. */
-function keepFrom(
-  recent: readonly { index: number; bytes: number }[],
-  upTo: number,
-  keepBytes: number,
-): number {
-  let bytes = 0;
-  let from = upTo + 1;
-  for (let i = recent.length - 1; i >= 0; i--) {
-    const entry = recent[i]!;
-    if (entry.index > upTo) continue;
-    bytes += entry.bytes;
-    if (bytes > keepBytes) break;
-    from = entry.index;
+/** The newest applied entries, up to so many bytes. */
+class RecentLog {
+  readonly #keepBytes: number;
+  #entries: { readonly index: number; readonly bytes: number }[] = [];
+  /** Those before this one are forgotten. */
+  #from = 0;
+  #bytes = 0;
+
+  constructor(keepBytes: number) {
+    this.#keepBytes = keepBytes;
   }
-  return from;
+
+  /** Index of the oldest one, null where there is none. */
+  get first(): number | null {
+    return this.#entries[this.#from]?.index ?? null;
+  }
+
+  push(index: number, bytes: number): void {
+    this.#entries.push({ index, bytes });
+    this.#bytes += bytes;
+    while (this.#bytes > this.#keepBytes) this.#bytes -= this.#entries[this.#from++]!.bytes;
+    if (this.#from * 2 <= this.#entries.length) return;
+    this.#entries = this.#entries.slice(this.#from);
+    this.#from = 0;
+  }
+
+  clear(): void {
+    this.#entries = [];
+    this.#from = 0;
+    this.#bytes = 0;
+  }
 }

@@ -370,14 +370,26 @@ function hasty(disk: Disk, world: World): Disk {
     return Promise.resolve();
   };
   const after = <T>(work: () => Promise<T>): Promise<T> => behind.then(work);
-  const wrap = (file: DiskFile): DiskFile => ({
+  const wrap = (file: DiskFile, waiting: { at: number; bytes: Buffer }[] = []): DiskFile => ({
     path: file.path,
     write: (parts, position) => {
       const bytes = Buffer.concat(parts as Uint8Array[]);
-      return later(() => file.write([bytes], position));
+      waiting.push({ at: position, bytes });
+      return later(() => file.write([bytes], position).finally(() => waiting.shift()));
     },
     read: (position, length) => after(() => file.read(position, length)),
-    readNow: (position, target) => file.readNow(position, target),
+    readNow: (position, target) => {
+      let got = file.readNow(position, target);
+      // Who reads sees what was written, as from a page cache.
+      for (const { at, bytes } of waiting) {
+        const from = Math.max(position, at);
+        const to = Math.min(position + target.length, at + bytes.length);
+        if (from >= to) continue;
+        target.set(bytes.subarray(from - at, to - at), from - position);
+        got = Math.max(got, to - position);
+      }
+      return got;
+    },
     sync: () => later(() => world.sleep(LIE_MS).then(() => file.sync())),
     truncate: (length) => after(() => file.truncate(length)),
     size: () => after(() => file.size()),

@@ -9,6 +9,7 @@ export const STATES = [
   'snapshotsInstalled',
   'snapshotsInterrupted',
   'truncations',
+  'logReads',
   'reproposals',
   'nodeDowns',
   'nodesStalled',

@@ -100,6 +100,8 @@ export class MemoryDisk implements Disk {
   #failing: ((path: string) => boolean) | null = null;
   #room = Number.POSITIVE_INFINITY;
   #lastWritten: MemoryFile | null = null;
+  /** Reads that did not wait, over all lives. */
+  readsNow = 0;
 
   /** Power loss. Unsynced content and names survive by chance, drawn from `random`. Returns the bytes that were lost. */
   crash(options: CrashOptions): number {
@@ -368,6 +370,7 @@ export class MemoryDisk implements Disk {
       readNow: (position, target) => {
         if (!open) throw systemError('EBADF', path);
         if (life !== this.#life) throw systemError('ESHUTDOWN', path);
+        this.readsNow += 1;
         return file.readInto(position, target);
       },
       sync: () =>

@@ -1,4 +1,4 @@
-import type { HardState, LogEntry, SnapshotMark } from '../consensus/types.js';
+import type { HardState, LogEntry, LogSource, SnapshotMark } from '../consensus/types.js';
 
 /** Who the directory belongs to. Written once at its birth, extended once when the cluster forms. */
 export interface Identity {
@@ -31,15 +31,19 @@ export interface WalRecovery {
 }
 
 /**
- * The write-ahead log. `append` gathers, `sync` writes all that was gathered in one go and returns once
- * fdatasync has returned; at most one `sync` may be under way. A rejected `sync` is final: the node stops.
+ * The write-ahead log. `append` gathers, `sync` writes all that was gathered (in one go, unless it is very much) and
+ * returns once fdatasync has returned; at most one `sync` may be under way. A rejected `sync` is final: the node stops.
+ * `read` knows what a `sync` that has returned has written, and what was found at the start.
  */
-export interface Wal {
+export interface Wal extends LogSource {
   /** Keeps the entries' bytes without copying them: they must not change until `sync` has returned. */
   append(hardState: HardState | null, entries: readonly LogEntry[]): void;
   sync(): Promise<void>;
-  /** Entries up to and including `mark.index` are covered by a durable snapshot: drops or recycles whole segments. */
-  release(mark: { index: number; term: number }): Promise<void>;
+  /**
+   * Entries up to and including `mark.index` are covered by a durable snapshot: drops or recycles whole segments. Those
+   * from `keepFrom` on stay readable; unless told, only what lies behind the mark.
+   */
+  release(mark: { index: number; term: number }, keepFrom?: number): Promise<void>;
   /** After a snapshot was installed: everything in the log is void, it goes on behind `mark`. */
   reset(mark: { index: number; term: number }, hardState: HardState): Promise<void>;
   /** Bytes written to the segments in use; what is made ahead or kept for recycling does not count. */

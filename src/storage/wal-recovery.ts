@@ -16,12 +16,15 @@ import {
   segmentNumber,
   wasOwnBatch,
 } from './wal-format.js';
+import { WalIndex } from './wal-index.js';
 import { isSpareName, type Segment } from './wal-segments.js';
 import { WindowReader } from './window-reader.js';
 
 export interface RecoveredLog {
   readonly hardState: HardState | null;
   readonly entries: LogEntry[];
+  /** Where they are. */
+  readonly index: WalIndex;
   readonly mark: Mark;
   /** Index of the last entry, or of the mark when there is none. */
   readonly lastIndex: number;
@@ -68,6 +71,7 @@ class LogDamage extends Error {
 /** Puts the log together batch by batch. */
 class Replay {
   entries: LogEntry[] = [];
+  readonly index = new WalIndex();
   hardState: HardState | null = null;
   mark: Mark = NO_MARK;
   /** -1 until the first batch. */
@@ -76,9 +80,10 @@ class Replay {
   start = 0;
 
   /** False when the batch does not continue what came before. */
-  add(header: BatchHeader, entries: readonly LogEntry[]): boolean {
+  add(segment: Segment, header: BatchHeader, entries: readonly LogEntry[]): boolean {
     if (header.reset) {
       this.entries = [];
+      this.index.clear();
       this.last = header.mark.index;
       this.start = this.last + 1;
     } else if (this.last < 0) {
@@ -96,6 +101,7 @@ class Replay {
       this.entries.push(entry);
       this.last = entry.index;
     }
+    this.index.add(segment, header.position, entries);
     if (header.hardState !== null) this.hardState = header.hardState;
     this.mark = header.mark;
     return true;
@@ -128,6 +134,7 @@ export async function recoverLog(disk: Disk, directory: string): Promise<Recover
   return {
     hardState: replay.hardState,
     entries: replay.entries,
+    index: replay.index,
     mark: replay.mark,
     lastIndex: Math.max(replay.last, replay.mark.index, 0),
     damage,
@@ -228,7 +235,7 @@ async function replaySegment(
     const batch = await readBatch(one.reader, segment, segment.end);
     if (batch === null && end === null) return last;
     if (batch === null) throw new LogDamage(path, segment.end, 'a record that was synced cannot be read');
-    if (!replay.add(batch.header, batch.entries)) {
+    if (!replay.add(segment, batch.header, batch.entries)) {
       throw new LogDamage(path, segment.end, 'a record does not continue the one before');
     }
     for (const { index } of batch.entries) segment.maxIndex = Math.max(segment.maxIndex, index);

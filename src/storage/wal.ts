@@ -1,7 +1,7 @@
 import { InvariantError, invariant } from '../base/invariant.js';
 import type { Random } from '../base/random.js';
 import type { HardState, LogEntry } from '../consensus/types.js';
-import type { Disk } from './disk.js';
+import { type Disk, SYNC_BYTES } from './disk.js';
 import { diskError, StorageError } from './errors.js';
 import type { Wal, WalRecovery } from './types.js';
 import {
@@ -13,6 +13,7 @@ import {
   encodeTable,
   type Mark,
 } from './wal-format.js';
+import type { WalIndex } from './wal-index.js';
 import { type RecoveredLog, recoverLog } from './wal-recovery.js';
 import { type Log, type Segment, SegmentPool } from './wal-segments.js';
 
@@ -42,6 +43,8 @@ class SegmentedWal implements Wal {
   #mark: Mark;
   /** Index of the last entry given to `append`, and of the last one written. */
   #lastIndex: number;
+  /** Where the entries are that were written and synced. */
+  readonly #index: WalIndex;
   #writtenIndex: number;
   #pending: LogEntry[] = [];
   /** Something besides entries waits to be written. */
@@ -64,6 +67,7 @@ class SegmentedWal implements Wal {
     this.#hardState = recovered.hardState;
     this.#mark = recovered.mark;
     this.#lastIndex = recovered.lastIndex;
+    this.#index = recovered.index;
     this.#writtenIndex = recovered.lastIndex;
     this.#damaged = recovered.damage !== null;
   }
@@ -107,7 +111,12 @@ class SegmentedWal implements Wal {
     }
   }
 
-  async release(mark: Mark): Promise<void> {
+  read(from: number, to: number, bytes: number): readonly LogEntry[] {
+    this.#usable();
+    return this.#index.read(from, to, bytes);
+  }
+
+  async release(mark: Mark, keepFrom = mark.index + 1): Promise<void> {
     const gone: Segment[] = [];
     await this.#exclusive(async () => {
       invariant(mark.index <= this.#lastIndex, 'only entries that are there are released', {
@@ -120,9 +129,11 @@ class SegmentedWal implements Wal {
       }
       // The mark first: what is deleted must be known as covered.
       await this.#flush();
-      while (this.#segments.length > 1 && this.#segments[0]!.maxIndex <= this.#mark.index) {
+      const first = Math.min(keepFrom, this.#mark.index + 1);
+      while (this.#segments.length > 1 && this.#segments[0]!.maxIndex < first) {
         gone.push(this.#segments.shift()!);
       }
+      if (gone.length > 0) this.#index.releaseBefore(this.#segments[0]!);
     });
     await this.#retire(gone);
   }
@@ -136,6 +147,7 @@ class SegmentedWal implements Wal {
       this.#lastIndex = mark.index;
       await this.#roll();
       gone = this.#segments.splice(0, this.#segments.length - 1);
+      this.#index.clear();
       await this.#write([], 0, 0, 0, true);
       this.#stateWaits = false;
       this.#damaged = false;
@@ -189,7 +201,10 @@ class SegmentedWal implements Wal {
     }
   }
 
-  /** Writes all that waits: as a rule one batch, more where it does not fit into the segment. */
+  /**
+   * Writes all that waits: as a rule one batch, more where it does not fit into the segment, or is so much that reading
+   * it again, which takes a whole batch, would take long.
+   */
   async #flush(): Promise<void> {
     const entries = this.#pending;
     if (entries.length === 0 && !this.#stateWaits) return;
@@ -204,7 +219,7 @@ class SegmentedWal implements Wal {
       let body = 0;
       while (to < entries.length) {
         const more = body + ENTRY_HEADER + entries[to]!.data.length;
-        if (more > room) break;
+        if (more > room || (more > SYNC_BYTES && to > from)) break;
         body = more;
         to++;
       }
@@ -255,6 +270,7 @@ class SegmentedWal implements Wal {
     await active.file.write(parts, position);
     await active.file.sync();
     active.end = position + length;
+    this.#index.add(active, position, entries, from, to);
     this.#sealed = false;
     this.#writtenIndex = reset ? this.#mark.index : last;
     // A segment in use is followed by one that is being made ready, from its first batch on.

@@ -104,9 +104,33 @@ export const STORAGE: readonly Mutant[] = [
     edits: [
       {
         file: 'src/consensus/log.ts',
-        text: 'this.#base = { index: mark.index, term: mark.term };\n    this.#records = [];',
-        replacement: 'this.#base = { index: mark.index, term: mark.term };',
+        text: '    this.#drop(this.#records.length);\n',
+        replacement: '',
       },
     ],
+  },
+  {
+    name: 'replaced entries are read back',
+    breaks: 'of several entries with one index the log gives the newest',
+    edits: [
+      {
+        file: 'src/storage/wal-index.ts',
+        text: 'const replaces = index <= this.#last;',
+        replacement: 'const replaces = false;',
+      },
+    ],
+    hidden: 'what comes back is compared with what left memory: the node ends before it sends any of it',
+  },
+  {
+    name: 'segments go while the log still reads them',
+    breaks: 'a release leaves on disk what is kept for those who lag',
+    edits: [
+      {
+        file: 'src/storage/wal.ts',
+        text: 'const first = Math.min(keepFrom, this.#mark.index + 1);',
+        replacement: 'const first = this.#mark.index + 1;',
+      },
+    ],
+    hidden: 'the node ends as it finds nothing to read, and its next life takes the log from its snapshot on',
   },
 ];

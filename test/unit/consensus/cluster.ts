@@ -31,6 +31,8 @@ export interface ClusterOptions {
   readonly learners?: readonly RaftId[];
   readonly seed?: number;
   readonly options?: Partial<ConsensusOptions>;
+  /** Bytes of applied entries that stay in memory; all unless told. */
+  readonly keepBytes?: number;
 }
 
 /** Mulberry32: a small generator that repeats by its seed. */
@@ -56,6 +58,8 @@ interface Disk {
   hardState: HardState;
   mark: SnapshotMark;
   entries: LogEntry[];
+  /** All that was synced and not replaced, also what lies before the mark. */
+  readonly archive: Map<number, LogEntry>;
 }
 
 type Write = Pick<Output, 'hardState' | 'entries' | 'snapshot' | 'write'>;
@@ -99,6 +103,8 @@ export class Cluster {
   filter: (message: RaftMessage) => boolean = () => true;
   readonly logged: string[] = [];
   judge: (node: Node, entry: LogEntry) => void = () => {};
+  /** Entries that a core read back from its disk. */
+  readBack = 0;
   readonly #options: ClusterOptions;
   readonly #leaders = new Map<number, RaftId>();
   readonly #entries = new Map<string, string>();
@@ -118,6 +124,7 @@ export class Cluster {
       hardState: { term: place, vote: 0, commit: place },
       mark: { index: place, term: place, membership: membership ?? members([]) },
       entries: [],
+      archive: new Map(),
     };
     const node = new Node(id, this.#start(id, disk), disk);
     this.nodes.set(id, node);
@@ -264,7 +271,24 @@ export class Cluster {
       ...this.#options.options,
       id,
       initial: { hardState: disk.hardState, mark: disk.mark, entries: disk.entries.slice() },
+      archive: {
+        source: { read: (from, to, most) => this.#read(disk.archive, from, to, most) },
+        keepBytes: this.#options.keepBytes ?? Number.POSITIVE_INFINITY,
+      },
     });
+  }
+
+  #read(archive: Disk['archive'], from: number, to: number, most: number): LogEntry[] {
+    const found: LogEntry[] = [];
+    let size = 0;
+    for (let index = from; index <= to && (size < most || found.length === 0); index++) {
+      const entry = archive.get(index);
+      if (entry === undefined) throw new Error(`entry ${index} is not on disk`);
+      size += entry.data.length;
+      found.push(entry);
+    }
+    this.readBack += found.length;
+    return found;
   }
 
   #handle(node: Node, output: Output): void {
@@ -351,6 +375,7 @@ function store(disk: Disk, write: Write): void {
   if (write.snapshot !== null) {
     disk.mark = write.snapshot;
     disk.entries = [];
+    disk.archive.clear();
   }
   if (write.hardState !== null) disk.hardState = write.hardState;
   const first = write.entries[0];
@@ -358,5 +383,9 @@ function store(disk: Disk, write: Write): void {
   const at = first.index - disk.mark.index - 1;
   if (at < 0 || at > disk.entries.length) throw new Error(`a gap on disk before ${first.index}`);
   disk.entries.length = at;
-  for (const entry of write.entries) disk.entries.push(entry);
+  for (const index of disk.archive.keys()) if (index >= first.index) disk.archive.delete(index);
+  for (const entry of write.entries) {
+    disk.entries.push(entry);
+    disk.archive.set(entry.index, entry);
+  }
 }

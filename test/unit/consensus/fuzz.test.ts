@@ -24,6 +24,7 @@ describe('random lives, by seed', () => {
         snapshots: 0,
         memberships: 0,
         reads: 0,
+        readBack: 0,
       };
       for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
         let report: FuzzReport;
@@ -42,6 +43,7 @@ describe('random lives, by seed', () => {
       expect(sum.leaders).toBeGreaterThan(seeds * 3);
       expect(sum.snapshots).toBeGreaterThan(seeds);
       expect(sum.reads).toBeGreaterThan(seeds * 3);
+      expect(sum.readBack).toBeGreaterThan(seeds * 3);
       if (membership) expect(sum.memberships).toBeGreaterThan(seeds);
       if (process.env.CONSENSUS_FUZZ_PRINT !== undefined) console.log(name, sum);
     });

@@ -23,6 +23,8 @@ export interface FuzzReport {
   snapshots: number;
   memberships: number;
   reads: number;
+  /** Entries that were read back from disk. */
+  readBack: number;
 }
 
 const nodesMax = 7;
@@ -42,6 +44,7 @@ class Life {
     snapshots: 0,
     memberships: 0,
     reads: 0,
+    readBack: 0,
   };
   readonly #options: FuzzOptions;
   readonly #cluster: Cluster;
@@ -57,7 +60,8 @@ class Life {
     this.#options = options;
     const { factory, codec, seed, voters } = options;
     const limits = { maxMessageBytes: 200, maxInflight: 3, maxUncommittedBytes: 2_000 };
-    this.#cluster = new Cluster({ factory, codec, seed, voters, options: limits });
+    const keepBytes = [Number.POSITIVE_INFINITY, 0, 500][seed % 3]!;
+    this.#cluster = new Cluster({ factory, codec, seed, voters, options: limits, keepBytes });
     this.#random = this.#cluster.random;
     this.#cluster.judge = (_, entry) => this.#judgeCommit(entry);
     for (const node of this.#cluster.all) node.syncs = false;
@@ -110,6 +114,7 @@ class Life {
     if (!end) throw new Error('the cluster accepts nothing in the end');
     this.report.committed = cluster.committed.size;
     this.report.leaders = this.#terms.size;
+    this.report.readBack = cluster.readBack;
   }
 
   #agreed(leader: Node): boolean {

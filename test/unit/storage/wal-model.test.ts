@@ -1,7 +1,7 @@
 /**
  * The log against a model, with power lost at any operation of the disk: what a resolved call promised is there
  * after the next start, what was under way is there whole, in part from its beginning, or not at all, and nothing
- * else is.
+ * else is. And what is there can be read at any time.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ interface Model {
 type Step =
   | { readonly kind: 'write'; readonly back: number; readonly count: number; readonly bytes: number }
   | { readonly kind: 'state' }
-  | { readonly kind: 'release'; readonly keep: number }
+  | { readonly kind: 'release'; readonly keep: number; readonly below: number }
   | { readonly kind: 'reset'; readonly ahead: number }
   | { readonly kind: 'reopen' };
 
@@ -36,7 +36,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: 'state' as const }) },
   {
     weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('release' as const), keep: fc.integer({ min: 0, max: 6 }) }),
+    arbitrary: fc.record({
+      kind: fc.constant('release' as const),
+      keep: fc.integer({ min: 0, max: 6 }),
+      below: fc.integer({ min: 0, max: 20 }),
+    }),
   },
   {
     weight: 1,
@@ -71,6 +75,8 @@ function shown({ hardState, mark, entries }: Model): string {
 class Run {
   model: Model = { hardState: null, mark: { index: 0, term: 0 }, entries: [] };
   allowed: Model[] = [this.model];
+  /** Entries that can be read, also some that the mark covers. */
+  #readable: LogEntry[] = [];
   #term = 0;
 
   async take(wal: Wal, one: Exclude<Step, { kind: 'reopen' }>): Promise<void> {
@@ -90,17 +96,35 @@ class Run {
       }
       wal.append(hardState, list);
       await this.#promise(written(model, hardState, list), wal.sync());
+      const from = list[0]?.index ?? Number.POSITIVE_INFINITY;
+      this.#readable = [...this.#readable.filter(({ index }) => index < from), ...list];
     } else if (one.kind === 'release') {
       const index = Math.max(model.mark.index, lastIndex(model) - one.keep);
       const mark = { index, term: this.#term };
       const entries = model.entries.filter((e) => e.index > index);
       const after = index > model.mark.index ? { ...model, mark, entries } : model;
-      await this.#promise(after, wal.release(mark));
+      const keepFrom = index + 1 - one.below;
+      await this.#promise(after, wal.release(mark, keepFrom));
+      this.#readable = this.#readable.filter((e) => e.index >= keepFrom);
     } else {
       const mark = { index: lastIndex(model) + one.ahead, term: ++this.#term };
       const hardState = { term: this.#term, vote: 0, commit: mark.index };
       await this.#promise({ hardState, mark, entries: [] }, wal.reset(mark, hardState));
+      this.#readable = [];
     }
+    this.read(wal, 1 + (this.#term % 3) * 4_000);
+  }
+
+  read(wal: Wal, bytes: number): void {
+    const all: LogEntry[] = [];
+    const first = this.#readable[0]?.index ?? 0;
+    const last = this.#readable.at(-1)?.index ?? -1;
+    for (let next = first; next <= last; next = first + all.length) {
+      const piece = wal.read(next, last, bytes);
+      expect(piece.length).toBeGreaterThan(0);
+      all.push(...piece);
+    }
+    expect(plain(all)).toEqual(plain(this.#readable));
   }
 
   async #promise(after: Model, done: Promise<void>): Promise<void> {
@@ -120,6 +144,7 @@ class Run {
     const one = this.allowed.find((model) => shown(model) === is);
     expect(one === undefined ? { found: is, allowed: this.allowed.map(shown) } : null).toBeNull();
     this.settle(one!);
+    this.#readable = one!.entries;
   }
 }
 
@@ -131,6 +156,7 @@ async function live(disk: MemoryDisk, run: Run, steps: readonly Step[], seed: nu
       await wal.close();
       ({ wal, recovery } = await openLog(disk, { seed: seed + 7 }));
       run.check(recovery);
+      run.read(wal, 3_000);
     } else {
       await run.take(wal, one);
     }
