@@ -148,7 +148,9 @@ export interface SnapshotCursor {
 export interface Restorer {
   /** Pages in any order. Throws MalformedBytesError. */
   page(key: string, bytes: Uint8Array): void;
-  /** Rebuilds the indexes; the core is as it was at `index`. */
+  /** Rebuilds the indexes; the core is as it was at `index` once the last step is taken. A step is about a page's work. */
+  steps(): Iterable<void>;
+  /** All steps at once. */
   finish(): void;
   /** No state is made of them: what is kept of them goes. Behind `finish` it does nothing, unless that threw. */
   abandon(): void;

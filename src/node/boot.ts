@@ -94,7 +94,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   if (store.newest !== null) {
     mark = store.newest.mark;
     try {
-      await restoreNewest(core, store);
+      await restoreNewest({ core, store, spill, clock: options.clock });
     } catch (error) {
       await close();
       throw error;

@@ -1,6 +1,6 @@
 import type { Consensus, Membership } from '../consensus/types.js';
 import type { Core } from '../core/interface.js';
-import type { BlobStore } from '../storage/index.js';
+import type { BlobStore, OpenSpill } from '../storage/index.js';
 import type { SnapshotStore, Wal } from '../storage/types.js';
 import type { Asking } from './asking.js';
 import type { Member } from './members.js';
@@ -14,6 +14,7 @@ export interface EngineParts {
   readonly wal: Wal;
   readonly store: SnapshotStore;
   readonly blobStore: BlobStore;
+  readonly spill: OpenSpill;
   readonly asking: Asking;
   /** Raft id and members as they stood at the start. */
   readonly raftId: number;

@@ -1,6 +1,10 @@
 import { MalformedBytesError } from '../base/bytes.js';
+import type { Clock } from '../base/clock.js';
 import type { Core } from '../core/interface.js';
-import { type SnapshotStore, StorageError } from '../storage/index.js';
+import { type OpenSpill, type SnapshotStore, StorageError } from '../storage/index.js';
+
+/** Others get their turn after so long: a state of millions of jobs takes seconds. */
+const SLICE_MS = 20;
 
 /** The log or a snapshot below what was once synced cannot be trusted: this identity must never vote again. */
 export class DamagedDiskError extends Error {
@@ -10,12 +14,31 @@ export class DamagedDiskError extends Error {
   }
 }
 
+export interface RestoringParts {
+  readonly core: Core;
+  readonly store: SnapshotStore;
+  readonly spill: OpenSpill;
+  readonly clock: Clock;
+}
+
 /** The newest snapshot takes the place of the core's state. Throws DamagedDiskError; the core is useless then. */
-export async function restoreNewest(core: Core, store: SnapshotStore): Promise<void> {
+export async function restoreNewest({ core, store, spill, clock }: RestoringParts): Promise<void> {
   const restorer = core.beginRestore();
+  let sliceEnd = clock.monotonicMs() + SLICE_MS;
+  /** What memory has no room for must reach the disk before more comes. */
+  const pause = async (): Promise<void> => {
+    if (clock.monotonicMs() >= sliceEnd) {
+      await new Promise<void>((resolve) => clock.defer(resolve));
+      sliceEnd = clock.monotonicMs() + SLICE_MS;
+    }
+    if (!spill.accepts) await spill.room();
+  };
   try {
-    for await (const page of store.pages()) restorer.page(page.key, page.bytes);
-    restorer.finish();
+    for await (const page of store.pages()) {
+      restorer.page(page.key, page.bytes);
+      await pause();
+    }
+    for (const _ of restorer.steps()) await pause();
   } catch (error) {
     restorer.abandon();
     if (error instanceof StorageError && error.code === 'DAMAGED') {

@@ -53,6 +53,8 @@ export interface OpenSpill extends SpillStore {
   readonly fileBytes: number;
   /** While it is true nothing more is taken: space is needed for other things. */
   setLow(low: boolean): void;
+  /** Resolves when more is taken, or as soon as it is clear that waiting does not help. */
+  room(): Promise<void>;
   /** Resolves once nothing is written any more. */
   close(): Promise<void>;
 }
@@ -164,6 +166,10 @@ class SpillFiles implements OpenSpill {
 
   isScattered(handle: number): boolean {
     return this.#scattered !== 0 && Math.floor(handle / FILE_FACTOR) === this.#scattered;
+  }
+
+  async room(): Promise<void> {
+    while (!this.accepts && this.#working !== null) await this.#working;
   }
 
   async close(): Promise<void> {

@@ -57,12 +57,12 @@ class Gathered {
 
 /**
  * Makes everything that derives from the records: indexes, lists, timers, counts, classes. Compares blobs with their
- * digests. Throws MalformedBytesError.
+ * digests. Throws MalformedBytesError. In steps of a page or so.
  *
  * Most pages of a long queue are in order as they are: they are gone through once, each in memory for a moment only. The
  * jobs of the others are put in order first, and join the lists in between.
  */
-export function rebuild(state: State): void {
+export function* rebuild(state: State): Iterable<void> {
   const { jobs } = state;
   for (const session of state.sessions.all()) joinSession(state, session);
   for (const schedule of state.schedules.all()) setScheduleTimer(state, schedule);
@@ -76,8 +76,11 @@ export function rebuild(state: State): void {
       last = page.lastOrder;
       orderly.push(page);
     } else {
+      const isSpilled = page.spilledTo !== null;
       gather(state, jobs.inMemory(page), waiting, running);
       check.page(page);
+      if (isSpilled) jobs.putAway(page);
+      yield;
     }
   }
   waiting.sort();
@@ -94,9 +97,16 @@ export function rebuild(state: State): void {
       listJob(state, seq);
     }
     if (!wasInMemory) jobs.putAway(page);
-    while (state.relief.relieve());
+    state.relief.relieve();
+    yield;
   }
-  for (const seq of waiting.below(Number.POSITIVE_INFINITY)) listJob(state, seq);
+  let count = 0;
+  for (const seq of waiting.below(Number.POSITIVE_INFINITY)) {
+    listJob(state, seq);
+    if (++count % JOBS_PER_PAGE !== 0) continue;
+    state.relief.relieve();
+    yield;
+  }
   running.sort();
   for (const seq of running.below(Number.POSITIVE_INFINITY)) holdJob(state, seq);
   for (const fn of state.functions.all()) {

@@ -91,6 +91,10 @@ class StateRestorer implements Restorer {
   }
 
   finish(): void {
+    for (const _ of this.steps());
+  }
+
+  *steps(): Iterable<void> {
     const state = this.#state;
     state.jobs.restored();
     this.#plainPage('meta', (reader, version) => {
@@ -115,7 +119,7 @@ class StateRestorer implements Restorer {
     const [homeless] = this.#early.keys();
     if (homeless !== undefined)
       throw new MalformedBytesError(`blobs of page ${homeless}, which is not there`);
-    rebuild(state);
+    yield* rebuild(state);
     this.#done();
     this.#over = true;
   }
