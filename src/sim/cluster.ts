@@ -1,3 +1,4 @@
+import { invariant } from '../base/invariant.js';
 import type { Settings } from '../core/types.js';
 import { DEFAULT_TIMINGS, type GearmeshNode, type Log, type NodeObserver, startNode } from '../node/index.js';
 import { HASHES_DIFFER } from '../node/rounds.js';
@@ -94,6 +95,8 @@ export class SimNode {
 
   /** Rejects where the data directory cannot be used; then the process is gone. */
   async start(): Promise<void> {
+    // A second one would take the network from the first, and then fail at the lock of the directory.
+    invariant(!this.#started, 'a machine runs one process at a time', { node: this.name });
     const { world, network, options, peers } = this.#cluster;
     this.starts += 1;
     this.#started = true;

@@ -10,7 +10,6 @@ import type { BlobTransfers } from './transfers.js';
  * counted; this is a multiple of it, so that whatever apply may still take is there.
  */
 export const UNNAMED_MS = 3 * BLOB_COUNT_MS;
-/** What a node says that was asked for a blob and lacks it. */
 /** Blobs fetched at a time. */
 const FETCHES = 2;
 /** Pause before a blob that nobody gave is asked for again: doubles from the first to the second. */
@@ -210,10 +209,11 @@ export class BlobKeeper {
     const { ref } = missing;
     const peers = this.#peers();
     const peer = peers[missing.attempts % Math.max(1, peers.length)];
+    // Nobody to ask: that is no attempt, so that who connects then is asked at once.
+    if (peer === undefined) return;
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, missing.attempts));
     missing.attempts += 1;
     missing.pausedUntil = this.#parts.clock.monotonicMs() + pauseMs;
-    if (peer === undefined) return;
     void this.#fetchFrom(peer, ref).then((reason) => {
       if (reason !== null && this.#missing.get(ref.id) === missing) this.#failed(missing, peer, reason);
       this.#fetchMore();

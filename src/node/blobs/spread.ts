@@ -10,8 +10,8 @@ export interface SpreadParts
 }
 
 /**
- * One blob on its way to the voters. Each has a stream of its own, read from this node's disk, so a slow one holds up
- * nobody; what counts is the majority, of both halves while the membership changes.
+ * One blob on its way to the voters. Each has a stream of its own, so a slow one holds up nobody: it is read from this
+ * node's disk where it does not keep up. What counts is the majority, of both halves while the membership changes.
  */
 export class Spread {
   /** All of it is durable here. */

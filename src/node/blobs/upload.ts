@@ -38,6 +38,8 @@ export class Upload implements BlobWriter {
   readonly #spread: Spread;
   readonly #hash = createHash('sha256');
   readonly #bell = new Bell();
+  /** What was written last, for those who keep up: they need not read the disk. */
+  readonly #recent = new Map<number, Promise<Uint8Array>>();
   #end: BlobEnd | null = null;
   #given = 0;
   #carry: Buffer | null = null;
@@ -63,7 +65,7 @@ export class Upload implements BlobWriter {
       get end() {
         return end();
       },
-      read: (number) => draft.read(number),
+      read: (number) => this.#recent.get(number) ?? draft.read(number),
     };
     this.#spread = new Spread({ ...host.parts, transfers: host.transfers }, source, () => this.#moved());
     this.#movedMs = host.parts.clock.monotonicMs();
@@ -195,10 +197,16 @@ export class Upload implements BlobWriter {
         // Chunk by chunk: a large write must not hold the loop up.
         this.#hash.update(chunk);
         await this.#draft.append(chunk);
+        this.#remember(this.#draft.chunks - 1, chunk);
         this.#spread.kick();
         this.#moved();
       })
       .catch((error: unknown) => this.#failed(error));
+  }
+
+  #remember(number: number, chunk: Uint8Array): void {
+    this.#recent.set(number, Promise.resolve(chunk));
+    this.#recent.delete(number - WINDOW_CHUNKS);
   }
 
   #failed(error: unknown): void {
