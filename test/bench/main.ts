@@ -9,7 +9,7 @@ import { HELP, type Options, readOptions } from './options.js';
 import { PEERS } from './peers/index.js';
 import { Report } from './report.js';
 import { TURN } from './turn.js';
-import { deep } from './workloads/deep.js';
+import { deep, deepest } from './workloads/deep.js';
 import { frozen, killed, stopped } from './workloads/failover.js';
 import { floor } from './workloads/floor.js';
 import { growth } from './workloads/growth.js';
@@ -26,6 +26,7 @@ const ONCE: readonly (readonly [readonly string[], (context: Context) => Promise
   [['W6t'], stopped],
   [['W6s'], frozen],
   [['W7', 'W8'], deep],
+  [['W7d'], deepest],
   [['W9'], pauses],
   [['W11'], startup],
 ];

@@ -36,6 +36,7 @@ turns, the other systems that are installed here.
   W6t  leader stopped in order (SIGTERM): longest gap in a trickle of submissions
   W6s  leader frozen (SIGSTOP): time to the answer of a submission sent after it
   W7   memory for each of many waiting jobs
+  W7d  ten times as many (10,000,000): the most that a node takes, also when it restarts with them; only when named
   W8   restart with many waiting jobs; submissions while snapshots are taken
   W9   event-loop delay and the collector's pauses at half of what W2 reaches
   W11  npm ci, and npm start until ready, in a copy of this checkout
@@ -60,11 +61,14 @@ const WORKLOADS = [
     'W6t',
     'W6s',
     'W7',
+    'W7d',
     'W8',
     'W9',
   ],
   ...['W10', 'W10a', 'W10b', 'W10c', 'W11', 'syncs', 'floor'],
 ] as const;
+/** Only done when named: each takes minutes. */
+const LONG: readonly string[] = ['W7d'];
 /** What a name stands for beside itself. */
 const FAMILIES: Readonly<Record<string, readonly string[]>> = {
   W5: ['W5j', 'W5f', 'W5w'],
@@ -92,7 +96,7 @@ export function readOptions(args: readonly string[]): Options | null {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      only: { type: 'string', default: WORKLOADS.join(',') },
+      only: { type: 'string', default: WORKLOADS.filter((name) => !LONG.includes(name)).join(',') },
       peers: { type: 'string', default: 'all' },
       spread: { type: 'boolean', default: false },
       seconds: { type: 'string', default: '3' },

@@ -50,6 +50,7 @@ export const OWED: Readonly<Record<string, readonly Owed[]>> = {
   W6t: [{ figure: 'max', unit: ' ms', most: 50 }],
   W6s: [{ figure: 'p50', unit: ' ms', most: 1_200 }],
   W7: [{ figure: 'bytesPerJob', unit: ' bytes', most: 320 }],
+  W7d: [{ figure: 'peakMiB', unit: ' MiB', most: 1_024 }],
   W8: [
     { figure: 'oneSeconds', unit: ' s', most: 5 },
     { figure: 'allSeconds', unit: ' s', most: 5 },

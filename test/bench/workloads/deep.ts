@@ -2,7 +2,7 @@ import type { RealCluster } from '../../support/real-cluster.js';
 import { until } from '../../support/real-cluster.js';
 import { fillQueue, payload, waiting } from '../bench-cluster.js';
 import type { Context } from '../context.js';
-import { percentile, residentBytes, sorted, spin } from '../gauge.js';
+import { peakBytes, percentile, residentBytes, sorted, spin } from '../gauge.js';
 import { Gearmesh } from '../gearmesh.js';
 import { Pace } from '../load.js';
 import { probe, probedCluster } from '../probe.js';
@@ -17,6 +17,7 @@ const STILL = 0.01;
 const STILL_MS = 4_000;
 const SETTLED_MS = 40_000;
 const READY_MS = 300_000;
+const DEEPEST_FACTOR = 10;
 /** Snapshots must come within this time for the comparison to be made. */
 const SNAPSHOT_MS = 90_000;
 const WARM_MS = 1_000;
@@ -34,7 +35,7 @@ export async function deep(context: Context): Promise<void> {
     if (options.only.has('W7')) await memory(context, cluster, idle);
     if (options.only.has('W8')) {
       const spinBefore = spin();
-      const restarts = await restart(context, cluster);
+      const restarts = await restart(cluster, options.scale);
       const during = await snapshots(context, cluster);
       report.add(
         'W8',
@@ -45,6 +46,31 @@ export async function deep(context: Context): Promise<void> {
     }
     const there = await waiting(cluster, [DEEP]);
     if (there !== options.scale) throw new Error(`${options.scale} jobs were accepted, ${there} wait`);
+    await cluster.agreedHash();
+  } finally {
+    await cluster.remove();
+  }
+}
+
+/** More jobs than memory has room for (W7d): most of them are on disk. */
+export async function deepest({ options, report }: Context): Promise<void> {
+  const jobs = options.scale * DEEPEST_FACTOR;
+  const cluster = await probedCluster();
+  try {
+    const peaks = (): number[] => cluster.nodes.map((node) => peakBytes(node.pid) / MIB);
+    const idle = peaks();
+    const began = performance.now();
+    await fillQueue(cluster, DEEP, jobs);
+    const seconds = (performance.now() - began) / 1_000;
+    const filled = peaks();
+    const restarts = await restart(cluster, jobs);
+    const restarted = peaks();
+    const mib = (values: readonly number[]): string => values.map((value) => value.toFixed(0)).join(', ');
+    report.add(
+      'W7d',
+      `${jobs} waiting jobs of ${payload.length} bytes, accepted in ${seconds.toFixed(0)} s: at most ${mib(filled)} MiB resident (${mib(idle)} idle), ${mib(restarted)} MiB since a restart; ${restarts.text}`,
+      { peakMiB: Math.max(...filled, ...restarted), ...restarts.figures },
+    );
     await cluster.agreedHash();
   } finally {
     await cluster.remove();
@@ -98,7 +124,7 @@ interface Part {
   readonly figures: Figures;
 }
 
-async function restart({ options }: Context, cluster: RealCluster): Promise<Part> {
+async function restart(cluster: RealCluster, jobs: number): Promise<Part> {
   const [follower] = await cluster.followers();
   await follower!.end('SIGTERM');
   const oneSeconds = await untilReady(cluster, () => follower!.start());
@@ -107,8 +133,7 @@ async function restart({ options }: Context, cluster: RealCluster): Promise<Part
     for (const node of cluster.nodes) node.start();
   });
   const there = await waiting(cluster, [DEEP]);
-  if (there !== options.scale)
-    throw new Error(`${options.scale} jobs waited before the restart, now ${there}`);
+  if (there !== jobs) throw new Error(`${jobs} jobs waited before the restart, now ${there}`);
   return {
     text: `one node ready ${oneSeconds.toFixed(1)} s after its start, all three after a kill in ${allSeconds.toFixed(1)} s`,
     figures: { oneSeconds, allSeconds },
