@@ -7,14 +7,43 @@ import type { JobSpec } from './types.js';
  *     submission  u32 length of meta, meta (content type, traceparent, count, pairs), payload
  *     result      u32 length of meta, meta (content type), result
  *
- * An empty meta means that all of it is ''.
+ * An empty meta means that all of it is ''. Where it would be one of the usual content types and nothing else, it is left
+ * out, and a number from `KNOWN` on stands for it in the place of its length.
  */
+const KNOWN = 0x8000_0000;
+/** A type keeps its place for ever. */
+const KNOWN_TYPES: readonly string[] = [
+  'application/octet-stream',
+  'text/plain; charset=utf-8',
+  'application/json',
+  'text/plain',
+];
+
+/** What stands before a body with this content type alone; 0: it has to be written out. */
+function knownHead(contentType: string): number {
+  const at = contentType === '' ? -1 : KNOWN_TYPES.indexOf(contentType);
+  return at < 0 ? 0 : KNOWN + at;
+}
+
+function headOf(blob: Uint8Array): number {
+  return (blob[0]! | (blob[1]! << 8) | (blob[2]! << 16) | (blob[3]! << 24)) >>> 0;
+}
+
+/** Of a blob that begins with such a number, the content type; null for others. Throws MalformedBytesError. */
+function knownType(blob: Uint8Array): string | null {
+  if (blob.length < 4 || blob[3]! < 0x80) return null;
+  const type = KNOWN_TYPES[headOf(blob) - KNOWN];
+  if (type === undefined) throw new MalformedBytesError(`content type ${headOf(blob) - KNOWN} is not known`);
+  return type;
+}
 
 /** Appends the blob of a submission, without a length before it. */
 export function writeSubmission(writer: ByteWriter, spec: JobSpec): void {
   const start = writer.length;
-  writer.u32(0);
-  if (spec.contentType !== '' || spec.traceparent !== '' || spec.metadata.length > 0) {
+  const isPlain = spec.traceparent === '' && spec.metadata.length === 0;
+  const head = isPlain ? knownHead(spec.contentType) : 0;
+  writer.u32(head);
+  if (head === 0 && !(isPlain && spec.contentType === '')) {
     writer.string(spec.contentType);
     writer.string(spec.traceparent);
     writer.u32(spec.metadata.length);
@@ -30,8 +59,9 @@ export function writeSubmission(writer: ByteWriter, spec: JobSpec): void {
 /** Appends the blob of a result, without a length before it. */
 export function writeResult(writer: ByteWriter, contentType: string, result: Uint8Array): void {
   const start = writer.length;
-  writer.u32(0);
-  if (contentType !== '') {
+  const head = knownHead(contentType);
+  writer.u32(head);
+  if (contentType !== '' && head === 0) {
     writer.string(contentType);
     writer.u32At(start, writer.length - start - 4);
   }
@@ -41,9 +71,15 @@ export function writeResult(writer: ByteWriter, contentType: string, result: Uin
 /** Checks the lengths inside; throws MalformedBytesError. Returns the bytes of payload or result. */
 export function blobBodyLength(blob: Uint8Array): number {
   const { length } = blob;
-  const meta = length < 4 ? length : (blob[0]! | (blob[1]! << 8) | (blob[2]! << 16) | (blob[3]! << 24)) >>> 0;
+  if (knownType(blob) !== null) return length - 4;
+  const meta = length < 4 ? length : headOf(blob);
   if (meta > length - 4) throw new MalformedBytesError(`a blob of ${length} bytes with ${meta} of meta`);
   return length - 4 - meta;
+}
+
+/** False for a blob that says nothing, which need not be kept. */
+export function saysAnything(blob: Uint8Array): boolean {
+  return blob.length > 4 || (blob.length === 4 && blob[3]! >= 0x80);
 }
 
 export interface Submission {
@@ -64,6 +100,10 @@ export function readSubmission(blob: Uint8Array): Submission {
   if (blob.length >= 4 && (blob[0]! | blob[1]! | blob[2]! | blob[3]!) === 0) {
     return { contentType: '', traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
   }
+  const known = knownType(blob);
+  if (known !== null) {
+    return { contentType: known, traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
+  }
   const reader = new ByteReader(blob);
   reader.u32();
   const contentType = reader.string();
@@ -75,6 +115,8 @@ export function readSubmission(blob: Uint8Array): Submission {
 
 export function readResult(blob: Uint8Array): { readonly contentType: string; readonly result: Uint8Array } {
   if (blob.length === 0) return { contentType: '', result: NOTHING };
+  const known = knownType(blob);
+  if (known !== null) return { contentType: known, result: blob.subarray(4) };
   const reader = new ByteReader(blob);
   const contentType = reader.u32() === 0 ? '' : reader.string();
   return { contentType, result: reader.raw(reader.left) };

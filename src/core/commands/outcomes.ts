@@ -2,7 +2,7 @@ import type { ByteReader } from '../../base/bytes.js';
 import { MalformedBytesError } from '../../base/bytes.js';
 import { type BlobClaim, readBlobClaim } from '../blob-refs.js';
 import { blobLimit, blobRefusal, takeBlob } from '../blob-table.js';
-import { blobBodyLength } from '../blobs.js';
+import { blobBodyLength, saysAnything } from '../blobs.js';
 import { OUTCOME, readCount } from '../codec.js';
 import { ALIAS } from '../dedupe.js';
 import {
@@ -134,7 +134,7 @@ function carryOut(state: State, seq: number): void {
   tell(state, null, state.index);
   if (said.kind === OUTCOME.complete) {
     page.ownMore()[numbers + M_DATA_COUNT] = said.dataCount;
-    if (said.blob.length > 4) {
+    if (saysAnything(said.blob)) {
       state.jobs.setBlob(seq, page, row, 1, state.payloads.put(said.blob), said.blob.length);
     }
     if (resultBlob !== null) extrasFor(page, row).resultBlob = takeBlob(state, resultBlob);

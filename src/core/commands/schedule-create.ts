@@ -1,5 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { type Calendar, nextAt } from '../../base/calendar.js';
+import { saysAnything } from '../blobs.js';
 import { readCalendar, SPEC_FLAG } from '../codec.js';
 import { ALIAS } from '../dedupe.js';
 import { setScheduleTimer } from '../schedules/fire.js';
@@ -102,8 +103,7 @@ function create(state: State, namespace: string, name: string, calendar: Calenda
       retentionMs,
       createdWall: state.wall,
     },
-    // Four bytes are those of a submission without meta and payload.
-    blob.length > 4 ? blob : blob.subarray(0, 0),
+    saysAnything(blob) ? blob : blob.subarray(0, 0),
   );
   schedule.nextWall = next;
   schedule.revision = state.index;

@@ -1,5 +1,6 @@
 import type { ByteReader } from '../../base/bytes.js';
 import { blobLimit, blobRefusal, takeBlob } from '../blob-table.js';
+import { saysAnything } from '../blobs.js';
 import { SPEC_FLAG } from '../codec.js';
 import { ALIAS, Dedupe } from '../dedupe.js';
 import { type FunctionState, TOTAL } from '../functions.js';
@@ -247,7 +248,7 @@ function create(state: State, fn: FunctionState, job: SubmittedSpec, answer: Ver
   page.f[numbers + F_CREATED_US] = state.elapsedUs;
   page.setMore(row, M_RUN_TIMEOUT, job.runTimeoutMs);
   if (job.retentionMs > 0) page.setMore(row, M_RETENTION, job.retentionMs);
-  if (job.blob.length > 4) {
+  if (saysAnything(job.blob)) {
     state.jobs.setBlob(seq, page, row, 0, state.payloads.put(job.blob), job.blob.length);
   }
   const { payloadBlob } = job;

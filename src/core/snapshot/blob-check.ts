@@ -15,7 +15,7 @@ import { functionOf, priorityOf, stateOf } from '../jobs/lifecycle.js';
 import type { JobPage } from '../jobs/page.js';
 import type { State } from '../state.js';
 
-/** The blob of a submission or result without content is not kept: an empty meta and nothing behind it. */
+/** The blob of a submission or result that says nothing is not kept: an empty meta and nothing behind it. */
 const EMPTY = Buffer.alloc(4);
 const scratch = new ByteWriter(256);
 

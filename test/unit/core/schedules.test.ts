@@ -115,7 +115,7 @@ describe('a schedule', () => {
       createdWall: FIRST,
       retentionMs: -1,
     });
-    expect(String(job!.payload)).toBe('x');
+    expect(Buffer.from(job!.payload).toString()).toBe('x');
     expect(timeOf(job!.id)).toBe(FIRST);
     expect(job!.id.slice(10)).toBe(id.slice(10));
     expect(bed.core.schedule(seq)).toMatchObject({ lastWall: FIRST, nextWall: FIRST + MINUTE, fired: 1 });
