@@ -92,11 +92,23 @@ export const STORAGE: readonly Mutant[] = [
     faults: ['deposed-leader', 'crash'],
     edits: [
       {
-        file: 'src/storage/wal-recovery.ts',
-        text: 'this.entries.length = Math.max(0, entry.index - this.start);',
-        replacement: 'this.entries.length = Math.max(0, entry.index - this.start - 1);',
+        file: 'src/storage/wal-index.ts',
+        text: 'this.#places.at(-1)!.first >= index)',
+        replacement: 'this.#places.at(-1)!.first >= index - 1)',
       },
     ],
+  },
+  {
+    name: 'what may be replaced is left on disk',
+    breaks: 'a start hands over all entries that it does not know as committed',
+    edits: [
+      {
+        file: 'src/storage/wal-recovery.ts',
+        text: '(this.hardState?.commit ?? 0) + 1',
+        replacement: '(this.hardState?.commit ?? 0) + 2',
+      },
+    ],
+    hidden: 'the log in memory asks for it: the node ends before it begins',
   },
   {
     name: 'snapshot install keeps the old log',
