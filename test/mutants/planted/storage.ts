@@ -97,6 +97,7 @@ export const STORAGE: readonly Mutant[] = [
         replacement: 'this.#places.at(-1)!.first >= index - 1)',
       },
     ],
+    hidden: 'what a start reads is compared with the terms that it found: the node ends before it serves',
   },
   {
     name: 'what may be replaced is left on disk',
@@ -131,7 +132,6 @@ export const STORAGE: readonly Mutant[] = [
         replacement: 'const replaces = false;',
       },
     ],
-    hidden: 'what comes back is compared with what left memory: the node ends before it sends any of it',
   },
   {
     name: 'segments go while the log still reads them',
