@@ -391,6 +391,9 @@ class PortedConsensus implements Consensus {
     const { raft } = this.#port;
     const upTo = Math.min(raft.raftLog.committed, this.#durability.index);
     if (upTo <= this.#handed) return noEntries;
+    // What comes from the disk is handed out piece by piece, so that no more than one of them is in memory.
+    const fromDisk = this.#handed + 1 < this.#log.heldFrom;
+    if (fromDisk && raft.raftLog.applied < this.#handed) return noEntries;
     const entries = this.#log.range(this.#handed + 1, upTo, committedBytesMax, committedCountMax);
     this.#handed = entries[entries.length - 1]!.index;
     raft.reduceUncommittedSize(entries);

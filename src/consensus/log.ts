@@ -7,6 +7,7 @@ import {
   ErrUnavailable,
 } from '@coaty/consensus.raft/ported/storage.js';
 import { invariant } from '../base/invariant.js';
+import { LogOutline } from '../base/log-outline.js';
 import { idOf, ridOf } from './ids.js';
 import { confStateOf } from './membership.js';
 import { countMax, entryCost, heldCost } from './sizes.js';
@@ -49,8 +50,8 @@ type Answer<T> = [T, Error | null];
 /**
  * The log, from the entry behind `base` on. The port reads it through its `Storage` interface
  * (methods with a capital letter); what it answers is what the core handed to the driver, not what is durable.
- * With an archive its old part is on disk alone: entries that are applied, so durable and never replaced. The terms
- * of that part stay here, for Raft asks for them again and again. An entry's data may be a view of the frame or of the
+ * With an archive its old part is on disk alone: entries that are applied, or were known as committed when the node
+ * started, so durable and never replaced. An outline of that part stays here, for Raft asks for terms again and again. An entry's data may be a view of the frame or of the
  * piece of a file in which it came, so up to one of those, with entries that have left, is held by the oldest.
  */
 export class MemoryLog implements Storage {
@@ -64,17 +65,15 @@ export class MemoryLog implements Storage {
   snapshotWanted = false;
   readonly #archive: LogArchive | null;
   #records: LogRecord[];
-  /** Index of the first record; entries from the base to it are on disk alone. */
-  #heldFrom: number;
+  /** Entries from the base to the first record, which are on disk alone. */
+  #older: LogOutline;
   #heldBytes = 0;
   /** How many records, from the first on, may leave memory; and their bytes. */
   #old = 0;
   #oldBytes = 0;
-  /** Terms of the entries that have left memory, each from its first one on. */
-  #terms: { readonly first: number; readonly term: number }[] = [];
 
   constructor(initial: InitialState, archive: LogArchive | null = null) {
-    const { hardState, mark, entries } = initial;
+    const { hardState, mark, entries, older = new LogOutline(mark.index + 1) } = initial;
     const { voters, learners } = mark.membership;
     invariant(
       mark.index > 0 || voters.length + learners.length === 0,
@@ -88,11 +87,18 @@ export class MemoryLog implements Storage {
     this.#base = { index: mark.index, term: mark.term };
     this.#archive = archive;
     this.#records = entries.map(LogRecord.of);
-    this.#heldFrom = mark.index + 1;
+    this.#older = older;
     this.#confState = confStateOf(mark.membership);
-    let term = mark.term;
+    const { first, last } = older;
+    invariant(first === mark.index + 1, 'the log found begins behind its mark', { mark: mark.index, first });
+    invariant(last < first || archive !== null, 'what is not handed over can be read', { first, last });
+    invariant(last < first || last <= hardState.commit, 'what may be replaced is handed over', {
+      last,
+      commit: hardState.commit,
+    });
+    let term = Math.max(mark.term, older.termAt(last) ?? 0);
     for (const [i, record] of this.#records.entries()) {
-      invariant(record.index === mark.index + 1 + i, 'the log found has no gap', { mark: mark.index, i });
+      invariant(record.index === last + 1 + i, 'the log found has no gap', { last, i });
       invariant(record.term >= term, 'terms never fall along the log', { index: record.index, term });
       term = record.term;
       this.#heldBytes += costOf(record);
@@ -111,12 +117,12 @@ export class MemoryLog implements Storage {
   }
 
   get lastIndex(): number {
-    return this.#heldFrom + this.#records.length - 1;
+    return this.#older.last + this.#records.length;
   }
 
   /** First entry in memory; behind the last one where there is none. */
   get heldFrom(): number {
-    return this.#heldFrom;
+    return this.#older.last + 1;
   }
 
   /** What the entries in memory count. */
@@ -132,10 +138,10 @@ export class MemoryLog implements Storage {
   append(records: readonly LogRecord[]): void {
     const first = records[0];
     if (first === undefined) return;
-    const at = first.index - this.#heldFrom;
+    const at = first.index - this.heldFrom;
     invariant(at >= this.#old && at <= this.#records.length, 'appended entries join the log', {
       first: first.index,
-      from: this.#heldFrom + this.#old,
+      from: this.heldFrom + this.#old,
       to: this.lastIndex,
     });
     for (let i = at; i < this.#records.length; i++) this.#heldBytes -= costOf(this.#records[i]!);
@@ -160,8 +166,8 @@ export class MemoryLog implements Storage {
     }
     if (this.#old === 0 || this.#oldBytes * cutPart < this.#heldBytes) return;
     for (let i = 0; i < this.#old; i++) {
-      const { index, term } = this.#records[i]!;
-      if (this.#terms.at(-1)?.term !== term) this.#terms.push({ first: index, term });
+      const { index, term, kind } = this.#records[i]!;
+      this.#older.add(index, term, kind === 'membership');
     }
     this.#drop(this.#old);
   }
@@ -171,8 +177,7 @@ export class MemoryLog implements Storage {
     this.#mark = mark;
     this.#base = { index: mark.index, term: mark.term };
     this.#drop(this.#records.length);
-    this.#heldFrom = mark.index + 1;
-    this.#terms = [];
+    this.#older = new LogOutline(mark.index + 1);
   }
 
   /** Notes a newer snapshot and forgets entries before `keepFrom`, as far as the newest snapshot covers them. */
@@ -189,9 +194,8 @@ export class MemoryLog implements Storage {
     const first = Math.min(keepFrom, this.#mark.index + 1);
     if (first <= this.firstIndex) return;
     this.#base = { index: first - 1, term: this.termAt(first - 1)! };
-    this.#drop(first - this.#heldFrom);
-    const begun = first < this.#heldFrom ? this.#terms.findLastIndex((run) => run.first <= first) : Infinity;
-    this.#terms.splice(0, begun);
+    this.#drop(first - this.heldFrom);
+    this.#older.dropBefore(first);
   }
 
   /** The first `count` records leave memory. */
@@ -204,15 +208,24 @@ export class MemoryLog implements Storage {
     }
     this.#old = Math.max(0, this.#old - count);
     this.#records = this.#records.slice(count);
-    this.#heldFrom += count;
   }
 
   /** Null where the index is outside of the log. */
   termAt(index: number): number | null {
     if (index === this.#base.index) return this.#base.term;
     if (index < this.#base.index) return null;
-    if (index < this.#heldFrom) return this.#terms.findLast(({ first }) => first <= index)!.term;
-    return this.#records[index - this.#heldFrom]?.term ?? null;
+    if (index < this.heldFrom) return this.#older.termAt(index);
+    return this.#records[index - this.heldFrom]?.term ?? null;
+  }
+
+  /** Whether any entry from `from` to `to` (both included) changes the membership; nothing is read for that. */
+  changesMembership(from: number, to: number): boolean {
+    if (this.#older.changesMembership(from, to)) return true;
+    const end = Math.min(to, this.lastIndex) - this.heldFrom;
+    for (let i = Math.max(from - this.heldFrom, 0); i <= end; i++) {
+      if (this.#records[i]!.kind === 'membership') return true;
+    }
+    return false;
   }
 
   /**
@@ -220,11 +233,11 @@ export class MemoryLog implements Storage {
    * what is on disk alone where they begin there.
    */
   range(from: number, to: number, bytes: number, most: number): LogRecord[] {
-    if (from < this.#heldFrom) {
-      const found = this.#readBack(from, Math.min(to, this.#heldFrom - 1), bytes);
+    if (from < this.heldFrom) {
+      const found = this.#readBack(from, Math.min(to, this.#older.last, from + most - 1), bytes);
       return fitting(found, 0, found.length, bytes, most);
     }
-    return fitting(this.#records, from - this.#heldFrom, to - from + 1, bytes, most);
+    return fitting(this.#records, from - this.heldFrom, to - from + 1, bytes, most);
   }
 
   #readBack(from: number, to: number, bytes: number): LogRecord[] {

@@ -132,10 +132,28 @@ export class Port {
       send(message);
     };
     raft.resetRandomizedElectionTimeout();
+    raft.hup = (type) => {
+      if (this.isLeader || !raft.promotable()) return;
+      // As the port does, but from what is known without reading the disk: how much is not applied has no bound.
+      if (this.#changeWaits()) {
+        options.log('warn', 'no candidate yet: a change of the membership is still to be applied');
+        return;
+      }
+      raft.campaign(type);
+    };
   }
 
   get isLeader(): boolean {
     return this.raft.state === StateType.StateLeader;
+  }
+
+  /** True where a committed change of the membership is not applied yet. */
+  #changeWaits(): boolean {
+    const { applied, committed, unstable } = this.raft.raftLog;
+    if (this.#log.changesMembership(applied + 1, Math.min(committed, unstable.offset - 1))) return true;
+    return (unstable.entries as LogRecord[]).some(
+      ({ kind, index }) => kind === 'membership' && index > applied && index <= committed,
+    );
   }
 
   /** Appends at the leader; its own progress stays where its disk is. */

@@ -13,7 +13,7 @@ export function heldCost(dataLength: number): number {
   return dataLength + 64;
 }
 
-/** How many entries a request for so many bytes may return: the port asks for all by "no limit". */
+/** How many entries a request for so many bytes may return: "no limit" means all. */
 export function countMax(bytes: number): number {
   return bytes >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : entriesPerMessageMax;
 }

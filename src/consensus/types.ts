@@ -3,6 +3,8 @@
  * comes out (what to persist, send and apply). Only this folder knows which library does the work.
  */
 
+import type { LogOutline } from '../base/log-outline.js';
+
 /** A Raft id: a whole number, 1 to 2^53 - 1, derived from the random id of a data directory. */
 export type RaftId = number;
 
@@ -134,8 +136,10 @@ export type Proposed = 'accepted' | 'not-leader' | 'dropped';
 export interface InitialState {
   readonly hardState: HardState;
   readonly mark: SnapshotMark;
-  /** Entries behind the mark, ascending without a gap. All of them are durable. */
+  /** Entries behind the mark (and `older`), ascending without a gap. All of them are durable. */
   readonly entries: readonly LogEntry[];
+  /** Entries between the mark and those, all of them committed, that are in the archive alone. */
+  readonly older?: LogOutline;
 }
 
 /** The log on disk, as far as it is written and synced. */

@@ -56,6 +56,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const store = await openSnapshots(options.disk, directory.snapshotsPath, { log });
   const { wal, recovery } = await openWal(options.disk, directory.walPath, {
     segmentBytes: options.segmentBytes,
+    keepBytes: options.keepLogBytes,
     random: options.random,
     log,
   });
@@ -110,17 +111,20 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   }
   // Died between a snapshot's arrival and the log's reset: a log that disagrees with the snapshot is void (Raft paper,
   // figure 13, step 7).
-  const atMark = recovery.entries.find((entry) => entry.index === mark.index);
-  const isVoid = atMark !== undefined && atMark.term !== mark.term;
-  const entries = isVoid ? [] : recovery.entries.filter((entry) => entry.index > mark.index);
-  if (entries.length > 0 && entries[0]!.index !== mark.index + 1) {
+  const { outline } = recovery;
+  const termAtMark = outline.termAt(mark.index);
+  const isVoid = termAtMark !== null && termAtMark !== mark.term;
+  const goesOn = !isVoid && outline.last > mark.index;
+  if (goesOn && outline.first > mark.index + 1) {
     await close();
     throw new DamagedDiskError(
-      `the log begins at index ${entries[0]!.index}, the snapshot ends at ${mark.index}: entries between them are missing`,
+      `the log begins at index ${outline.first}, the snapshot ends at ${mark.index}: entries between them are missing`,
     );
   }
-  const lastIndex = entries.at(-1)?.index ?? mark.index;
-  if (entries.length === 0 && recovery.mark.index < mark.index) {
+  const entries = goesOn ? recovery.entries.filter((entry) => entry.index > mark.index) : [];
+  const lastIndex = goesOn ? outline.last : mark.index;
+  const older = outline.part(mark.index + 1, lastIndex - entries.length);
+  if (!goesOn && recovery.mark.index < mark.index) {
     // A snapshot was installed and the node died before its log was told. A vote counts for its own term alone.
     if (hardState.term < mark.term) hardState = { ...hardState, term: mark.term, vote: 0 };
     await wal.reset(mark, hardState);
@@ -130,7 +134,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   if (store.newest !== null && note !== null) await directory.writeNote(FORMATION_NOTE, null);
   // The commit index in the hard state may lag behind the snapshot, never exceed the log.
   const commit = Math.min(Math.max(hardState.commit, mark.index), lastIndex);
-  const initial: InitialState = { hardState: { ...hardState, commit }, mark, entries };
+  const initial: InitialState = { hardState: { ...hardState, commit }, mark, entries, older };
   const raftId = raftIdFromDiskId(directory.identity.diskId);
   const { heartbeatMs, electionTimeoutMs } = options.timings;
   const consensus = createConsensus({

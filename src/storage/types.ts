@@ -1,3 +1,4 @@
+import type { LogOutline } from '../base/log-outline.js';
 import type { HardState, LogEntry, LogSource, SnapshotMark } from '../consensus/types.js';
 
 /** Who the directory belongs to. Written once at its birth, extended once when the cluster forms. */
@@ -21,7 +22,12 @@ export interface Damage {
 export interface WalRecovery {
   /** Null in a new log. */
   readonly hardState: HardState | null;
-  /** Entries found, ascending without a gap; they begin at or before `mark.index` + 1 of the newest mark. */
+  /** Of all entries found; they begin at or before `mark.index` + 1 of the newest mark. */
+  readonly outline: LogOutline;
+  /**
+   * The last of them, to the end: those that are not known as committed, and as many of the newest as are to be kept. The
+   * others are read by `Wal.read` where they are needed.
+   */
   readonly entries: readonly LogEntry[];
   /** Last mark recorded by `reset` or `release`: entries up to its index may be missing. */
   readonly mark: { readonly index: number; readonly term: number };

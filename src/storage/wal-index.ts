@@ -6,8 +6,9 @@ import type { Segment } from './wal-segments.js';
 
 /** Bytes of batches between two places, and so about what is read in vain before the first entry that is wanted. */
 const SPARSE_BYTES = 64 * 1024;
-/** Read from the disk at once, unless a batch is larger. */
-const WINDOW_BYTES = 128 * 1024;
+/** Read from the disk at once, by how much is wanted, unless a batch is larger. */
+const WINDOW_BYTES_MIN = 128 * 1024;
+const WINDOW_BYTES_MAX = 1024 * 1024;
 
 /** From here on, batch after batch, lie the entries from `first` to the one before the next place's first. */
 interface Place {
@@ -46,6 +47,20 @@ export class WalIndex {
     this.#last = 0;
   }
 
+  /** First of the newest entries that take no more than `bytes` on disk; the one behind the last where none does. */
+  newest(bytes: number): number {
+    let first = this.#last + 1;
+    let left = bytes;
+    for (let at = this.#places.length - 1; at >= 0; at--) {
+      const { segment, position } = this.#places[at]!;
+      const next = this.#places[at + 1];
+      left -= (next?.segment === segment ? next.position : segment.end) - position;
+      if (left < 0) break;
+      first = this.#places[at]!.first;
+    }
+    return first;
+  }
+
   /** Forgets what lies in segments before this one. */
   releaseBefore(segment: Segment): void {
     const count = this.#places.findIndex((place) => place.segment.number >= segment.number);
@@ -55,6 +70,7 @@ export class WalIndex {
   /** See `LogSource`. Throws StorageError. */
   read(from: number, to: number, bytes: number): LogEntry[] {
     const found: LogEntry[] = [];
+    const window = new Window(bytes);
     const end = Math.min(to, this.#last);
     let left = bytes;
     let at = this.#places.findLastIndex(({ first }) => first <= from);
@@ -62,10 +78,11 @@ export class WalIndex {
     for (let next = from; next <= end && (found.length === 0 || left > 0); at++) {
       const place = this.#places[at]!;
       const behind = Math.min(end + 1, this.#places[at + 1]?.first ?? Infinity);
-      for (const entry of entriesFrom(place, behind)) {
+      for (const entry of entriesFrom(place, behind, window)) {
         if (entry.index < next) continue;
         left -= entry.data.length + ENTRY_HEADER;
         if (left < 0 && found.length > 0) return found;
+        window.wanted = left;
         found.push(entry);
         next += 1;
       }
@@ -75,16 +92,15 @@ export class WalIndex {
 }
 
 /** All entries of this place that come before the one at `behind`, read as far as they are asked for. */
-function* entriesFrom(place: Place, behind: number): Generator<LogEntry> {
+function* entriesFrom(place: Place, behind: number, window: Window): Generator<LogEntry> {
   const { segment, first, skip } = place;
-  const window = new Window(segment);
   let next = first;
   for (let position = place.position; next < behind; ) {
-    const header = decodeBatchHeader(window.view(position, BATCH_HEADER), segment, position);
+    const header = decodeBatchHeader(window.view(segment, position, BATCH_HEADER), segment, position);
     if (header === null || position + BATCH_HEADER + header.bodyBytes > segment.end) {
       throw damaged(segment, position);
     }
-    const entries = decodeBody(window.view(position + BATCH_HEADER, header.bodyBytes), header);
+    const entries = decodeBody(window.view(segment, position + BATCH_HEADER, header.bodyBytes), header);
     if (entries === null) throw damaged(segment, position);
     for (let i = position === place.position ? skip : 0; i < entries.length && next < behind; i++) {
       const entry = entries[i]!;
@@ -104,25 +120,28 @@ function damaged({ file }: Segment, position: number): StorageError {
   return new StorageError('DAMAGED', `the log is damaged at ${file.path}, byte ${position}: ${what}`);
 }
 
-/** Hands out views on a file, read piece by piece. What was handed out stays as it is. */
+/** Hands out views on segments, read piece by piece. What was handed out stays as it is. */
 class Window {
-  readonly #segment: Segment;
+  #segment: Segment | null = null;
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
+  /** About so much is going to be read. */
+  wanted: number;
 
-  constructor(segment: Segment) {
-    this.#segment = segment;
+  constructor(wanted: number) {
+    this.wanted = wanted;
   }
 
   /** Fewer bytes than wanted where the written part ends. */
-  view(position: number, length: number): Buffer {
-    const { file, end } = this.#segment;
+  view(segment: Segment, position: number, length: number): Buffer {
+    const { file, end } = segment;
     const most = Math.min(length, Math.max(0, end - position));
-    if (position < this.#at || position + most > this.#at + this.#bytes.length) {
-      const bytes = Buffer.allocUnsafeSlow(
-        Math.min(Math.max(WINDOW_BYTES, length), Math.max(0, end - position)),
-      );
+    const held = segment === this.#segment && position >= this.#at;
+    if (!held || position + most > this.#at + this.#bytes.length) {
+      const ahead = Math.max(length, WINDOW_BYTES_MIN, Math.min(this.wanted, WINDOW_BYTES_MAX));
+      const bytes = Buffer.allocUnsafeSlow(Math.min(ahead, Math.max(0, end - position)));
       this.#bytes = bytes.subarray(0, readNow(file, position, bytes));
+      this.#segment = segment;
       this.#at = position;
     }
     return this.#bytes.subarray(position - this.#at, position - this.#at + most);

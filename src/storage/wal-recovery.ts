@@ -1,3 +1,5 @@
+import { invariant } from '../base/invariant.js';
+import { LogOutline } from '../base/log-outline.js';
 import type { HardState, LogEntry } from '../consensus/types.js';
 import type { Disk, DiskFile } from './disk.js';
 import type { Damage } from './types.js';
@@ -22,8 +24,10 @@ import { WindowReader } from './window-reader.js';
 
 export interface RecoveredLog {
   readonly hardState: HardState | null;
+  readonly outline: LogOutline;
+  /** See `WalRecovery`. */
   readonly entries: LogEntry[];
-  /** Where they are. */
+  /** Where all entries are. */
   readonly index: WalIndex;
   readonly mark: Mark;
   /** Index of the last entry, or of the mark when there is none. */
@@ -68,48 +72,63 @@ class LogDamage extends Error {
   }
 }
 
-/** Puts the log together batch by batch. */
+/**
+ * Puts the log together batch by batch, without the entries' data: which of it is to be in memory is known at the end
+ * alone, and data that is kept would keep all that was read with it.
+ */
 class Replay {
-  entries: LogEntry[] = [];
   readonly index = new WalIndex();
   hardState: HardState | null = null;
   mark: Mark = NO_MARK;
-  /** -1 until the first batch. */
-  last = -1;
-  /** Entries from here on are there. */
-  start = 0;
+  /** Null until the first batch. */
+  outline: LogOutline | null = null;
 
   /** False when the batch does not continue what came before. */
   add(segment: Segment, header: BatchHeader, entries: readonly LogEntry[]): boolean {
     if (header.reset) {
-      this.entries = [];
+      this.outline = new LogOutline(header.mark.index + 1);
       this.index.clear();
-      this.last = header.mark.index;
-      this.start = this.last + 1;
-    } else if (this.last < 0) {
-      this.last = header.previousLast;
-      this.start = this.last + 1;
-    } else if (header.previousLast !== this.last) {
-      return false;
     }
-    for (const entry of entries) {
-      if (entry.index > this.last + 1) return false;
-      if (entry.index <= this.last) {
-        this.entries.length = Math.max(0, entry.index - this.start);
-        this.start = Math.min(this.start, entry.index);
-      }
-      this.entries.push(entry);
-      this.last = entry.index;
+    this.outline ??= new LogOutline(header.previousLast + 1);
+    if (!header.reset && header.previousLast !== this.outline.last) return false;
+    for (const { index, term, kind } of entries) {
+      if (index > this.outline.last + 1) return false;
+      this.outline.add(index, term, kind === 'membership');
     }
     this.index.add(segment, header.position, entries);
     if (header.hardState !== null) this.hardState = header.hardState;
     this.mark = header.mark;
     return true;
   }
+
+  /** Reads what is to be in memory: from the page cache, for all of it was read just now. */
+  tail(keepBytes: number): LogEntry[] {
+    if (this.outline === null) return [];
+    const { first, last } = this.outline;
+    // What is committed is never replaced (Raft paper, section 5.4), and what a snapshot covers is not needed.
+    const covered = this.mark.index + 1;
+    const newest = keepBytes === Infinity ? first : Math.max(covered, this.index.newest(keepBytes));
+    const from = Math.max(first, Math.min(newest, Math.max(covered, (this.hardState?.commit ?? 0) + 1)));
+    if (from > last) return [];
+    const entries = this.index.read(from, last, Infinity);
+    invariant(entries.length === last - from + 1, 'all that was found is read', { from, last });
+    for (const [i, { index, term }] of entries.entries()) {
+      const fits = index === from + i && term === this.outline.termAt(index);
+      invariant(fits, 'an entry is read as it was found', { index, term, wanted: from + i });
+    }
+    return entries;
+  }
 }
 
-/** Reads the whole log below `directory`. Changes nothing but that the last batch is made durable once more. */
-export async function recoverLog(disk: Disk, directory: string): Promise<RecoveredLog> {
+/**
+ * Reads the whole log below `directory`. Changes nothing but that the last batch is made durable once more. Of what is
+ * known as committed only about `keepBytes` are in memory at the end, and at no time more.
+ */
+export async function recoverLog(
+  disk: Disk,
+  directory: string,
+  keepBytes = Number.POSITIVE_INFINITY,
+): Promise<RecoveredLog> {
   const names = await disk.list(directory);
   const numbers = names.map(segmentNumber).filter((number) => number !== null);
   const found: Found[] = [];
@@ -131,12 +150,14 @@ export async function recoverLog(disk: Disk, directory: string): Promise<Recover
   );
   const prepared = damage === null ? (current.find(({ first }) => first === null)?.segment ?? null) : null;
   const newest = prepared ?? segments.at(-1) ?? null;
+  const outline = replay.outline ?? new LogOutline(1);
   return {
     hardState: replay.hardState,
-    entries: replay.entries,
+    outline,
+    entries: replay.tail(keepBytes),
     index: replay.index,
     mark: replay.mark,
-    lastIndex: Math.max(replay.last, replay.mark.index, 0),
+    lastIndex: Math.max(outline.last, replay.mark.index),
     damage,
     tornBytes,
     segments,
@@ -159,6 +180,7 @@ async function lookAt(disk: Disk, path: string, number: number): Promise<Found> 
   }
   const segment = { ...header, file, end: BLOCK, maxIndex: 0 };
   const batch = await readBatch(reader, segment, BLOCK);
+  reader.release();
   return { number, file, reader, segment, readable: true, first: batch?.header ?? null };
 }
 
@@ -218,6 +240,7 @@ async function replayChain(directory: string, current: readonly Found[], replay:
     if (end === null && at < lastBegun) throw unreadable(directory, current[at + 1]!);
     if (end === null) tornBytes += await checkTail(path, one, one.segment);
     if (at === lastBegun && batch !== null) await writeAgain(one, batch);
+    one.reader.release();
   }
   return tornBytes;
 }
@@ -272,6 +295,6 @@ async function writeAgain(one: Found, batch: BatchHeader): Promise<void> {
 /** Whether the log reaches back to what its mark says is covered elsewhere. */
 function checkStart(directory: string, current: readonly Found[], replay: Replay): void {
   const oldest = current[0];
-  if (oldest === undefined || replay.last < 0) return;
-  if (replay.start > replay.mark.index + 1) throw missing(directory, oldest.number - 1);
+  if (oldest === undefined || replay.outline === null) return;
+  if (replay.outline.first > replay.mark.index + 1) throw missing(directory, oldest.number - 1);
 }

@@ -20,6 +20,8 @@ import { type Log, type Segment, SegmentPool } from './wal-segments.js';
 export interface WalOptions {
   /** Bytes of one segment file, a multiple of 4096 and at least 16 KiB; 64 MiB unless told. */
   readonly segmentBytes?: number;
+  /** Bytes of the newest committed entries that are handed over at the start; all entries unless told. */
+  readonly keepBytes?: number;
   /** Makes the numbers that tell this log's records from anybody's payload. */
   readonly random: Random;
   readonly log: Log;
@@ -311,7 +313,7 @@ class SegmentedWal implements Wal {
 }
 
 /**
- * Opens the log below `directory` (made when missing) and reads all of it. With damage the log takes nothing but
+ * Opens the log below `directory` (made when missing) and checks all of it. With damage the log takes nothing but
  * a `reset`. Rejects with `StorageError` when the disk fails.
  */
 export async function openWal(
@@ -319,7 +321,7 @@ export async function openWal(
   directory: string,
   options: WalOptions,
 ): Promise<{ wal: Wal; recovery: WalRecovery }> {
-  const { segmentBytes = SEGMENT_BYTES, random, log } = options;
+  const { segmentBytes = SEGMENT_BYTES, keepBytes, random, log } = options;
   invariant(segmentBytes >= 4 * BLOCK, 'a log segment holds some blocks', { segmentBytes });
   invariant(segmentBytes % BLOCK === 0, 'a log segment is a number of whole blocks', { segmentBytes });
   try {
@@ -327,7 +329,7 @@ export async function openWal(
     // A process that was killed may have left names that no sync covers: nothing may be written to a file that a
     // power loss would take away.
     await disk.syncDirectory(directory);
-    const recovered = await recoverLog(disk, directory);
+    const recovered = await recoverLog(disk, directory, keepBytes);
     const { damage, tornBytes, segments, prepared } = recovered;
     if (damage !== null) log('error', damage.message);
     if (tornBytes > 0) {
@@ -339,10 +341,10 @@ export async function openWal(
     await pool.retire(recovered.obsolete);
     // A new log's first write waits for this segment, and there is no sync yet that it could hold up.
     pool.prepareAhead({ gently: segments.length > 0 });
-    const { hardState, entries, mark } = recovered;
+    const { hardState, outline, entries, mark } = recovered;
     return {
       wal: new SegmentedWal(pool, recovered),
-      recovery: { hardState, entries, mark, damage, tornBytes },
+      recovery: { hardState, outline, entries, mark, damage, tornBytes },
     };
   } catch (error) {
     throw diskError(`opening the log in ${directory}`, error);

@@ -15,6 +15,11 @@ export class WindowReader {
     this.size = size;
   }
 
+  /** Lets go of what was read ahead. */
+  release(): void {
+    this.#window = Buffer.alloc(0);
+  }
+
   /** A view of `length` bytes, fewer at the file's end. */
   async view(position: number, length: number): Promise<Buffer> {
     const end = Math.min(position + length, this.size);

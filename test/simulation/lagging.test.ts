@@ -146,3 +146,78 @@ describe('a node that was away while more log was written than is kept in memory
     expect(bed.cluster.installs).toBe(0);
   });
 });
+
+/** Goal: the memory of a start does not grow with the log. */
+describe('a cluster whose nodes all start again, with more log than is kept in memory and no snapshot of it', () => {
+  const log = (node: SimNode): ConsensusStatus => node.node!.parts!.consensus.status();
+
+  const filled = async (nodes: number): Promise<RuleBed> => {
+    const options = { nodes, snapshotLogBytes: 16 * 1024 * 1024, keepLogBytes: KEEP };
+    const bed = await RuleBed.started(12, options);
+    for (let i = 0; i < 300; i++) await bed.submit(bed.leader, { payload: PAYLOAD });
+    await bed.until(() => bed.agree());
+    return bed;
+  };
+
+  it.each([1, 3])('has all jobs again, with %i nodes, and accepts more', async (nodes) => {
+    const bed = await filled(nodes);
+    const all = bed.cluster.nodes;
+    for (const node of all) node.kill();
+    const read = all.map(({ disk }) => disk.readsNow);
+    for (const node of all) void node.start();
+    const started = new Set<SimNode>();
+    await bed.until(() => {
+      for (const node of all) {
+        if (node.node?.parts == null || started.has(node)) continue;
+        started.add(node);
+        const { firstIndex, heldFrom, lastIndex } = log(node);
+        expect(firstIndex).toBeLessThan(10);
+        expect(heldFrom).toBeGreaterThan(lastIndex - 30);
+      }
+      return bed.cluster.allReady() && bed.agree();
+    }, 60_000);
+    expect(started.size).toBe(nodes);
+    for (const [i, node] of all.entries()) {
+      expect(bed.core(node).counts().jobs).toBe(300);
+      expect(node.disk.readsNow).toBeGreaterThan(read[i]!);
+    }
+    expect(bed.cluster.installs).toBe(0);
+    await bed.submit(bed.leader, { payload: PAYLOAD });
+    await bed.until(() => all.every((node) => bed.core(node).counts().jobs === 301));
+  });
+
+  it('ends a node whose disk loses some of it between the start and its use, and its next start sets that aside', async () => {
+    const bed = await filled(3);
+    const broken = bed.follower;
+    broken.kill();
+    const segment = broken.disk.paths().find((path) => path.endsWith('.wal'))!;
+    void broken.start();
+    const before = broken.disk.before!;
+    // The folder of blobs is the last to be opened: the log was looked at by then.
+    broken.disk.before = async (operation) => {
+      await before(operation);
+      if (!operation.path.includes('/blobs')) return;
+      broken.disk.before = before;
+      broken.disk.flipBit(segment, 10 * 4096 + 300);
+    };
+    await bed.until(() => broken.fatal !== null, 60_000);
+    expect(broken.fatal!.message).toContain(`the log is damaged at ${segment}, byte `);
+    void broken.start();
+    await bed.until(() => broken.node?.phase === 'forming', 60_000);
+    await bed.submit(bed.leader);
+  });
+
+  it('is not kept from it by a node whose log was set aside', async () => {
+    const bed = await filled(3);
+    const broken = bed.follower;
+    const all = bed.cluster.nodes;
+    for (const node of all) node.kill();
+    const segment = broken.disk.paths().find((path) => path.endsWith('.wal'))!;
+    broken.disk.flipBit(segment, 10 * 4096 + 300);
+    for (const node of all) void node.start();
+    await bed.until(() => broken.node?.phase === 'forming', 60_000);
+    await bed.until(() => bed.others(broken).every((node) => node.node?.phase === 'ready'), 60_000);
+    for (const node of bed.others(broken)) expect(bed.core(node).counts().jobs).toBe(300);
+    await bed.submit(bed.leader);
+  });
+});

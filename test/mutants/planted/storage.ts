@@ -92,11 +92,24 @@ export const STORAGE: readonly Mutant[] = [
     faults: ['deposed-leader', 'crash'],
     edits: [
       {
-        file: 'src/storage/wal-recovery.ts',
-        text: 'this.entries.length = Math.max(0, entry.index - this.start);',
-        replacement: 'this.entries.length = Math.max(0, entry.index - this.start - 1);',
+        file: 'src/storage/wal-index.ts',
+        text: 'this.#places.at(-1)!.first >= index)',
+        replacement: 'this.#places.at(-1)!.first >= index - 1)',
       },
     ],
+    hidden: 'what a start reads is compared with the terms that it found: the node ends before it serves',
+  },
+  {
+    name: 'what may be replaced is left on disk',
+    breaks: 'a start hands over all entries that it does not know as committed',
+    edits: [
+      {
+        file: 'src/storage/wal-recovery.ts',
+        text: '(this.hardState?.commit ?? 0) + 1',
+        replacement: '(this.hardState?.commit ?? 0) + 2',
+      },
+    ],
+    hidden: 'the log in memory asks for it: the node ends before it begins',
   },
   {
     name: 'snapshot install keeps the old log',
@@ -119,7 +132,6 @@ export const STORAGE: readonly Mutant[] = [
         replacement: 'const replaces = false;',
       },
     ],
-    hidden: 'what comes back is compared with what left memory: the node ends before it sends any of it',
   },
   {
     name: 'segments go while the log still reads them',

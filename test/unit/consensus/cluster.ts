@@ -5,10 +5,12 @@
  * that was committed before its term).
  */
 import { expect } from 'vitest';
+import { LogOutline } from '../../../src/base/log-outline.js';
 import type {
   Consensus,
   ConsensusOptions,
   HardState,
+  InitialState,
   LogEntry,
   Membership,
   Output,
@@ -257,6 +259,7 @@ export class Cluster {
   }
 
   #start(id: RaftId, disk: Disk): Consensus {
+    const { keepBytes = Number.POSITIVE_INFINITY } = this.#options;
     return this.#options.factory({
       electionTicks: 10,
       heartbeatTicks: 1,
@@ -270,11 +273,8 @@ export class Cluster {
       },
       ...this.#options.options,
       id,
-      initial: { hardState: disk.hardState, mark: disk.mark, entries: disk.entries.slice() },
-      archive: {
-        source: { read: (from, to, most) => this.#read(disk.archive, from, to, most) },
-        keepBytes: this.#options.keepBytes ?? Number.POSITIVE_INFINITY,
-      },
+      initial: found(disk, keepBytes),
+      archive: { source: { read: (from, to, most) => this.#read(disk.archive, from, to, most) }, keepBytes },
     });
   }
 
@@ -369,6 +369,21 @@ export function onDisk(node: Node, entry: LogEntry): boolean {
   const { mark, entries } = node.disk;
   if (entry.index <= mark.index) return true;
   return entries[entry.index - mark.index - 1]?.term === entry.term;
+}
+
+/** As a start finds it: of what is committed, only the newest is in memory. */
+function found({ hardState, mark, entries }: Disk, keepBytes: number): InitialState {
+  let from = entries.length;
+  let bytes = 0;
+  while (from > 0) {
+    const { index, data } = entries[from - 1]!;
+    bytes += data.length;
+    if (bytes > keepBytes && index <= hardState.commit) break;
+    from--;
+  }
+  const older = new LogOutline(mark.index + 1);
+  for (const { index, term, kind } of entries.slice(0, from)) older.add(index, term, kind === 'membership');
+  return { hardState, mark, entries: entries.slice(from), older };
 }
 
 function store(disk: Disk, write: Write): void {

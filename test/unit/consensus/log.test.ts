@@ -1,5 +1,6 @@
 import { ErrCompacted, ErrUnavailable } from '@coaty/consensus.raft/ported/storage.js';
 import { describe, expect, test } from 'vitest';
+import { LogOutline } from '../../../src/base/log-outline.js';
 import { LogRecord, MemoryLog } from '../../../src/consensus/log.js';
 import { members } from './cluster.js';
 
@@ -105,6 +106,94 @@ describe('the log in memory', () => {
     expect(log.heldFrom).toBe(14);
   });
 
+  describe('behind entries that a start left on disk', () => {
+    /** Entries 11 to 30 are on disk alone, 31 to 40 were handed over; all to 35 is committed, none is applied. */
+    function started() {
+      const disk = new Map<number, LogRecord>();
+      const older = new LogOutline(11);
+      for (let index = 11; index <= 40; index++) {
+        const kind = index === 14 || index === 33 ? 'membership' : 'command';
+        disk.set(index, new LogRecord(index < 20 ? 2 : 3, index, kind, Buffer.alloc(DATA)));
+        if (index <= 30) older.add(index, disk.get(index)!.term, kind === 'membership');
+      }
+      const all = (from: number, to: number): LogRecord[] =>
+        Array.from({ length: to - from + 1 }, (_, i) => disk.get(from + i)!);
+      const initial = {
+        hardState: { term: 3, vote: 0, commit: 35 },
+        mark: { index: 10, term: 1, membership },
+        entries: all(31, 40),
+        older,
+      };
+      const archive = { keepBytes: 4 * COST, source: { read: all } };
+      return { log: new MemoryLog(initial, archive), initial, archive };
+    }
+
+    test('begins where it did, and knows all terms and changes of the membership', () => {
+      const { log } = started();
+      expect([log.firstIndex, log.heldFrom, log.lastIndex]).toEqual([11, 31, 40]);
+      expect([10, 11, 19, 20, 30, 31, 40, 41].map((index) => log.termAt(index))).toEqual([
+        1,
+        2,
+        2,
+        3,
+        3,
+        3,
+        3,
+        null,
+      ]);
+      expect(log.range(25, 40, 1e6, 1e6).map(({ index }) => index)).toEqual([25, 26, 27, 28, 29, 30]);
+      const changes = (from: number, to: number): boolean => log.changesMembership(from, to);
+      expect([changes(11, 13), changes(11, 14), changes(14, 14), changes(15, 32)]).toEqual([
+        false,
+        true,
+        true,
+        false,
+      ]);
+      expect([changes(15, 33), changes(33, 99), changes(34, 99), changes(12, 11)]).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ]);
+    });
+
+    test('lets go of nothing while what is on disk is applied, and then of the oldest as ever', () => {
+      const { log } = started();
+      for (const applied of [11, 20, 30]) {
+        log.forget(applied);
+        expect([log.heldFrom, log.heldBytes]).toEqual([31, 10 * COST]);
+      }
+      log.forget(35);
+      expect([log.heldFrom, log.heldBytes]).toEqual([36, 5 * COST]);
+      log.append([new LogRecord(4, 36, 'command'), new LogRecord(4, 37, 'command')]);
+      expect([log.lastIndex, log.termAt(36), log.termAt(35)]).toEqual([37, 4, 3]);
+      expect(() => log.append([new LogRecord(4, 35, 'command')])).toThrow('join the log');
+    });
+
+    test('is cut short by a snapshot inside of them and behind, and begins anew behind one that came', () => {
+      const { log } = started();
+      const mark = { index: 25, term: 3, membership };
+      log.compact(mark, 18);
+      expect([log.firstIndex, log.heldFrom, log.termAt(17), log.termAt(16)]).toEqual([18, 31, 2, null]);
+      expect(log.changesMembership(11, 30)).toBe(false);
+      log.compact({ index: 34, term: 3, membership }, 34);
+      expect([log.firstIndex, log.heldFrom, log.lastIndex, log.heldBytes]).toEqual([34, 34, 40, 7 * COST]);
+      const { log: other } = started();
+      other.restart({ index: 100, term: 5, membership });
+      expect([other.firstIndex, other.heldFrom, other.lastIndex]).toEqual([101, 101, 100]);
+    });
+
+    test('stops where what it is given cannot be', () => {
+      const { initial, archive } = started();
+      const from = (changed: object): MemoryLog => new MemoryLog({ ...initial, ...changed }, archive);
+      expect(() => new MemoryLog(initial)).toThrow('can be read');
+      expect(() => from({ hardState: { ...initial.hardState, commit: 29 } })).toThrow('may be replaced');
+      expect(() => from({ older: initial.older.part(11, 29) })).toThrow('no gap');
+      expect(() => from({ older: initial.older.part(12, 30) })).toThrow('begins behind its mark');
+      expect(() => from({ entries: [new LogRecord(2, 31, 'command')] })).toThrow('terms never fall');
+    });
+  });
+
   test('reads what it let go of, with the same limits, and not beyond it', () => {
     const { log, append, range, reads } = bed();
     append(11, 110, 1);
@@ -116,6 +205,7 @@ describe('the log in memory', () => {
     expect(reads).toEqual([{ from: 98, to: 100, bytes: 1e6 }]);
     expect(range(20, 90)).toBe('20/1 21/1 22/1 23/1 24/1 25/1 26/1 27/1');
     expect(range(20, 90, 1e6, 2)).toBe('20/1 21/1');
+    expect(reads.at(-1)!.to).toBe(21);
     expect(range(20, 90, 1)).toBe('20/1');
     expect(range(20, 90, 3 * (DATA + 16))).toBe('20/1 21/1 22/1');
     // Whatever the port asks for, a read is a piece.

@@ -11,7 +11,7 @@ const entry = (index: number, term: number) =>
   ({ index, term, kind: 'command', data: Buffer.alloc(0) }) as const;
 
 describe('recovery', () => {
-  async function formed() {
+  async function formed(keepLogBytes?: number) {
     const random = new SeededRandom(1);
     const disk = new MemoryDisk();
     const options = {
@@ -22,6 +22,7 @@ describe('recovery', () => {
       log: silent,
       timings: DEFAULT_TIMINGS,
       segmentBytes: 64 * 1024,
+      keepLogBytes,
     } as unknown as NodeOptions;
     const directory = await openDataDirectory(options.disk, '/data', { nodeName: 'n1', random });
     const { diskId } = directory.identity;
@@ -32,18 +33,26 @@ describe('recovery', () => {
     return { options, directory };
   }
 
-  /** A life that wrote entries 2 to 5 of term 1, then a snapshot at index 3 of `term`, and died. */
-  async function lifeWithSnapshot(term: number) {
-    const { options, directory } = await formed();
+  interface Life {
+    readonly index?: number;
+    readonly commit?: number;
+    readonly keepLogBytes?: number;
+    /** The log is gone up to here. */
+    readonly reset?: number;
+  }
+
+  /** A life that wrote entries 2 to 5 of term 1, then a snapshot at `index` of `term`, and died. */
+  async function lifeWithSnapshot(term: number, { index = 3, commit = 1, keepLogBytes, reset }: Life = {}) {
+    const { options, directory } = await formed(keepLogBytes);
     const first = await boot(options, directory);
+    if (reset !== undefined) await first.wal.reset({ index: reset, term: 1 }, { term: 1, vote: 0, commit });
     first.wal.append(
-      { term: 1, vote: first.raftId, commit: 1 },
-      [2, 3, 4, 5].map((index) => entry(index, 1)),
+      { term: 1, vote: first.raftId, commit },
+      [2, 3, 4, 5].map((at) => entry(at + (reset ?? 1) - 1, 1)),
     );
     await first.wal.sync();
-    first.core.skip(2);
-    first.core.skip(3);
-    const writer = await first.store.begin({ index: 3, term, membership: first.membership });
+    for (let at = 2; at <= index; at++) first.core.skip(at);
+    const writer = await first.store.begin({ index, term, membership: first.membership });
     const cursor = first.core.beginSnapshot();
     for (let page = cursor.next(() => false); page !== null; page = cursor.next(() => false)) {
       await writer.write({ key: page.key, version: page.version, bytes: page.bytes! });
@@ -58,6 +67,42 @@ describe('recovery', () => {
     const { consensus, core } = await lifeWithSnapshot(1);
     expect(core.appliedIndex).toBe(3);
     expect(consensus.status()).toMatchObject({ term: 1, lastIndex: 5, commit: 3 });
+  });
+
+  describe('of which committed entries are on disk alone', () => {
+    const alone = { commit: 5, keepLogBytes: 0 };
+
+    it('applies those behind the snapshot as it reads them, and knows of none before it', async () => {
+      const { consensus } = await lifeWithSnapshot(1, alone);
+      expect(consensus.status()).toMatchObject({ commit: 5, firstIndex: 4, heldFrom: 6, lastIndex: 5 });
+      expect(consensus.take()!.committed.map(({ index }) => index)).toEqual([4, 5]);
+    });
+
+    it('hands over those that are not known as committed, and the others not', async () => {
+      const { consensus } = await lifeWithSnapshot(1, { ...alone, commit: 4 });
+      expect(consensus.status()).toMatchObject({ commit: 4, firstIndex: 4, heldFrom: 5, lastIndex: 5 });
+    });
+
+    it('drops them where they disagree with the snapshot, or end before it', async () => {
+      for (const life of [alone, { ...alone, index: 9 }]) {
+        const { index = 3 } = life as Life;
+        const { consensus, wal } = await lifeWithSnapshot(2, life);
+        const behind = { firstIndex: index + 1, heldFrom: index + 1, lastIndex: index };
+        expect(consensus.status()).toMatchObject({ term: 2, vote: 0, commit: index, ...behind });
+        wal.append(null, [entry(index + 1, 2)]);
+        await wal.sync();
+        expect(() => wal.read(index, index, 1)).toThrow('on disk');
+        expect(wal.read(index + 1, index + 1, 1).length).toBe(1);
+      }
+    });
+
+    it('names what is missing between them and the snapshot', async () => {
+      const failed = lifeWithSnapshot(1, { ...alone, commit: 13, reset: 9 });
+      await expect(failed).rejects.toThrow(
+        'the log begins at index 10, the snapshot ends at 3: entries between them are missing',
+      );
+      await expect(failed).rejects.toBeInstanceOf(DamagedDiskError);
+    });
   });
 
   it.each([

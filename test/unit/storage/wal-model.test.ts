@@ -7,7 +7,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { HardState, LogEntry } from '../../../src/consensus/types.js';
 import { MemoryDisk, StorageError, type Wal, type WalRecovery } from '../../../src/storage/index.js';
-import { entry, openLog, plain, seeded } from './support.js';
+import { entry, openLog, plain, readAll, seeded } from './support.js';
+
+type Opened = Awaited<ReturnType<typeof openLog>>;
 
 interface Model {
   hardState: HardState | null;
@@ -17,7 +19,13 @@ interface Model {
 }
 
 type Step =
-  | { readonly kind: 'write'; readonly back: number; readonly count: number; readonly bytes: number }
+  | {
+      readonly kind: 'write';
+      readonly back: number;
+      readonly uncommitted: number;
+      readonly count: number;
+      readonly bytes: number;
+    }
   | { readonly kind: 'state' }
   | { readonly kind: 'release'; readonly keep: number; readonly below: number }
   | { readonly kind: 'reset'; readonly ahead: number }
@@ -29,6 +37,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('write' as const),
       back: fc.integer({ min: 0, max: 3 }),
+      uncommitted: fc.integer({ min: 0, max: 6 }),
       count: fc.integer({ min: 1, max: 12 }),
       bytes: fc.constantFrom(0, 10, 500, 4_000, 9_000),
     }),
@@ -59,11 +68,18 @@ function written(model: Model, hardState: HardState | null, list: readonly LogEn
   return { ...model, hardState: hardState ?? model.hardState, entries: [...before, ...list] };
 }
 
-function found(recovery: WalRecovery): string {
-  const { hardState, mark, entries } = recovery;
-  const first = entries[0];
-  if (first !== undefined) expect(first.index).toBeLessThanOrEqual(mark.index + 1);
-  return shown({ hardState, mark, entries: entries.filter(({ index }) => index > mark.index) });
+/** What is handed over is the end of what can be read, with all that may still be replaced. */
+function found({ hardState, mark, outline, entries }: WalRecovery, wal: Wal, keepBytes?: number): string {
+  const { first, last } = outline;
+  if (first <= last) expect(first).toBeLessThanOrEqual(mark.index + 1);
+  const from = keepBytes === undefined ? first : Math.max(first, mark.index + 1);
+  const all = readAll(wal, from, last);
+  expect(all.map(({ index }) => outline.termAt(index))).toEqual(all.map(({ term }) => term));
+  const held = entries[0]?.index ?? last + 1;
+  if (keepBytes === undefined) expect(held).toBe(first);
+  if (from <= last) expect(held).toBeLessThanOrEqual(Math.max(from, (hardState?.commit ?? 0) + 1));
+  expect(plain(entries)).toEqual(plain(all.filter(({ index }) => index >= held)));
+  return shown({ hardState, mark, entries: all.filter(({ index }) => index > mark.index) });
 }
 
 /** The commit index may lag in a batch that was cut in pieces; it has its own test. */
@@ -78,18 +94,24 @@ class Run {
   /** Entries that can be read, also some that the mark covers. */
   #readable: LogEntry[] = [];
   #term = 0;
+  /** Entries that were not handed over at a start. */
+  left = 0;
 
   async take(wal: Wal, one: Exclude<Step, { kind: 'reopen' }>): Promise<void> {
     const { model } = this;
     if (one.kind === 'write' || one.kind === 'state') {
-      const hardState = { term: ++this.#term, vote: 1, commit: model.mark.index };
+      const committed = Math.max(model.mark.index, model.hardState?.commit ?? 0);
       const list: LogEntry[] = [];
+      this.#term += 1;
+      let commit = committed;
       if (one.kind === 'write') {
-        const from = Math.max(model.mark.index + 1, lastIndex(model) + 1 - one.back);
+        const from = Math.max(committed + 1, lastIndex(model) + 1 - one.back);
+        commit = Math.max(committed, from - 1 - one.uncommitted);
         for (let i = 0; i < one.count; i++) {
           list.push(entry(from + i, this.#term, Buffer.alloc(one.bytes, this.#term)));
         }
       }
+      const hardState = { term: this.#term, vote: 1, commit };
       // A batch that spans segments is written in pieces.
       for (let count = 1; count <= list.length; count++) {
         this.allowed.push(written(model, hardState, list.slice(0, count)));
@@ -138,9 +160,10 @@ class Run {
     this.allowed = [model];
   }
 
-  check(recovery: WalRecovery): void {
+  check({ wal, recovery }: Opened, keepBytes?: number): void {
     expect(recovery.damage).toBeNull();
-    const is = found(recovery);
+    this.left += recovery.outline.last - recovery.outline.first + 1 - recovery.entries.length;
+    const is = found(recovery, wal, keepBytes);
     const one = this.allowed.find((model) => shown(model) === is);
     expect(one === undefined ? { found: is, allowed: this.allowed.map(shown) } : null).toBeNull();
     this.settle(one!);
@@ -148,27 +171,35 @@ class Run {
   }
 }
 
-async function live(disk: MemoryDisk, run: Run, steps: readonly Step[], seed: number): Promise<void> {
-  let { wal, recovery } = await openLog(disk, { seed });
-  run.check(recovery);
+interface Life {
+  readonly steps: readonly Step[];
+  readonly keepBytes: number | undefined;
+}
+
+async function live(disk: MemoryDisk, run: Run, { steps, keepBytes }: Life, seed: number): Promise<void> {
+  const kept = keepBytes === undefined ? {} : { keepBytes };
+  let opened = await openLog(disk, { seed, ...kept });
+  run.check(opened, keepBytes);
   for (const one of steps) {
     if (one.kind === 'reopen') {
-      await wal.close();
-      ({ wal, recovery } = await openLog(disk, { seed: seed + 7 }));
-      run.check(recovery);
-      run.read(wal, 3_000);
+      await opened.wal.close();
+      opened = await openLog(disk, { seed: seed + 7, ...kept });
+      run.check(opened, keepBytes);
+      run.read(opened.wal, 3_000);
     } else {
-      await run.take(wal, one);
+      await run.take(opened.wal, one);
     }
   }
-  await wal.close();
+  await opened.wal.close();
 }
 
 describe('the log under power loss', () => {
   it('keeps what it promised and invents nothing', async () => {
     let crashes = 0;
+    let left = 0;
     const life = fc.record({
       steps: fc.array(step, { minLength: 1, maxLength: 14 }),
+      keepBytes: fc.constantFrom(undefined, 0, 20_000, 100_000),
       crashAt: fc.integer({ min: 0, max: 160 }),
       tear: fc.boolean(),
       powerLoss: fc.boolean(),
@@ -178,7 +209,8 @@ describe('the log under power loss', () => {
         const disk = new MemoryDisk();
         const run = new Run();
         const random = seeded(seed + 1);
-        for (const [number, { steps, crashAt, tear, powerLoss }] of lives.entries()) {
+        for (const [number, life] of lives.entries()) {
+          const { crashAt, tear, powerLoss } = life;
           let operations = 0;
           let crashed = false;
           disk.before = () => {
@@ -187,18 +219,19 @@ describe('the log under power loss', () => {
             if (powerLoss) disk.crash({ random, tear });
             else disk.stop();
           };
-          await live(disk, run, steps, seed + number).catch((error) => {
+          await live(disk, run, life, seed + number).catch((error) => {
             if (!crashed || !(error instanceof StorageError && error.code === 'FAILED')) throw error;
           });
           disk.before = null;
           if (crashed) crashes++;
         }
         disk.crash({ random, tear: true });
-        const { recovery } = await openLog(disk);
-        run.check(recovery);
+        run.check(await openLog(disk));
+        left += run.left;
       }),
       { numRuns: 250 },
     );
     expect(crashes).toBeGreaterThan(100);
+    expect(left).toBeGreaterThan(1_000);
   });
 });

@@ -1,22 +1,11 @@
 /** What was written to the log is read back from it while it is open (goal: memory holds only the newest part). */
 import { describe, expect, it } from 'vitest';
 import type { LogEntry } from '../../../src/consensus/types.js';
-import { type Disk, MemoryDisk, realDisk, type Wal } from '../../../src/storage/index.js';
-import { entries, entry, inTemporaryDirectory, openLog, plain, SMALL, state } from './support.js';
+import { MemoryDisk, type Wal } from '../../../src/storage/index.js';
+import { disks, entries, entry, openLog, plain, readAll, SMALL, state } from './support.js';
 
 const FIRST = '/wal/0000000000000001.wal';
 const BLOCK = 4096;
-
-/** All entries of this part, in as many pieces as it takes. */
-function readAll(wal: Wal, from: number, to: number, bytes = 10_000): LogEntry[] {
-  const all: LogEntry[] = [];
-  while (from + all.length <= to) {
-    const piece = wal.read(from + all.length, to, bytes);
-    expect(piece.length).toBeGreaterThan(0);
-    all.push(...piece);
-  }
-  return all;
-}
 
 async function write(wal: Wal, list: readonly LogEntry[], batch = 1): Promise<void> {
   for (let at = 0; at < list.length; at += batch) {
@@ -24,14 +13,6 @@ async function write(wal: Wal, list: readonly LogEntry[], batch = 1): Promise<vo
     await wal.sync();
   }
 }
-
-const disks: { name: string; use: (work: (disk: Disk, path: string) => Promise<void>) => Promise<void> }[] = [
-  { name: 'a disk in memory', use: (work) => work(new MemoryDisk(), '/wal') },
-  {
-    name: "the machine's disk",
-    use: (work) => inTemporaryDirectory((path) => work(realDisk(), `${path}/wal`)),
-  },
-];
 
 describe.each(disks)('the log on $name', ({ use }) => {
   it('is read over the borders of segments, with kinds and empty data, before and after a start', async () => {

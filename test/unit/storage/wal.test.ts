@@ -1,5 +1,6 @@
 /** The log on a disk in memory: what is found again after each way of ending (design, section 5; rules 1 and 2). */
 import { describe, expect, it } from 'vitest';
+import { LogOutline } from '../../../src/base/log-outline.js';
 import { MemoryDisk } from '../../../src/storage/index.js';
 import { decodeSegmentHeader, encodeBatchHeader } from '../../../src/storage/wal-format.js';
 import { entries, entry, openLog, plain, SMALL, seeded, state } from './support.js';
@@ -28,6 +29,7 @@ describe('the log', () => {
     const { recovery, wal } = await openLog(new MemoryDisk());
     expect(recovery).toEqual({
       hardState: null,
+      outline: new LogOutline(1),
       entries: [],
       mark: { index: 0, term: 0 },
       damage: null,
