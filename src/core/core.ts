@@ -48,7 +48,7 @@ import {
 export interface CoreOptions {
   readonly payloads: PayloadStore;
   /** Absent: all jobs stay in memory. */
-  readonly spill?: SpillOptions;
+  readonly spill?: SpillOptions | undefined;
   /** Initial settings, part of the state: must be the same on all nodes of a cluster at its formation. */
   readonly settings?: Partial<Settings>;
   /** Part of the state: a snapshot of another cluster is refused. */

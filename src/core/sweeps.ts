@@ -131,7 +131,7 @@ function visitWaiters(state: State, sweep: Sweep): boolean {
   const from = Math.floor((sweep.cursor + 1) / JOBS_PER_PAGE);
   for (let page = jobs.peekFrom(from); page !== null; page = jobs.peekFrom(page.number + 1)) {
     const behind = page.first + JOBS_PER_PAGE;
-    if (page.hasExtras) jobs.inMemory(page);
+    if (page.mayHaveWaiters) jobs.inMemory(page);
     for (let seq = Math.max(sweep.cursor + 1, page.first); page.extras !== null && seq < behind; seq++) {
       const row = page.row(seq);
       if (row < 0 || page.extrasOf(row)?.waiters.some((one) => one.incarnation === subject) !== true)

@@ -30,6 +30,10 @@ export const NOBODY: Membership = {
   autoLeave: false,
 };
 
+/** What gathers before it goes to the disk takes memory as well: a small part of what jobs may take. */
+const SPILL_WRITE_MIN = 4 * 1024;
+const SPILL_WRITE_MAX = 1024 * 1024;
+
 /** Note under which the data directory keeps what was decided before there was a log. */
 export const FORMATION_NOTE = 'formation';
 
@@ -60,7 +64,11 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
     random: options.random,
     log,
   });
-  const spill = await openSpill(options.disk, directory.spillPath, { clock: options.clock, log });
+  const spill = await openSpill(options.disk, directory.spillPath, {
+    clock: options.clock,
+    log,
+    writeBytes: Math.min(SPILL_WRITE_MAX, Math.max(SPILL_WRITE_MIN, options.jobsMemoryBytes / 64)),
+  });
   /** Nothing of this disk may still be written when it is set aside. */
   const close = async (): Promise<void> => {
     await wal.close();

@@ -148,6 +148,7 @@ export class GearmeshNode extends NodeCalls {
     const membersChanged = (members: readonly Member[]): void => this.#membersChanged(members);
     const { clock, onFatal } = this.options;
     const relieving = new Relieving({ core: booted.core, clock, fatal: onFatal });
+    booted.spill.whenRead = () => relieving.soon();
     const engine: Engine = new Engine({
       options: this.options,
       ...booted,

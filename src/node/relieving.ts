@@ -19,13 +19,18 @@ export class Relieving {
 
   /** After a run of applies. */
   check(): void {
+    if (this.#parts.core.isCrowded) this.soon();
+  }
+
+  /** Something comes back from the disk now, for an entry or for somebody who only reads. */
+  soon(): void {
+    if (this.#asked) return;
     const { core, clock, fatal } = this.#parts;
-    if (this.#asked || !core.isCrowded) return;
     this.#asked = true;
     clock.defer(() => {
       this.#asked = false;
       try {
-        if (core.relieve()) this.check();
+        if (core.relieve()) this.soon();
       } catch (error) {
         fatal(error as Error);
       }

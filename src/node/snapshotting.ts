@@ -92,6 +92,9 @@ export class Snapshotting {
   /** Takes one now; resolves when it is durable and the log behind it is released. */
   take(): Promise<void> {
     // A snapshot being sent must stay the newest one: its packs would be deleted under the reader.
+    // While a snapshot is becoming the state there is none to take one of.
+    const { core, store } = this.#parts;
+    if (store.newest !== null && core.appliedIndex < store.newest.mark.index) return Promise.resolve();
     if (this.#sender.busy || this.#receiver.receiving || this.#full.pausing) return Promise.resolve();
     this.#taking ??= this.#take()
       .catch((error: unknown) => {

@@ -10,6 +10,7 @@ export const STATES = [
   'snapshotsInterrupted',
   'truncations',
   'logReads',
+  'jobsFromDisk',
   'reproposals',
   'nodeDowns',
   'nodesStalled',

@@ -112,7 +112,11 @@ export async function runPlan(plan: SimPlan, options: RunOptions = {}): Promise<
   coverage.reached('framesLost', cluster.network.lost);
   coverage.reached('connectionsLost', cluster.network.broken);
   coverage.reached('unsyncedBytesLost', cluster.unsyncedLost);
-  for (const { disk } of cluster.nodes) coverage.reached('logReads', disk.readsNow);
+  for (const { disk } of cluster.nodes) {
+    for (const [folder, reads] of disk.readsNow) {
+      coverage.reached(folder.endsWith('/spill') ? 'jobsFromDisk' : 'logReads', reads);
+    }
+  }
   for (const event of history.events) {
     if (event.type === 'lease-lost') coverage.reached('leasesLost');
     if (event.type === 'read' && event.consistency === 'linearizable' && event.fate === 'done')

@@ -101,7 +101,7 @@ export class MemoryDisk implements Disk {
   #room = Number.POSITIVE_INFINITY;
   #lastWritten: MemoryFile | null = null;
   /** Reads that did not wait, over all lives. */
-  readsNow = 0;
+  readonly readsNow = new Map<string, number>();
 
   /** Power loss. Unsynced content and names survive by chance, drawn from `random`. Returns the bytes that were lost. */
   crash(options: CrashOptions): number {
@@ -370,7 +370,8 @@ export class MemoryDisk implements Disk {
       readNow: (position, target) => {
         if (!open) throw systemError('EBADF', path);
         if (life !== this.#life) throw systemError('ESHUTDOWN', path);
-        this.readsNow += 1;
+        const folder = folderOf(path);
+        this.readsNow.set(folder, (this.readsNow.get(folder) ?? 0) + 1);
         return file.readInto(position, target);
       },
       sync: () =>

@@ -7,7 +7,7 @@ import { diskError, StorageError } from './errors.js';
 
 /** A file takes no more once it is this long. */
 const FILE_BYTES = 64 * 1024 * 1024;
-/** Gathered before it is written. */
+/** Gathered before it is written, unless told otherwise. */
 const WRITE_BYTES = 1024 * 1024;
 /** With more than this not yet written, the disk is too slow: nothing more is taken. */
 const UNWRITTEN_MAX = 16 * 1024 * 1024;
@@ -17,6 +17,8 @@ const AGAIN_MS = 1_000;
 const WASTE_FACTOR = 2;
 const WASTE_FILES = 4;
 const SPARE_MAX = 4;
+/** What is read is kept for the next read up to this size. */
+const READ_MAX = 1024 * 1024;
 const PREFIX = 'spill-';
 const CRC_BYTES = 4;
 
@@ -46,11 +48,15 @@ export interface SpillOptions {
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
   /** Bytes of one file; 64 MiB unless told. */
   readonly fileBytes?: number;
+  /** What gathers before it is written; 1 MiB unless told. */
+  readonly writeBytes?: number;
 }
 
 export interface OpenSpill extends SpillStore {
   /** Of all files together. */
   readonly fileBytes: number;
+  /** Called with each `get`. */
+  whenRead: (() => void) | null;
   /** While it is true nothing more is taken: space is needed for other things. */
   setLow(low: boolean): void;
   /** Resolves when more is taken, or as soon as it is clear that waiting does not help. */
@@ -69,6 +75,7 @@ class SpillFiles implements OpenSpill {
   readonly #directory: string;
   readonly #options: SpillOptions;
   readonly #fileMax: number;
+  readonly #writeBytes: number;
   readonly #files = new Map<number, SpillFile>();
   #current: SpillFile | null = null;
   /** Oldest first; the last one is being filled. */
@@ -84,10 +91,11 @@ class SpillFiles implements OpenSpill {
   /** Runs after a refused write. */
   #again: Timer | null = null;
   #low = false;
-  #closed = false;
+  #closed: Promise<void> | null = null;
+  whenRead: (() => void) | null = null;
   /** The directory is there. */
   #made = false;
-  #read = Buffer.alloc(WRITE_BYTES / 8);
+  #read = Buffer.alloc(0);
   /** To be emptied, 0: none is. */
   #scattered = 0;
   #last = 0;
@@ -97,10 +105,11 @@ class SpillFiles implements OpenSpill {
     this.#directory = directory;
     this.#options = options;
     this.#fileMax = options.fileBytes ?? FILE_BYTES;
+    this.#writeBytes = options.writeBytes ?? WRITE_BYTES;
   }
 
   get accepts(): boolean {
-    return this.#again === null && !this.#low && !this.#closed && this.#unwritten < UNWRITTEN_MAX;
+    return this.#again === null && !this.#low && this.#closed === null && this.#unwritten < UNWRITTEN_MAX;
   }
 
   get fileBytes(): number {
@@ -130,19 +139,21 @@ class SpillFiles implements OpenSpill {
   }
 
   get(handle: number, length: number): Uint8Array {
+    this.whenRead?.();
     const file = this.#fileOf(handle);
     const offset = handle % FILE_FACTOR;
     const need = CRC_BYTES + length;
     let bytes = this.#gathered(file, offset, need);
     if (bytes === null) {
-      if (this.#read.length < need) this.#read = Buffer.allocUnsafeSlow(need * 2);
-      bytes = this.#read.subarray(0, need);
+      if (this.#read.length < need && need <= READ_MAX) this.#read = Buffer.allocUnsafeSlow(need);
+      bytes = need > READ_MAX ? Buffer.allocUnsafeSlow(need) : this.#read.subarray(0, need);
       this.#fill(file, offset, bytes);
     }
     const content = bytes.subarray(CRC_BYTES);
     if (crc32(content) !== bytes.readUInt32LE(0)) {
+      // Not as damage: what this node has promised is sound.
       throw new StorageError(
-        'DAMAGED',
+        'FAILED',
         `${file.path} does not hold at ${offset} what was written there: the disk or its controller is not sound. ` +
           'Nothing is lost: the node makes it anew from its snapshot and log when it starts',
       );
@@ -161,7 +172,7 @@ class SpillFiles implements OpenSpill {
   }
 
   get isWasteful(): boolean {
-    return this.#scattered !== 0 && !this.#closed;
+    return this.#scattered !== 0 && this.#closed === null;
   }
 
   isScattered(handle: number): boolean {
@@ -172,9 +183,12 @@ class SpillFiles implements OpenSpill {
     while (!this.accepts && this.#working !== null) await this.#working;
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.#again?.cancel();
     await this.#working;
     for (const { file } of [...this.#files.values(), ...this.#void]) await file?.close();
@@ -203,9 +217,9 @@ class SpillFiles implements OpenSpill {
     const last = this.#chunks[this.#chunks.length - 1];
     if (last !== undefined && last.to === file && last.used + need <= last.bytes.length) return last;
     const bytes =
-      need > WRITE_BYTES
+      need > this.#writeBytes
         ? Buffer.allocUnsafeSlow(need)
-        : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES));
+        : (this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#writeBytes));
     const chunk = { to: file, offset: file.length, bytes, used: 0 };
     this.#chunks.push(chunk);
     if (last !== undefined) this.#work();
@@ -228,7 +242,7 @@ class SpillFiles implements OpenSpill {
     } catch (error) {
       throw diskError(`reading ${file.path}`, error);
     }
-    if (got < target.length) throw new StorageError('DAMAGED', `${file.path} is shorter than it was`);
+    if (got < target.length) throw new StorageError('FAILED', `${file.path} is shorter than it was`);
   }
 
   /** Which file is to be emptied: its rest is put again, so that it can go. */
@@ -253,7 +267,7 @@ class SpillFiles implements OpenSpill {
 
   /** Sees to it that what has gathered is written, and what is void deleted. */
   #work(): void {
-    if (this.#working !== null || this.#again !== null || this.#closed) return;
+    if (this.#working !== null || this.#again !== null || this.#closed !== null) return;
     this.#working = this.#workOff()
       .catch((error: unknown) => {
         const { clock, log } = this.#options;
@@ -265,22 +279,32 @@ class SpillFiles implements OpenSpill {
       })
       .finally(() => {
         this.#working = null;
+        // Something may have come in just before.
+        if (this.#nextChunk() !== null) this.#work();
       });
   }
 
+  /** The oldest one that has gathered enough. */
+  #nextChunk(): Chunk | null {
+    const chunk = this.#chunks[0];
+    if (chunk === undefined || (this.#chunks.length === 1 && chunk.used < chunk.bytes.length)) return null;
+    return chunk;
+  }
+
   async #workOff(): Promise<void> {
-    while (!this.#closed) {
+    while (this.#closed === null) {
       const gone = this.#void.pop();
       if (gone !== undefined) {
         await this.#delete(gone);
         continue;
       }
-      const chunk = this.#chunks[0];
-      if (chunk === undefined || (this.#chunks.length === 1 && chunk.used < chunk.bytes.length)) return;
+      const chunk = this.#nextChunk();
+      if (chunk === null) return;
       if (this.#files.has(chunk.to.number)) await this.#store(chunk);
       this.#chunks.shift();
       this.#unwritten -= chunk.used;
-      if (chunk.bytes.length === WRITE_BYTES && this.#spare.length < SPARE_MAX) this.#spare.push(chunk.bytes);
+      if (chunk.bytes.length === this.#writeBytes && this.#spare.length < SPARE_MAX)
+        this.#spare.push(chunk.bytes);
     }
   }
 

@@ -58,6 +58,13 @@ describe('a queue larger than memory', () => {
     expect(await spilled(leader)).toBeGreaterThan(JOBS / 2);
     expect((await client.get(ids[1]!)).state).toBe('queued');
 
+    let listed = 0;
+    for await (const _job of client.list({ pageSize: BATCH })) listed++;
+    expect(listed).toBe(JOBS);
+    for (const node of cluster.nodes) {
+      await until(READY_MS, async () => (await spilled(node)) > JOBS / 2);
+    }
+
     const seen: number[] = [];
     const worker = new Worker({ endpoints: cluster.endpoints, concurrency: 64 });
     const places = new Map(ids.map((id, i) => [id, i]));

@@ -179,6 +179,7 @@ export function queue(state: State, fn: FunctionState, seq: number, page: JobPag
   page.f[row * F_FIELDS + F_ORDER] = ++state.lastOrder;
   const created = page.f[row * F_FIELDS + F_CREATED_WALL];
   page.setMore(row, M_QUEUED_WALL, state.wall === created ? 0 : state.wall);
+  if (state.wall !== created) fn.firstSeen.fill(0);
   if (!fn.paused && fn.waitingCount === 0 && offer(state, fn, seq, page, row)) return;
   const priority = priorityOf(page, row);
   const first = fn.head(priority, state.jobs) === 0;

@@ -43,11 +43,14 @@ export const NO_MORE: Numbers = new Float64Array(JOBS_PER_PAGE * M_FIELDS);
 /** What pages show whose blobs are all inline. */
 const NO_BLOBS: Numbers = new Float64Array(BLOB_GROUPS);
 const NO_NAMES: readonly PartName[] = [];
+/** About what the extras of a job take of the heap. */
+const EXTRAS_BYTES = 256;
+
 /** What is left of a page that is on disk. */
 const NO_ROWS = new Int16Array(0);
 const NO_NUMBERS = new Float64Array(0);
 
-/** What the arrays of all pages of a table take of memory. */
+/** What the arrays and extras of all pages of a table take of memory. */
 export interface Tally {
   bytes: number;
 }
@@ -100,7 +103,7 @@ export class JobPage extends StatePage implements BlobSource {
   #used = 0;
   /** Of a page that is on disk: its parts besides the first. */
   #names: readonly PartName[] = NO_NAMES;
-  #extrasOnDisk = false;
+  #waitersOnDisk = false;
 
   constructor(
     readonly number: number,
@@ -117,9 +120,9 @@ export class JobPage extends StatePage implements BlobSource {
     this.#place(spare.take(capacity), NO_MORE);
   }
 
-  /** Some of its jobs may have extras, which may be on disk. */
-  get hasExtras(): boolean {
-    return this.extras !== null || this.#extrasOnDisk;
+  /** Clients may wait for some of its jobs, which may be on disk. */
+  get mayHaveWaiters(): boolean {
+    return this.extras !== null || this.#waitersOnDisk;
   }
 
   /** Row of the job, -1 when it is not here. */
@@ -145,7 +148,10 @@ export class JobPage extends StatePage implements BlobSource {
     const row = this.row(seq);
     invariant(row >= 0, 'a removed job is in its page', { seq });
     this.rows[seq - this.first] = -1;
-    if (this.extras !== null) this.extras[row] = null;
+    if (this.extrasOf(row) !== null) {
+      this.extras![row] = null;
+      this.#tally.bytes -= EXTRAS_BYTES;
+    }
     this.count--;
     // In two strides, so that a page that empties at once is not copied again and again.
     if (this.#capacity > LEAST_ROWS && this.count > 0 && this.count <= this.#capacity / 16) {
@@ -159,6 +165,7 @@ export class JobPage extends StatePage implements BlobSource {
 
   setExtras(row: number, extras: Extras): void {
     this.extras ??= new Array<Extras | null>(this.#capacity).fill(null);
+    if (this.extras[row] === null) this.#tally.bytes += EXTRAS_BYTES;
     this.extras[row] = extras;
   }
 
@@ -228,14 +235,32 @@ export class JobPage extends StatePage implements BlobSource {
 
   override present(skip: Skip = () => false): FrozenPage {
     const { key, version } = this;
-    const first: PagePart = { key, version, encode: (writer) => this.encode(writer) };
+    const load = (): void => this.spilledTo?.load(this);
+    const first: PagePart = {
+      key,
+      version,
+      encode: (writer) => {
+        load();
+        this.encode(writer);
+      },
+    };
     if (this.spilledTo === null) return { parts: [first, ...freezeBlobs(this)] };
     const isWanted = (part: PartName): boolean => !skip(part.key, part.version);
     if (isWanted(first) || this.#names.some(isWanted)) {
-      this.spilledTo.load(this);
+      load();
       return { parts: [first, ...freezeBlobs(this)] };
     }
-    return { parts: [first, ...this.#names.map((name) => ({ ...name, encode: notHere }))] };
+    // Whoever did not want a part may want it after all, when the file that had it turned out to be damaged.
+    const later = this.#names.map((name) => ({
+      ...name,
+      encode: (writer: ByteWriter): void => {
+        load();
+        freezeBlobs(this)
+          .find((part) => part.key === name.key)!
+          .encode(writer);
+      },
+    }));
+    return { parts: [first, ...later] };
   }
 
   setBlobVersion(group: number, version: number): void {
@@ -261,7 +286,9 @@ export class JobPage extends StatePage implements BlobSource {
     this.releaseBlobs();
     this.retire();
     this.rows = NO_ROWS;
-    this.#extrasOnDisk = this.extras !== null;
+    this.#waitersOnDisk = this.extras?.some((extras) => (extras?.waiters.length ?? 0) > 0) === true;
+    this.#tally.bytes -=
+      EXTRAS_BYTES * (this.extras?.reduce((sum, one) => sum + (one === null ? 0 : 1), 0) ?? 0);
     this.extras = null;
     this.spilledTo = loader;
   }
@@ -274,7 +301,7 @@ export class JobPage extends StatePage implements BlobSource {
     this.rows = new Int16Array(JOBS_PER_PAGE).fill(-1);
     this.#names = NO_NAMES;
     this.statesOnDisk = 0;
-    this.#extrasOnDisk = false;
+    this.#waitersOnDisk = false;
     this.spilledTo = null;
   }
 
@@ -451,8 +478,4 @@ function noteOrder(page: JobPage): void {
     before = order;
   }
   page.lastOrder = before;
-}
-
-function notHere(): never {
-  throw new Error('a part that is referred to is not encoded');
 }

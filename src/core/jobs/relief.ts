@@ -6,6 +6,9 @@ const LOOKS = 64;
 const TAKES = 16;
 /** Of the memory for jobs, the part that is left to the newest ones: more come behind them, and link to them. */
 const NEWEST_SHARE = 4;
+/** What memory or the log must have grown by for another round after one in vain: a part of all, and entries. */
+const REST_PART = 16;
+const REST_ENTRIES = 1_000;
 /** What may be thought of a page before any is known. */
 const PAGE_BYTES = 64 * 1024;
 
@@ -19,8 +22,13 @@ export class Relief {
   readonly #bytesMax: number;
   /** Pages up to this number were looked at, if not all: newer ones are next. */
   #up = -1;
-  /** Below it goes on downwards; -1: from `#up`. */
+  /** Below it goes on downwards; -1: from the newest one. */
   #down = -1;
+  /** Pages that were looked at in vain since one was put away. */
+  #vain = 0;
+  /** After a round in vain it rests until memory or the log has grown to here. */
+  #restBytes = 0;
+  #restIndex = 0;
 
   constructor(jobs: JobTable, bytesMax: number) {
     this.#jobs = jobs;
@@ -29,15 +37,22 @@ export class Relief {
 
   /** `relieve` has something to do. */
   get isOver(): boolean {
-    return this.#isCrowded || this.#jobs.spill.isWasteful;
+    const { spill, memoryBytes, pages } = this.#jobs;
+    if (!spill.isWasteful && !(this.isTight && spill.accepts)) return false;
+    return memoryBytes >= this.#restBytes || pages.index >= this.#restIndex;
   }
 
-  get #isCrowded(): boolean {
-    return this.#jobs.memoryBytes > this.#bytesMax && this.#jobs.spill.accepts;
+  /** Jobs take more memory than they should, whether the disk takes some now or not. */
+  get isTight(): boolean {
+    return this.#jobs.memoryBytes > this.#bytesMax;
   }
 
-  /** To be called between entries, when nobody holds views on payloads. True: it should be called again soon. */
-  relieve(): boolean {
+  /**
+   * To be called between entries, when nobody holds views on payloads. True: it should be called again soon.
+   *
+   * @param all pages with jobs of which something happened of late as well
+   */
+  relieve(all = false): boolean {
     if (!this.isOver) return false;
     let looks = LOOKS;
     let takes = 0;
@@ -49,24 +64,37 @@ export class Relief {
       at++, looks--
     ) {
       this.#up = order[at]!;
-      if (this.#take(this.#up)) takes++;
+      if (this.#take(this.#up, all)) takes++;
     }
-    let at = this.#jobs.placeOf(this.#down < 0 ? this.#up + 1 : this.#down) - 1;
+    let at = (this.#down < 0 ? order.length : this.#jobs.placeOf(this.#down)) - 1;
     for (; at >= 0 && looks > 0 && takes < TAKES && this.isOver; at--, looks--) {
       this.#down = order[at]!;
-      if (this.#take(this.#down)) takes++;
+      if (this.#take(this.#down, all, at <= newest)) takes++;
     }
     if (at < 0) this.#down = -1;
-    return takes > 0 && this.isOver;
+    this.#vain = takes > 0 ? 0 : this.#vain + LOOKS - looks;
+    // Twice round: at first a page may only be noted as one in which nothing happens.
+    const goesOn = this.#vain < 2 * order.length && this.isOver;
+    if (!goesOn) this.#rest();
+    return goesOn;
+  }
+
+  /** All pages were looked at: not again before there is a reason to expect something else of them. */
+  #rest(): void {
+    const isVain = this.#vain > 0 && this.isOver;
+    this.#vain = 0;
+    const { memoryBytes, pages } = this.#jobs;
+    this.#restBytes = isVain ? memoryBytes + this.#bytesMax / REST_PART : 0;
+    this.#restIndex = isVain ? pages.index + REST_ENTRIES : 0;
   }
 
   /** Jobs of which something happened of late are likely to be looked at again: not those that only wait. */
-  #take(number: number): boolean {
+  #take(number: number, all: boolean, mayGo = true): boolean {
     const page = this.#jobs.peek(number);
     if (page === null) return false;
     this.#jobs.spill.tidy(page);
-    if (!this.#isCrowded) return false;
-    const isQuiet = page.more === NO_MORE || page.seenVersion === page.version;
+    if (!mayGo || !this.isTight) return false;
+    const isQuiet = all || page.more === NO_MORE || page.seenVersion === page.version;
     page.seenVersion = page.version;
     return isQuiet && this.#jobs.putAway(page);
   }

@@ -47,7 +47,7 @@ export class Spill implements PageLoader {
   /** Puts a page on disk; false where that cannot be. Nobody may hold its rows, or views on its payloads. */
   take(page: JobPage): boolean {
     const store = this.#store;
-    if (store === null || page.spilledTo !== null) return false;
+    if (store === null || page.spilledTo !== null || page.dropped) return false;
     // A running snapshot needs what they have in memory.
     if (page.frozen !== null || page === this.#pages.presenting) return false;
     if (page.image === 0 || page.imageVersion !== page.version) {

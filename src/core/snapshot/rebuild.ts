@@ -63,7 +63,7 @@ class Gathered {
  * jobs of the others are put in order first, and join the lists in between.
  */
 export function* rebuild(state: State): Iterable<void> {
-  const { jobs } = state;
+  const { jobs, relief } = state;
   for (const session of state.sessions.all()) joinSession(state, session);
   for (const schedule of state.schedules.all()) setScheduleTimer(state, schedule);
   const check = new BlobCheck(state);
@@ -85,30 +85,31 @@ export function* rebuild(state: State): Iterable<void> {
   }
   waiting.sort();
   for (const page of orderly) {
-    const wasInMemory = page.spilledTo === null;
-    jobs.inMemory(page);
-    check.page(page);
+    check.page(jobs.inMemory(page));
     for (let place = 0; place < JOBS_PER_PAGE; place++) {
-      const row = page.rows[place]!;
+      // Making room for others may have taken it out of memory.
+      const row = jobs.inMemory(page).rows[place]!;
       if (row < 0) continue;
       const seq = page.first + place;
       indexJob(state, seq);
-      for (const before of waiting.below(page.f[row * F_FIELDS + F_ORDER]!)) listJob(state, before);
+      for (const before of waiting.below(page.f[row * F_FIELDS + F_ORDER]!)) {
+        listJob(state, before);
+        if (relief.isTight) yield makeRoom(state);
+      }
       listJob(state, seq);
     }
-    if (!wasInMemory) jobs.putAway(page);
-    state.relief.relieve();
-    yield;
+    if (relief.isTight) jobs.putAway(page);
+    yield makeRoom(state);
   }
-  let count = 0;
   for (const seq of waiting.below(Number.POSITIVE_INFINITY)) {
     listJob(state, seq);
-    if (++count % JOBS_PER_PAGE !== 0) continue;
-    state.relief.relieve();
-    yield;
+    if (relief.isTight) yield makeRoom(state);
   }
   running.sort();
-  for (const seq of running.below(Number.POSITIVE_INFINITY)) holdJob(state, seq);
+  for (const seq of running.below(Number.POSITIVE_INFINITY)) {
+    holdJob(state, seq);
+    if (relief.isTight) yield makeRoom(state);
+  }
   for (const fn of state.functions.all()) {
     const best = fn.best();
     if (best >= 0) raise(fn, best as PriorityRank, fn.headOrder(best as PriorityRank, state.jobs));
@@ -122,6 +123,11 @@ export function* rebuild(state: State): Iterable<void> {
     session.stamp = stamp;
   }
   state.lastStamp = lastStamp;
+}
+
+/** Whatever came into memory for its links may go again at once. */
+function makeRoom({ relief }: State): void {
+  while (relief.relieve(true));
 }
 
 /** Indexes the jobs of a page whose order is not known. */

@@ -152,7 +152,7 @@ class StateRestorer implements Restorer {
 
   /** A page has all its jobs' blobs. */
   #whole(page: JobPage): void {
-    if (this.#state.relief.isOver) this.#state.jobs.putAway(page);
+    if (this.#state.relief.isTight) this.#state.jobs.putAway(page);
   }
 
   #plainPage(key: string, read: (reader: ByteReader, version: number) => void): void {

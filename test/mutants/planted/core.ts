@@ -52,6 +52,28 @@ export const CORE: readonly Mutant[] = [
     ],
   },
   {
+    name: 'an image on disk that is out of date',
+    breaks: 'a page comes back from the disk as it was last',
+    edits: [
+      {
+        file: 'src/core/jobs/spill.ts',
+        text: 'if (page.image === 0 || page.imageVersion !== page.version) {',
+        replacement: 'if (page.image === 0) {',
+      },
+    ],
+  },
+  {
+    name: 'links that change beside an image on disk',
+    breaks: 'the lists of jobs go on behind a page that came back from the disk',
+    edits: [
+      {
+        file: 'src/core/jobs/table.ts',
+        text: '      const behind = this.pageOf(next);\n      behind.imageVersion = -1;\n',
+        replacement: '      const behind = this.pageOf(next);\n',
+      },
+    ],
+  },
+  {
     name: 'proposal dedupe off',
     breaks: 'a batch that is proposed twice is applied once',
     edits: [
@@ -134,8 +156,8 @@ export const CORE: readonly Mutant[] = [
     edits: [
       {
         file: REBUILD,
-        text: 'for (const at of ascending(waitingOrder)) listJob(state, waiting[at]!);',
-        replacement: 'for (const seq of waiting) listJob(state, seq);',
+        text: 'this.#places = ascending(this.#keys);',
+        replacement: 'this.#places = Uint32Array.from(this.#keys, (_, at) => at);',
       },
     ],
   },

@@ -19,6 +19,7 @@ import {
   type Refusal,
   type ScheduleSpec,
   type Settings,
+  type SpillOptions,
   type SpillStore,
 } from '../../../src/core/index.js';
 
@@ -197,8 +198,8 @@ export class Bed {
   #seq = 0;
   #ids = 0;
 
-  constructor(settings: Partial<Settings> = {}) {
-    this.core = createCore({ payloads: this.payloads, settings, clusterName: 'test' });
+  constructor(settings: Partial<Settings> = {}, spill?: SpillOptions) {
+    this.core = createCore({ payloads: this.payloads, settings, clusterName: 'test', spill });
     this.up('n1', 1);
   }
 

@@ -201,7 +201,7 @@ describe('a replica with most jobs on disk', () => {
     });
   }
 
-  it('has what is worked off next in memory, and reads each page once', () => {
+  it('has what is worked off next in memory, and reads each page a few times at most', () => {
     const pair = new Pair(9, 300_000);
     for (let i = 0; i < 40; i++) {
       pair.bed.do((b) => {
@@ -215,7 +215,8 @@ describe('a replica with most jobs on disk', () => {
     pair.work(500);
     expect(pair.disk.counts().spillLoads).toBeLessThanOrEqual(spillLoads + 2);
     while (pair.bed.core.counts().waiting > 0) pair.work(500);
-    expect(pair.disk.counts().spillLoads).toBeLessThanOrEqual(40 * 2);
+    // To be worked off, and once more when its last jobs are dropped behind their retention.
+    expect(pair.disk.counts().spillLoads).toBeLessThanOrEqual(40 * 3);
     pair.finish();
   });
 

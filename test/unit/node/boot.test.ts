@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/base/system-clock.js';
 import { raftIdFromDiskId } from '../../../src/consensus/index.js';
 import { boot, FORMATION_NOTE } from '../../../src/node/boot.js';
 import { DEFAULT_TIMINGS, type NodeOptions } from '../../../src/node/options.js';
@@ -15,6 +16,8 @@ describe('recovery', () => {
     const random = new SeededRandom(1);
     const disk = new MemoryDisk();
     const options = {
+      clock: systemClock,
+      jobsMemoryBytes: 2 ** 28,
       name: 'n1',
       clusterName: 'c',
       disk: disk.mount(),
