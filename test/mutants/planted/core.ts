@@ -52,17 +52,6 @@ export const CORE: readonly Mutant[] = [
     ],
   },
   {
-    name: 'an image on disk that is out of date',
-    breaks: 'a page comes back from the disk as it was last',
-    edits: [
-      {
-        file: 'src/core/jobs/spill.ts',
-        text: 'if (page.image === 0 || page.imageVersion !== page.version) {',
-        replacement: 'if (page.image === 0) {',
-      },
-    ],
-  },
-  {
     name: 'links that change beside an image on disk',
     breaks: 'the lists of jobs go on behind a page that came back from the disk',
     edits: [

@@ -190,8 +190,8 @@ describe('a replica with most jobs on disk', () => {
     it(`is the same as one with all in memory (${seed})`, () => {
       const pair = new Pair(seed, memoryBytes);
       pair.submit(300);
-      for (let round = 0; round < 8; round++) {
-        for (let i = 0; i < 20; i++) pair.step();
+      for (let round = 0; round < 6; round++) {
+        for (let i = 0; i < 12; i++) pair.step();
         pair.compare();
         if (round % 2 === 0) pair.store();
         else pair.restore();
