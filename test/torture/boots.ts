@@ -1,5 +1,6 @@
 /** The first starts of a node in a new cluster, through the shipped `boot`, interrupted before each operation, and again. */
 import type { Random } from '../../src/base/random.js';
+import { systemClock } from '../../src/base/system-clock.js';
 import { raftIdFromDiskId } from '../../src/consensus/index.js';
 import { boot, FORMATION_NOTE } from '../../src/node/boot.js';
 import { DEFAULT_TIMINGS, type NodeOptions } from '../../src/node/options.js';
@@ -83,6 +84,8 @@ export async function startNode(disk: MemoryDisk, random: Random): Promise<numbe
     log: silent,
     timings: DEFAULT_TIMINGS,
     segmentBytes: 4 * 4096,
+    clock: systemClock,
+    jobsMemoryBytes: 2 ** 28,
   } as unknown as NodeOptions;
   const directory = await openDataDirectory(options.disk, DIRECTORY, { nodeName: NODE, random });
   const { diskId, cluster } = directory.identity;
