@@ -33,7 +33,7 @@ export async function deep(context: Context): Promise<void> {
     const isMeasured = options.only.has('W7');
     const unused = isMeasured ? await settled(cluster) : [];
     // What any work takes once, above all the young part of the heap, is no cost of jobs that wait.
-    if (isMeasured) await new Gearmesh(cluster).cyclesFor(Math.min(2, options.seconds));
+    if (isMeasured) await worked(cluster, Math.min(2, options.seconds));
     const idle = isMeasured ? await settled(cluster) : [];
     await fillQueue(cluster, DEEP, options.scale);
     if (options.only.has('W7')) await memory(context, cluster, unused, idle);
@@ -126,6 +126,12 @@ async function settled(cluster: RealCluster): Promise<number[]> {
     }
   }
   return read();
+}
+
+async function worked(cluster: RealCluster, seconds: number): Promise<void> {
+  const system = new Gearmesh(cluster);
+  await system.cyclesFor(seconds);
+  await system.stop();
 }
 
 interface Part {
