@@ -126,8 +126,13 @@ export class Gearmesh implements RunningPeer {
     return purge(this.cluster);
   }
 
-  stop(): Promise<void> {
+  /** Its workers end; the cluster stays. */
+  endWorkers(): void {
     this.#workers?.kill();
+  }
+
+  stop(): Promise<void> {
+    this.endWorkers();
     return this.cluster.remove();
   }
 

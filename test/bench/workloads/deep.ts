@@ -131,7 +131,7 @@ async function settled(cluster: RealCluster): Promise<number[]> {
 async function worked(cluster: RealCluster, seconds: number): Promise<void> {
   const system = new Gearmesh(cluster);
   await system.cyclesFor(seconds);
-  await system.stop();
+  system.endWorkers();
 }
 
 interface Part {
