@@ -1,3 +1,4 @@
+import { firstAtLeast } from '../base/search.js';
 import { FLAG_ACKED, U_FIELDS, U_FLAGS } from './jobs/fields.js';
 import { holderOf, loseLease, WORKER_LOST } from './jobs/leases.js';
 import { leaveClass, stop, updateAvailability } from './matching/match.js';
@@ -66,14 +67,7 @@ export function releaseUnclaimed(state: State, sweep: Sweep): boolean {
 
 /** Whether the token is in the list behind its first place, which ascends. */
 function claims(tokens: readonly number[], token: number): boolean {
-  let low = 1;
-  let high = tokens.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (tokens[middle]! < token) low = middle + 1;
-    else high = middle;
-  }
-  return tokens[low] === token;
+  return tokens[firstAtLeast(tokens, token, 1)] === token;
 }
 
 /** Closes a session because of a command: what this entry cannot do goes on as a sweep. */

@@ -1,4 +1,5 @@
 import { invariant } from '../../base/invariant.js';
+import { firstAtLeast } from '../../base/search.js';
 import type { Pages } from '../snapshot/page.js';
 import type { PayloadStore, SpillStore } from '../types.js';
 import { INLINE_BLOB_BYTES } from './blob-pages.js';
@@ -67,15 +68,7 @@ export class JobTable {
 
   /** Place in `order` of the first number that is at least this. */
   placeOf(number: number): number {
-    const order = this.#order;
-    let low = 0;
-    let high = order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (order[middle]! < number) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstAtLeast(this.#order, number);
   }
 
   /** The page of this number, as it is: its jobs may be on disk. Null when there is none. */
@@ -93,12 +86,7 @@ export class JobTable {
     return null;
   }
 
-  /** The same with its jobs in memory. */
-  pageFrom(number: number): JobPage | null {
-    const page = this.peekFrom(number);
-    return page === null ? null : this.inMemory(page);
-  }
-
+  /** The page, with its jobs in memory. */
   inMemory(page: JobPage): JobPage {
     if (page.spilledTo !== null) this.spill.load(page);
     return page;
@@ -120,8 +108,7 @@ export class JobTable {
     if (cached !== null && cached.number === number) return cached;
     const page = this.#pages.get(number);
     if (page === undefined) return null;
-    if (page.spilledTo !== null) this.spill.load(page);
-    this.#cache[slot] = page;
+    this.#cache[slot] = this.inMemory(page);
     return page;
   }
 

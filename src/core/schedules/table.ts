@@ -1,6 +1,7 @@
 import type { ByteReader, ByteWriter } from '../../base/bytes.js';
 import { MalformedBytesError } from '../../base/bytes.js';
 import type { Calendar } from '../../base/calendar.js';
+import { firstAtLeast } from '../../base/search.js';
 import { readCalendar, writeCalendar } from '../codec.js';
 import { readRetry, writeRetry } from '../jobs/extras.js';
 import { type FrozenPage, type Pages, PlainPage, StatePage } from '../snapshot/page.js';
@@ -202,15 +203,8 @@ export class ScheduleTable {
   /** The schedule with the smallest number above `seq`; null at the end. */
   after(seq: number): Schedule | null {
     const order = this.#order;
-    let low = 0;
-    let high = order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (order[middle]! <= seq) low = middle + 1;
-      else high = middle;
-    }
-    for (; low < order.length; low++) {
-      const found = this.#bySeq.get(order[low]!);
+    for (let at = firstAtLeast(order, seq + 1); at < order.length; at++) {
+      const found = this.#bySeq.get(order[at]!);
       if (found !== undefined) return found;
     }
     return null;
