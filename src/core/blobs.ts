@@ -1,7 +1,7 @@
 import { ByteReader, type ByteWriter, MalformedBytesError } from '../base/bytes.js';
 import type { JobSpec } from './types.js';
 
-/**
+/*
  * What a job carries is kept outside the heap as one blob, in the form in which it came through the log:
  *
  *     submission  u32 length of meta, meta (content type, traceparent, count, pairs), payload
@@ -19,31 +19,34 @@ const KNOWN_TYPES: readonly string[] = [
   'text/plain',
 ];
 
-/** What stands before a body with this content type alone; 0: it has to be written out. */
-function knownHead(contentType: string): number {
-  const at = contentType === '' ? -1 : KNOWN_TYPES.indexOf(contentType);
-  return at < 0 ? 0 : KNOWN + at;
+/** What stands before a body for a meta of this content type alone; null: it has to be written out. */
+function shortHead(contentType: string): number | null {
+  if (contentType === '') return 0;
+  const at = KNOWN_TYPES.indexOf(contentType);
+  return at < 0 ? null : KNOWN + at;
 }
 
 function headOf(blob: Uint8Array): number {
   return (blob[0]! | (blob[1]! << 8) | (blob[2]! << 16) | (blob[3]! << 24)) >>> 0;
 }
 
-/** Of a blob that begins with such a number, the content type; null for others. Throws MalformedBytesError. */
-function knownType(blob: Uint8Array): string | null {
-  if (blob.length < 4 || blob[3]! < 0x80) return null;
-  const type = KNOWN_TYPES[headOf(blob) - KNOWN];
-  if (type === undefined) throw new MalformedBytesError(`content type ${headOf(blob) - KNOWN} is not known`);
+/** Content type of a blob that begins with such a number, as nearly all do; null for others. Throws MalformedBytesError. */
+function shortType(blob: Uint8Array): string | null {
+  if (blob.length < 4) return null;
+  const head = headOf(blob);
+  if (head < KNOWN) return head === 0 ? '' : null;
+  const type = KNOWN_TYPES[head - KNOWN];
+  if (type === undefined) throw new MalformedBytesError(`content type ${head - KNOWN} is not known`);
   return type;
 }
 
 /** Appends the blob of a submission, without a length before it. */
 export function writeSubmission(writer: ByteWriter, spec: JobSpec): void {
   const start = writer.length;
-  const isPlain = spec.traceparent === '' && spec.metadata.length === 0;
-  const head = isPlain ? knownHead(spec.contentType) : 0;
-  writer.u32(head);
-  if (head === 0 && !(isPlain && spec.contentType === '')) {
+  const isTypeAlone = spec.traceparent === '' && spec.metadata.length === 0;
+  const head = isTypeAlone ? shortHead(spec.contentType) : null;
+  writer.u32(head ?? 0);
+  if (head === null) {
     writer.string(spec.contentType);
     writer.string(spec.traceparent);
     writer.u32(spec.metadata.length);
@@ -59,9 +62,9 @@ export function writeSubmission(writer: ByteWriter, spec: JobSpec): void {
 /** Appends the blob of a result, without a length before it. */
 export function writeResult(writer: ByteWriter, contentType: string, result: Uint8Array): void {
   const start = writer.length;
-  const head = knownHead(contentType);
-  writer.u32(head);
-  if (contentType !== '' && head === 0) {
+  const head = shortHead(contentType);
+  writer.u32(head ?? 0);
+  if (head === null) {
     writer.string(contentType);
     writer.u32At(start, writer.length - start - 4);
   }
@@ -71,7 +74,7 @@ export function writeResult(writer: ByteWriter, contentType: string, result: Uin
 /** Checks the lengths inside; throws MalformedBytesError. Returns the bytes of payload or result. */
 export function blobBodyLength(blob: Uint8Array): number {
   const { length } = blob;
-  if (knownType(blob) !== null) return length - 4;
+  if (shortType(blob) !== null) return length - 4;
   const meta = length < 4 ? length : headOf(blob);
   if (meta > length - 4) throw new MalformedBytesError(`a blob of ${length} bytes with ${meta} of meta`);
   return length - 4 - meta;
@@ -79,7 +82,7 @@ export function blobBodyLength(blob: Uint8Array): number {
 
 /** False for a blob that says nothing, which need not be kept. */
 export function saysAnything(blob: Uint8Array): boolean {
-  return blob.length > 4 || (blob.length === 4 && blob[3]! >= 0x80);
+  return blob.length > 4 || (blob.length === 4 && headOf(blob) !== 0);
 }
 
 export interface Submission {
@@ -96,13 +99,9 @@ const EMPTY: Submission = { contentType: '', traceparent: '', metadata: NO_METAD
 
 export function readSubmission(blob: Uint8Array): Submission {
   if (blob.length === 0) return EMPTY;
-  // As nearly all of them: nothing but the payload.
-  if (blob.length >= 4 && (blob[0]! | blob[1]! | blob[2]! | blob[3]!) === 0) {
-    return { contentType: '', traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
-  }
-  const known = knownType(blob);
-  if (known !== null) {
-    return { contentType: known, traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
+  const short = shortType(blob);
+  if (short !== null) {
+    return { contentType: short, traceparent: '', metadata: NO_METADATA, payload: blob.subarray(4) };
   }
   const reader = new ByteReader(blob);
   reader.u32();
@@ -115,9 +114,10 @@ export function readSubmission(blob: Uint8Array): Submission {
 
 export function readResult(blob: Uint8Array): { readonly contentType: string; readonly result: Uint8Array } {
   if (blob.length === 0) return { contentType: '', result: NOTHING };
-  const known = knownType(blob);
-  if (known !== null) return { contentType: known, result: blob.subarray(4) };
+  const short = shortType(blob);
+  if (short !== null) return { contentType: short, result: blob.subarray(4) };
   const reader = new ByteReader(blob);
-  const contentType = reader.u32() === 0 ? '' : reader.string();
+  reader.u32();
+  const contentType = reader.string();
   return { contentType, result: reader.raw(reader.left) };
 }
