@@ -51,8 +51,9 @@ type Answer<T> = [T, Error | null];
  * The log, from the entry behind `base` on. The port reads it through its `Storage` interface
  * (methods with a capital letter); what it answers is what the core handed to the driver, not what is durable.
  * With an archive its old part is on disk alone: entries that are applied, or were known as committed when the node
- * started, so durable and never replaced. An outline of that part stays here, for Raft asks for terms again and again. An entry's data may be a view of the frame or of the
- * piece of a file in which it came, so up to one of those, with entries that have left, is held by the oldest.
+ * started, so durable and never replaced. An outline of that part stays here, for Raft asks for terms again and again.
+ * An entry's data may be a view of the frame or of the piece of a file in which it came, so up to one of those, with
+ * entries that have left, is held by the oldest.
  */
 export class MemoryLog implements Storage {
   readonly #hardState: HardState;

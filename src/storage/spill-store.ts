@@ -43,7 +43,7 @@ interface Chunk {
   used: number;
 }
 
-export interface SpillOptions {
+export interface SpillFileOptions {
   readonly clock: Clock;
   readonly log: (level: 'info' | 'warn' | 'error', message: string) => void;
   /** Bytes of one file; 64 MiB unless told. */
@@ -73,7 +73,7 @@ export interface OpenSpill extends SpillStore {
 class SpillFiles implements OpenSpill {
   readonly #disk: Disk;
   readonly #directory: string;
-  readonly #options: SpillOptions;
+  readonly #options: SpillFileOptions;
   readonly #fileMax: number;
   readonly #writeBytes: number;
   readonly #files = new Map<number, SpillFile>();
@@ -100,7 +100,7 @@ class SpillFiles implements OpenSpill {
   #scattered = 0;
   #last = 0;
 
-  constructor(disk: Disk, directory: string, options: SpillOptions) {
+  constructor(disk: Disk, directory: string, options: SpillFileOptions) {
     this.#disk = disk;
     this.#directory = directory;
     this.#options = options;
@@ -332,7 +332,11 @@ class SpillFiles implements OpenSpill {
 }
 
 /** Opens an empty store below `directory`; what another process left there is deleted. */
-export async function openSpill(disk: Disk, directory: string, options: SpillOptions): Promise<OpenSpill> {
+export async function openSpill(
+  disk: Disk,
+  directory: string,
+  options: SpillFileOptions,
+): Promise<OpenSpill> {
   try {
     if (await disk.exists(directory)) {
       for (const name of await disk.list(directory)) {
