@@ -1,9 +1,9 @@
 import { renameSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Client, JobOptions, SubmitResult } from '../../src/client/index.js';
+import type { JobOptions, SubmitResult } from '../../src/client/index.js';
 import { Worker } from '../../src/worker/index.js';
 import { Gate } from '../support/gate.js';
-import { expectAllDone, startWorker } from '../support/jobs.js';
+import { expectAllDone, startWorker, submitMany } from '../support/jobs.js';
 import { Load } from '../support/load.js';
 import { refusal } from '../support/raw.js';
 import { RealCluster, until } from '../support/real-cluster.js';
@@ -14,7 +14,6 @@ import { RealCluster, until } from '../support/real-cluster.js';
  * when its disk is another one. It is never its old self on a new disk, nor on the old one once that was replaced.
  */
 const MIB = 2 ** 20;
-const BATCH = 1_000;
 const WAITING = 60_000;
 const DELAYED = 40_000;
 const SESSIONS = 20;
@@ -26,22 +25,7 @@ const SOON = 20;
 const SOON_MS = 45_000;
 const HELD = 10;
 
-/** Submits so many jobs; returns their ids. */
-async function submitMany(client: Client, fn: string, count: number, delayMs: number): Promise<string[]> {
-  const ids: string[] = [];
-  while (ids.length < count) {
-    const jobs = Array.from({ length: BATCH }, (_, i) => ({
-      function: fn,
-      payload: `payload ${ids.length + i}`,
-      delayMs: delayMs === 0 ? undefined : delayMs,
-    }));
-    for (const result of await client.submitMany(jobs)) {
-      if (result instanceof Error) throw result;
-      ids.push(result.jobId);
-    }
-  }
-  return ids;
-}
+const payloadOf = (i: number): string => `payload ${i}`;
 
 describe('a node that was away', () => {
   let cluster: RealCluster;
@@ -95,8 +79,8 @@ describe('a node that was away', () => {
     const ended = await Promise.all(
       Array.from({ length: ENDED }, () => client.run('ended', '', { resultRetentionMs: 0 }).result),
     );
-    const waiting = await submitMany(client, 'waiting', WAITING, 0);
-    const delayed = await submitMany(client, 'delayed', DELAYED, HOUR_MS);
+    const waiting = await submitMany(client, 'waiting', WAITING, payloadOf);
+    const delayed = await submitMany(client, 'delayed', DELAYED, payloadOf, HOUR_MS);
 
     const logLength = lagging.log().length;
     lagging.start();

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Worker } from '../../src/worker/index.js';
-import { expectAllDone } from '../support/jobs.js';
+import { expectAllDone, submitMany } from '../support/jobs.js';
 import { parseMetrics } from '../support/prometheus.js';
 import { RealCluster, type RealNode, until } from '../support/real-cluster.js';
 
@@ -9,7 +9,7 @@ import { RealCluster, type RealNode, until } from '../support/real-cluster.js';
  * back with what they carry, at every node, also after one was killed and made its state anew.
  */
 const MIB = 2 ** 20;
-const BATCH = 1_000;
+const LIST_PAGE = 1_000;
 const JOBS = 30_000;
 const READY_MS = 60_000;
 const WORK_MS = 120_000;
@@ -37,18 +37,7 @@ describe('a queue larger than memory', () => {
       ],
     });
     const client = cluster.client();
-    const ids: string[] = [];
-    while (ids.length < JOBS) {
-      const from = ids.length;
-      const jobs = Array.from({ length: BATCH }, (_, i) => ({
-        function: 'deep',
-        payload: payloadOf(from + i),
-      }));
-      for (const result of await client.submitMany(jobs)) {
-        if (result instanceof Error) throw result;
-        ids.push(result.jobId);
-      }
-    }
+    const ids = await submitMany(client, 'deep', JOBS, payloadOf);
     for (const node of cluster.nodes) expect(await spilled(node)).toBeGreaterThan(JOBS / 2);
 
     const leader = await cluster.leader();
@@ -59,7 +48,7 @@ describe('a queue larger than memory', () => {
     expect((await client.get(ids[1]!)).state).toBe('queued');
 
     let listed = 0;
-    for await (const _job of client.list({ pageSize: BATCH })) listed++;
+    for await (const _job of client.list({ pageSize: LIST_PAGE })) listed++;
     expect(listed).toBe(JOBS);
     for (const node of cluster.nodes) {
       await until(READY_MS, async () => (await spilled(node)) > JOBS / 2);

@@ -3,6 +3,30 @@ import { Worker } from '../../src/worker/index.js';
 import { type RealCluster, until } from './real-cluster.js';
 
 const DONE_MS = 60_000;
+const BATCH = 1_000;
+
+/** Submits so many jobs, in batches; returns their ids. */
+export async function submitMany(
+  client: Client,
+  fn: string,
+  count: number,
+  payloadOf: (i: number) => string,
+  delayMs?: number,
+): Promise<string[]> {
+  const ids: string[] = [];
+  while (ids.length < count) {
+    const jobs = Array.from({ length: BATCH }, (_, i) => ({
+      function: fn,
+      payload: payloadOf(ids.length + i),
+      delayMs,
+    }));
+    for (const result of await client.submitMany(jobs)) {
+      if (result instanceof Error) throw result;
+      ids.push(result.jobId);
+    }
+  }
+  return ids;
+}
 
 /** A worker that reverses the payload's text. */
 export async function startWorker(cluster: RealCluster, fn: string): Promise<Worker> {
