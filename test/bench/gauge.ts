@@ -87,13 +87,16 @@ export async function quiet(pids: readonly number[]): Promise<void> {
 }
 
 /** Resident memory of a process, bytes. */
-/** The most that was ever resident. */
-export function peakBytes(pid: number): number {
-  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(line?.[1] ?? 0) * 1024;
+export function residentBytes(pid: number): number {
+  return statusBytes(pid, 'VmRSS');
 }
 
-export function residentBytes(pid: number): number {
-  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+/** The most that was ever resident, bytes. */
+export function peakBytes(pid: number): number {
+  return statusBytes(pid, 'VmHWM');
+}
+
+function statusBytes(pid: number, name: string): number {
+  const line = new RegExp(`${name}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Number(line?.[1] ?? 0) * 1024;
 }

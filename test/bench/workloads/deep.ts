@@ -36,7 +36,7 @@ export async function deep(context: Context): Promise<void> {
     if (isMeasured) await worked(cluster, Math.min(2, options.seconds));
     const idle = isMeasured ? await settled(cluster) : [];
     await fillQueue(cluster, DEEP, options.scale);
-    if (options.only.has('W7')) await memory(context, cluster, unused, idle);
+    if (isMeasured) await memory(context, cluster, unused, idle);
     if (options.only.has('W8')) {
       const spinBefore = spin();
       const restarts = await restart(cluster, options.scale);
