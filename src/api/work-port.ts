@@ -80,7 +80,9 @@ export class WorkPort implements SessionPort {
   assigned(jobs: readonly Assignment[]): void {
     for (const job of jobs) this.#frames.assignment(toAssignment(job));
     this.#came += jobs.length;
-    this.#plan();
+    // Results of outcomes come with this turn's other answers, and what is planned goes with them. Nothing else need wait.
+    if (this.#settles > 0 || this.#flushPlanned) this.#plan();
+    else this.#flush();
   }
 
   leasesLost(lost: readonly { readonly token: number; readonly reason: Lost }[]): void {

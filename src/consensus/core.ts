@@ -66,6 +66,9 @@ class PortedConsensus implements Consensus {
   /** Last committed entry that the driver got. */
   #handed: number;
   #broadcast = false;
+  /** Who need not wait for the next entries to hear of the commit index; null: all. */
+  #hurried: ReadonlySet<string> | null = null;
+  #allHear = false;
   #standing: Standing | null = null;
   #membership: { of: unknown; is: Membership } | null = null;
 
@@ -151,7 +154,8 @@ class PortedConsensus implements Consensus {
     this.#askReads();
     if (this.#broadcast) {
       this.#broadcast = false;
-      if (this.#port.isLeader) this.#port.flush();
+      if (this.#port.isLeader) this.#port.flush(this.#allHear ? null : this.#hurried);
+      this.#allHear = false;
     }
     const write = this.#gatherWrite();
     const messages = this.#gatherMessages();
@@ -223,6 +227,19 @@ class PortedConsensus implements Consensus {
       this.#options.log('warn', `membership entry ${entry.index} changes nothing: ${error.message}`);
     }
     return { membership: this.#currentMembership(), context };
+  }
+
+  hurry(ids: ReadonlySet<RaftId> | null): void {
+    this.#hurried = ids === null ? null : new Set([...ids].map(ridOf));
+  }
+
+  get newsWaits(): boolean {
+    return this.#port.newsWaits;
+  }
+
+  tellNews(): void {
+    this.#allHear = true;
+    this.#broadcast = true;
   }
 
   readIndex(context: string): boolean {

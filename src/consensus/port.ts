@@ -71,6 +71,8 @@ export class Port {
   #flushing = false;
   /** The commit index that each peer was last told. */
   readonly #told = new Map<string, number>();
+  /** Somebody was not told the commit index yet, because nobody waits for it there. */
+  newsWaits = false;
   /** What `flush` sends just now; Raft's own empty messages ask for an answer, which shows what got lost. */
   #newsOnly = false;
 
@@ -104,6 +106,7 @@ export class Port {
       raft.pendingReadIndexMessages = [];
       log.snapshotWanted = false;
       this.#told.clear();
+      this.newsWaits = false;
       this.#asked.clear();
     };
     const maybeSendAppend = raft.maybeSendAppend.bind(raft);
@@ -172,14 +175,20 @@ export class Port {
     this.#hooks.broadcast();
   }
 
-  /** Tells the others what is new: full messages as far as their windows go, else the commit index alone. */
-  flush(): void {
+  /**
+   * Tells the others what is new: full messages as far as their windows go, else the commit index alone, but that only to
+   * those who are in a hurry (null: everyone).
+   */
+  flush(hurried: ReadonlySet<string> | null): void {
     this.#flushing = true;
-    for (const id of this.raft.prs.progress.keys()) if (id !== this.raft.id) this.#flushTo(id);
+    this.newsWaits = false;
+    for (const id of this.raft.prs.progress.keys()) {
+      if (id !== this.raft.id) this.#flushTo(id, hurried === null || hurried.has(id));
+    }
     this.#flushing = false;
   }
 
-  #flushTo(id: string): void {
+  #flushTo(id: string, hurried: boolean): void {
     const { raft } = this;
     const { state, inflights } = raft.prs.progress.get(id)!;
     let old = Math.max(OLD_UNDER_WAY_MAX - (inflights?.count() ?? 0), this.#asked.delete(id) ? 1 : 0);
@@ -189,6 +198,10 @@ export class Port {
     const stale = this.#told.get(id) !== raft.raftLog.committed;
     // One that lags so far needs no news: the commit index comes with the log.
     if (sent || (matches && !stale) || this.#needsDisk(id)) return;
+    if (matches && !hurried) {
+      this.newsWaits = true;
+      return;
+    }
     this.#newsOnly = matches;
     raft.sendAppend(id);
     this.#newsOnly = false;

@@ -197,6 +197,15 @@ export interface Consensus {
   applied(index: number): void;
   /** To be called for each committed membership entry, in order, before `applied`. */
   applyMembership(entry: LogEntry): { membership: Membership; context: Uint8Array };
+  /**
+   * At the leader: who is told of a newer commit index at once. The others are told with the next entries, or by
+   * `tellNews`; null, as it is in the beginning: everyone at once.
+   */
+  hurry(ids: ReadonlySet<RaftId> | null): void;
+  /** True where somebody has not been told the commit index yet. */
+  readonly newsWaits: boolean;
+  /** With the next `take` all are told. */
+  tellNews(): void;
   /** Asks for a linearizable read: appears in `reads` with this context. False: no leader known, ask again. */
   readIndex(context: string): boolean;
   transferTo(id: RaftId): void;

@@ -33,6 +33,8 @@ export interface EngineParts {
   readonly queuesChanged: () => void;
   /** A job was assigned to this session, whichever it is: the unary calls may wait for it. */
   readonly polled: (session: number) => void;
+  /** A unary call waits for jobs. */
+  readonly polling: () => boolean;
   /** After a run of applies. */
   readonly delivered: () => void;
 }

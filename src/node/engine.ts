@@ -4,6 +4,7 @@ import type { PeerFrame } from '../peer/types.js';
 import type { Blobs } from './blobs/blobs.js';
 import { blobsOf } from './engine-blobs.js';
 import type { EngineParts } from './engine-parts.js';
+import { snapshotsOf } from './engine-snapshots.js';
 import { Failover } from './failover.js';
 import { Hashes } from './hashes.js';
 import { type Receivers, receive } from './incoming.js';
@@ -13,6 +14,7 @@ import { LeaderDesk } from './leader-desk.js';
 import { LiveData } from './live-data.js';
 import { LocalEffects } from './local-effects.js';
 import { decodeMembers, type Member, nameOfPeer, otherNames, otherVoters } from './members.js';
+import { News } from './news.js';
 import { Origin, order } from './origin.js';
 import { Post } from './post.js';
 import { Presence } from './presence.js';
@@ -20,7 +22,7 @@ import { Reads } from './reads.js';
 import { Replica } from './replica.js';
 import { ROUND_MS, Rounds } from './rounds.js';
 import { goesOn, Sessions } from './sessions.js';
-import { Snapshotting } from './snapshotting.js';
+import type { Snapshotting } from './snapshotting.js';
 import { StatusBoard } from './status.js';
 import { Supervisor } from './supervisor.js';
 import { Repeated, Turn } from './turn.js';
@@ -43,6 +45,7 @@ export class Engine {
   readonly #post: Post;
   readonly #receivers: Receivers;
   readonly #rounds: Rounds;
+  readonly #news: News;
   readonly #effects: LocalEffects;
   readonly #presence: Presence;
   readonly #contact: LeaderContact;
@@ -132,6 +135,8 @@ export class Engine {
       askTurn,
     });
     this.#desk = new LeaderDesk({ core, consensus, clock, clocks: this.board.clocks, askTurn });
+    const { board } = this;
+    this.#news = new News({ clock, consensus, board, nameOf: this.#nameOf, askTurn });
     this.#post = new Post({
       ownName: options.name,
       transport: options.transport,
@@ -140,6 +145,7 @@ export class Engine {
       desk: this.#desk,
       origin: () => this.origin,
       snapshotting: () => this.snapshotting,
+      news: this.#news,
       leaderName: () => this.leaderName,
       nameOf: this.#nameOf,
       peerNames: () => this.#peerNames(),
@@ -172,22 +178,13 @@ export class Engine {
       diskLow: () => this.#diskLow,
       transferTo: (name) => this.transferTo(name),
       draining: () => this.#draining,
+      attached: () => this.sessions.size + this.watching.size > 0 || parts.polling(),
+      news: this.#news,
       takeSnapshot: () => void this.snapshotting.take(),
       astray: (index) => this.#parts.astray(index),
       clockRead: () => this.#desk.clockRead(),
     });
-    this.snapshotting = new Snapshotting({
-      core,
-      consensus,
-      wal: parts.wal,
-      store: parts.store,
-      transport: options.transport,
-      clock,
-      log,
-      observer,
-      everyLogBytes: options.snapshotLogBytes,
-      keepLogBytes: options.keepLogBytes,
-      freeBytes: () => options.disk.freeBytes(options.directory),
+    this.snapshotting = snapshotsOf(parts, {
       nameOf: this.#nameOf,
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,
@@ -428,6 +425,7 @@ export class Engine {
     this.#parts.delivered();
     this.reads.applied(index);
     this.#desk.afterApply();
+    this.#news.look();
     this.snapshotting.check();
     this.#parts.queuesChanged();
   }

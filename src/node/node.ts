@@ -166,6 +166,7 @@ export class GearmeshNode extends NodeCalls {
       astray: (index) => this.#astray(index),
       queuesChanged: () => this.#queuesChanged(),
       polled: (session) => this.running?.polls.assigned(session),
+      polling: () => this.running?.polls.waiting === true,
       delivered: () => {
         this.running?.polls.deliver();
         relieving.check();

@@ -83,6 +83,11 @@ export class Polls {
     throw new GearmeshError('CANCELLED', { outcome: stopped ? 'NOT_APPLIED' : 'UNKNOWN' });
   }
 
+  /** True while a call waits for jobs. */
+  get waiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   assigned(session: number): void {
     if (this.#waiting.size === 0) return;
     if (this.#waiting.has(session)) this.#served.add(session);

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.js';
 import type { Consensus, RaftMessage } from '../consensus/types.js';
 import type { PeerFrame, Transport } from '../peer/types.js';
 import type { LeaderDesk } from './leader-desk.js';
+import type { News } from './news.js';
 import type { Origin } from './origin.js';
 import type { Snapshotting } from './snapshotting.js';
 
@@ -15,6 +16,7 @@ export interface PostParts {
   readonly desk: LeaderDesk;
   readonly origin: () => Origin;
   readonly snapshotting: () => Snapshotting;
+  readonly news: Pick<News, 'called'>;
   readonly leaderName: () => string;
   readonly nameOf: (raftId: number) => string | null;
   readonly peerNames: () => readonly string[];
@@ -62,6 +64,7 @@ export class Post {
     const { desk, transport } = this.#parts;
     // Not (yet) in office: the origin sends again when it learns of the leader, or when the leader says it is ready.
     if (!desk.isOpen) return;
+    this.#parts.news.called(from);
     const resendFrom = desk.accept(from, frame.incarnation, frame.seq, frame.bytes);
     if (resendFrom === null || resendFrom === 0) return;
     transport.send(from, 'control', {

@@ -4,6 +4,7 @@ import type { Wal } from '../storage/types.js';
 import type { Asking } from './asking.js';
 import { ClockWatch } from './clock-watch.js';
 import type { Disagreement, Hashes } from './hashes.js';
+import type { News } from './news.js';
 import type { NodeOptions } from './options.js';
 import type { Sessions } from './sessions.js';
 import { type NodeStatus, readStatus, readWall, type StatusBoard } from './status.js';
@@ -30,6 +31,9 @@ export interface RoundsParts {
   readonly members: () => number;
   readonly diskLow: () => boolean;
   readonly draining: () => boolean;
+  /** Clients or workers here wait for what is committed. */
+  readonly attached: () => boolean;
+  readonly news: Pick<News, 'weigh'>;
   readonly takeSnapshot: () => void;
   readonly transferTo: (name: string) => void;
   readonly astray: (index: number) => void;
@@ -68,6 +72,7 @@ export class Rounds {
     if (core.appliedIndex === this.#quietIndex) hashes.quiet(core.appliedIndex);
     this.#quietIndex = core.appliedIndex;
     this.tell();
+    this.#parts.news.weigh(status);
     this.#clockWatch.look(status.role === 'leader');
     if (status.role === 'leader' && !status.membership.voters.includes(raftId)) {
       // etcd's core keeps a leader in office that removed itself; it must give the office up by our hand.
@@ -93,6 +98,7 @@ export class Rounds {
       logBytes: this.#parts.wal.bytes,
       diskLow: this.#parts.diskLow(),
       draining: this.#parts.draining(),
+      attached: this.#parts.attached(),
       hashIndex,
       hash,
     };

@@ -15,6 +15,8 @@ export interface NodeStatus {
   readonly diskLow: boolean;
   /** It is being stopped: no place for the leadership. */
   readonly draining: boolean;
+  /** Clients or workers here wait for what is committed. */
+  readonly attached: boolean;
   /** Newest index at which the state hash was taken, with the hash. */
   readonly hashIndex: number;
   readonly hash: string;
@@ -36,7 +38,7 @@ export function readStatus(body: unknown): NodeStatus | null {
     return null;
   if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner')
     return null;
-  return { ...(s as unknown as NodeStatus), draining: s.draining === true };
+  return { ...(s as unknown as NodeStatus), draining: s.draining === true, attached: s.attached !== false };
 }
 
 /** The wall clock in the answer to a status, read when the question had arrived; null when there is none. */
