@@ -1,9 +1,11 @@
 import type { Membership, RaftMessage } from '../consensus/types.js';
 import type { EngineParts } from './engine-parts.js';
+import type { SnapshotTurns } from './snapshot-turns.js';
 import { Snapshotting } from './snapshotting.js';
 
 /** What changes while an engine works, and whom its snapshots tell. */
 export interface SnapshotsSurroundings {
+  readonly turns: SnapshotTurns;
   readonly nameOf: (raftId: number) => string | null;
   /** Term of the newest entry applied. */
   readonly termAt: () => number;

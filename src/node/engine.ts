@@ -185,6 +185,7 @@ export class Engine {
       clockRead: () => this.#desk.clockRead(),
     });
     this.snapshotting = snapshotsOf(parts, {
+      turns: this.#rounds.turns,
       nameOf: this.#nameOf,
       termAt: () => this.#appliedTerm,
       membership: () => this.#membership,

@@ -7,6 +7,7 @@ import type { Disagreement, Hashes } from './hashes.js';
 import type { News } from './news.js';
 import type { NodeOptions } from './options.js';
 import type { Sessions } from './sessions.js';
+import { SnapshotTurns } from './snapshot-turns.js';
 import { type NodeStatus, readStatus, readWall, type StatusBoard } from './status.js';
 
 /** How often a round is made. */
@@ -48,11 +49,15 @@ export const HASHES_DIFFER = 'state hashes differ at one index';
 export class Rounds {
   readonly #parts: RoundsParts;
   readonly #clockWatch: ClockWatch;
+  /** Of the snapshots: who begins or ends one tells it at once. */
+  readonly turns: SnapshotTurns;
   #quietIndex = 0;
 
   constructor(parts: RoundsParts) {
     this.#parts = parts;
     const { options, board } = parts;
+    const { peerNames } = parts;
+    this.turns = new SnapshotTurns({ ownName: options.name, board, peerNames, changed: () => this.tell() });
     this.#clockWatch = new ClockWatch({
       clock: options.clock,
       clocks: board.clocks,
@@ -99,6 +104,7 @@ export class Rounds {
       diskLow: this.#parts.diskLow(),
       draining: this.#parts.draining(),
       attached: this.#parts.attached(),
+      snapshot: this.turns.stage,
       hashIndex,
       hash,
     };

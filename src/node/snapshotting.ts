@@ -8,6 +8,7 @@ import { FullDisk } from './full-disk.js';
 import type { Log, NodeObserver } from './options.js';
 import { SnapshotReceiver } from './snapshot-receiver.js';
 import { SnapshotSender } from './snapshot-sender.js';
+import type { SnapshotTurns } from './snapshot-turns.js';
 
 /** Work on a snapshot in one turn. */
 const SLICE_MS = 2;
@@ -21,7 +22,8 @@ export interface SnapshottingParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: NodeObserver;
-  /** Log bytes since the last snapshot that start the next one. */
+  readonly turns: Pick<SnapshotTurns, 'comes' | 'begin' | 'end'>;
+  /** Log bytes since the last snapshot that make the next one due. */
   readonly everyLogBytes: number;
   readonly keepLogBytes: number;
   /** Bytes that can still be written. */
@@ -85,8 +87,8 @@ export class Snapshotting {
 
   /** After a run of applies: starts a snapshot when enough log has gathered. */
   check(): void {
-    if (this.#bytesSince < this.#parts.everyLogBytes || this.#stopped) return;
-    void this.take();
+    if (this.#taking !== null || this.#stopped) return;
+    if (this.#parts.turns.comes(this.#bytesSince / this.#parts.everyLogBytes)) void this.take();
   }
 
   /** Takes one now; resolves when it is durable and the log behind it is released. */
@@ -96,12 +98,15 @@ export class Snapshotting {
     const { core, store } = this.#parts;
     if (store.newest !== null && core.appliedIndex < store.newest.mark.index) return Promise.resolve();
     if (this.#sender.busy || this.#receiver.receiving || this.#full.pausing) return Promise.resolve();
-    this.#taking ??= this.#take()
+    if (this.#taking !== null) return this.#taking;
+    this.#parts.turns.begin();
+    this.#taking = this.#take()
       .catch((error: unknown) => {
         if (!this.#stopped) this.#parts.fatal(error as Error);
       })
       .finally(() => {
         this.#taking = null;
+        this.#parts.turns.end();
       });
     return this.#taking;
   }

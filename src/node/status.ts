@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js';
 import type { Role } from '../consensus/types.js';
 import { Clocks, type ClocksParts } from './clocks.js';
+import type { SnapshotStage } from './snapshot-turns.js';
 
 /** What every node tells every other a few times per second. */
 export interface NodeStatus {
@@ -15,6 +16,7 @@ export interface NodeStatus {
   readonly diskLow: boolean;
   /** It is being stopped: no place for the leadership. */
   readonly draining: boolean;
+  readonly snapshot: SnapshotStage;
   /** Clients or workers here wait for what is committed. */
   readonly attached: boolean;
   /** Newest index at which the state hash was taken, with the hash. */
@@ -38,7 +40,9 @@ export function readStatus(body: unknown): NodeStatus | null {
     return null;
   if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner')
     return null;
-  return { ...(s as unknown as NodeStatus), draining: s.draining === true, attached: s.attached !== false };
+  const snapshot = s.snapshot === 'due' || s.snapshot === 'taking' ? s.snapshot : 'none';
+  const flags = { draining: s.draining === true, attached: s.attached !== false };
+  return { ...(s as unknown as NodeStatus), ...flags, snapshot };
 }
 
 /** The wall clock in the answer to a status, read when the question had arrived; null when there is none. */

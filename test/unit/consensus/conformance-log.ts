@@ -39,6 +39,44 @@ export function logConformance(factory: Factory, codec: Codec): void {
     for (const node of cluster.all) expect(cluster.commands(node)).toEqual(['a', 'b']);
   });
 
+  test('and who is in no hurry hears of it with the next entry, or when told to be told', () => {
+    const cluster = three();
+    const leader = cluster.elect(1);
+    const passed: string[] = [];
+    cluster.filter = (message) => {
+      const entries = (codec.toWire(message) as unknown[])[10] as unknown[];
+      if (message.from === 1) passed.push(`${message.to} ${entries.length > 0 ? 'entries' : 'none'}`);
+      return true;
+    };
+    leader.core.hurry(new Set([3]));
+    cluster.propose(leader, 'a');
+    expect(passed.sort()).toEqual(['2 entries', '3 entries', '3 none']);
+    expect(leader.core.newsWaits).toBe(true);
+    expect(cluster.commands(cluster.node(3))).toEqual(['a']);
+    expect(cluster.commands(cluster.node(2))).toEqual([]);
+    cluster.propose(leader, 'b');
+    expect(cluster.commands(cluster.node(2))).toEqual(['a']);
+    leader.core.tellNews();
+    cluster.settle();
+    expect(leader.core.newsWaits).toBe(false);
+    expect(cluster.commands(cluster.node(2))).toEqual(['a', 'b']);
+    // A leader that is one no more has nothing to tell.
+    cluster.propose(leader, 'c');
+    cluster.elect(2);
+    expect(leader.core.newsWaits).toBe(false);
+    for (const node of cluster.all) expect(cluster.commands(node)).toEqual(['a', 'b', 'c']);
+  });
+
+  test('a heartbeat tells it too, so nobody is late for long', () => {
+    const cluster = three();
+    const leader = cluster.elect(1);
+    leader.core.hurry(new Set());
+    cluster.propose(leader, 'a');
+    expect(cluster.commands(cluster.node(2))).toEqual([]);
+    cluster.tick();
+    for (const node of cluster.all) expect(cluster.commands(node)).toEqual(['a']);
+  });
+
   test('only the leader accepts', () => {
     const cluster = three();
     expect(cluster.node(1).core.propose([bytes('a')])).toBe('not-leader');

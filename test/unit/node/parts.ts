@@ -81,6 +81,7 @@ export function status(fields: Partial<NodeStatus> = {}): NodeStatus {
     logBytes: 0,
     diskLow: false,
     draining: false,
+    snapshot: 'none',
     attached: true,
     hashIndex: 0,
     hash: '',
