@@ -148,6 +148,7 @@ function wireNode(
     segmentBytes: values['segment-bytes'],
     snapshotLogBytes: values['snapshot-log-bytes'],
     keepLogBytes: values['keep-log-bytes'],
+    logMemoryBytes: values['log-memory-bytes'],
     jobsMemoryBytes: values['jobs-memory-bytes'],
     diskReserveBytes: values['disk-reserve-bytes'],
     pendingBytesMax: values['pending-bytes-max'],

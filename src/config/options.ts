@@ -148,7 +148,13 @@ export const OPTIONS = {
     section: 'Storage',
     min: 0,
     max: 16 * GiB,
-    help: 'How much of the newest log stays in memory, and on disk behind a snapshot, so that a node that lags a little needs no snapshot. Older log is read from the disk where a node needs it, until a snapshot takes its place.',
+    help: 'How much of the newest log stays on disk behind a snapshot, so that a node that lags a little needs no snapshot.',
+  }),
+  'log-memory-bytes': bytes(16 * MiB, {
+    section: 'Storage',
+    min: 0,
+    max: 16 * GiB,
+    help: 'How much of the newest log stays in memory. Older log is read from the disk where a node that lags needs it.',
   }),
   'jobs-memory-bytes': bytes(256 * MiB, {
     section: 'Storage',

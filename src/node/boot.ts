@@ -60,7 +60,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const store = await openSnapshots(options.disk, directory.snapshotsPath, { log });
   const { wal, recovery } = await openWal(options.disk, directory.walPath, {
     segmentBytes: options.segmentBytes,
-    keepBytes: options.keepLogBytes,
+    keepBytes: options.logMemoryBytes,
     random: options.random,
     log,
   });
@@ -148,7 +148,7 @@ export async function boot(options: NodeOptions, directory: DataDirectory): Prom
   const consensus = createConsensus({
     id: raftId,
     initial,
-    archive: { source: wal, keepBytes: options.keepLogBytes },
+    archive: { source: wal, keepBytes: options.logMemoryBytes },
     electionTicks: Math.max(2, Math.round(electionTimeoutMs / heartbeatMs)),
     heartbeatTicks: 1,
     maxMessageBytes: 1024 * 1024,

@@ -71,10 +71,12 @@ export interface NodeOptions {
   readonly settings: Partial<Settings>;
   readonly timings: NodeTimings;
   readonly segmentBytes: number;
-  /** Log bytes since the last snapshot that start the next one. */
+  /** Log bytes since the last snapshot that make the next one due. */
   readonly snapshotLogBytes: number;
-  /** Log bytes kept in memory, and on disk behind a snapshot, for nodes that lag a little. */
+  /** Log bytes kept on disk behind a snapshot, for nodes that lag a little. */
   readonly keepLogBytes: number;
+  /** Log bytes kept in memory. */
+  readonly logMemoryBytes: number;
   /** About how much memory jobs may take before some are put on disk. */
   readonly jobsMemoryBytes: number;
   /** Free bytes below which no new jobs are accepted. */

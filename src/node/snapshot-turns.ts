@@ -6,7 +6,7 @@ export type SnapshotStage = 'none' | 'due' | 'taking';
 /** Nodes become due this share of the log bytes one after the other, so that each knows of the one before it. */
 const APART = 0.04;
 /** After this share of them a snapshot is taken whatever the others do. */
-const LATEST = 1.5;
+export const LATEST = 1.5;
 
 export interface SnapshotTurnsParts {
   readonly ownName: string;

@@ -2,6 +2,7 @@ import { invariant } from '../base/invariant.js';
 import type { Settings } from '../core/types.js';
 import { DEFAULT_TIMINGS, type GearmeshNode, type Log, type NodeObserver, startNode } from '../node/index.js';
 import { HASHES_DIFFER } from '../node/rounds.js';
+import { LATEST } from '../node/snapshot-turns.js';
 import type { PeerAddress } from '../peer/types.js';
 import { type Disk, type DiskFile, MemoryDisk } from '../storage/index.js';
 import { SimNetwork } from './network.js';
@@ -29,6 +30,7 @@ export interface SimClusterOptions {
   /** A lie told on purpose, to see that the checks notice: a sync of the log returns before anything is durable. */
   readonly plant?: 'acknowledge-before-sync';
   readonly snapshotLogBytes?: number;
+  /** On disk behind a snapshot, and in memory. */
   readonly keepLogBytes?: number;
   readonly jobsMemoryBytes?: number;
   readonly maxSyncMs?: number;
@@ -132,6 +134,7 @@ export class SimNode {
       segmentBytes: SEGMENT_BYTES,
       snapshotLogBytes: options.snapshotLogBytes ?? SNAPSHOT_LOG_BYTES,
       keepLogBytes: options.keepLogBytes ?? KEEP_LOG_BYTES,
+      logMemoryBytes: options.keepLogBytes ?? KEEP_LOG_BYTES,
       jobsMemoryBytes: options.jobsMemoryBytes ?? JOBS_MEMORY_BYTES,
       diskReserveBytes: options.diskReserveBytes ?? 0,
       pendingBytesMax: 16 * 1024 * 1024,
@@ -323,7 +326,7 @@ export class SimCluster {
    */
   get logBytesMax(): number {
     const { snapshotLogBytes = SNAPSHOT_LOG_BYTES, keepLogBytes = KEEP_LOG_BYTES } = this.options;
-    const entries = (snapshotLogBytes + keepLogBytes) / ENTRY_BYTES_MIN;
+    const entries = (snapshotLogBytes * LATEST + keepLogBytes) / ENTRY_BYTES_MIN;
     return entries * BLOCK_BYTES + 3 * SEGMENT_BYTES;
   }
 

@@ -15,6 +15,7 @@ export const SETTINGS: { readonly flags: readonly string[]; readonly promises: P
     ['--segment-bytes', 4 * 2 ** 20],
     ['--snapshot-log-bytes', 4 * 2 ** 20],
     ['--keep-log-bytes', 2 ** 20],
+    ['--log-memory-bytes', 2 ** 20],
     ['--disk-reserve-bytes', 64 * 2 ** 20],
     ['--drain-timeout-ms', 3_000],
     ['--clock-skew-max-ms', SKEW_MAX_MS],

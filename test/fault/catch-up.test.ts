@@ -37,7 +37,7 @@ describe('a node that was away', () => {
     cluster = await RealCluster.start({
       flags: [
         ...['--segment-bytes', String(4 * MIB), '--snapshot-log-bytes', String(4 * MIB)],
-        ...['--keep-log-bytes', '0', '--workers-session-grace-ms', '60000'],
+        ...['--keep-log-bytes', '0', '--log-memory-bytes', '0', '--workers-session-grace-ms', '60000'],
       ],
     });
     const lagging = (await cluster.followers())[0]!;

@@ -33,7 +33,7 @@ describe('a queue larger than memory', () => {
     cluster = await RealCluster.start({
       flags: [
         ...['--jobs-memory-bytes', String(MIB), '--snapshot-log-bytes', String(2 * MIB)],
-        ...['--keep-log-bytes', String(MIB)],
+        ...['--keep-log-bytes', String(MIB), '--log-memory-bytes', String(MIB)],
       ],
     });
     const client = cluster.client();

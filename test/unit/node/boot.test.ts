@@ -12,7 +12,7 @@ const entry = (index: number, term: number) =>
   ({ index, term, kind: 'command', data: Buffer.alloc(0) }) as const;
 
 describe('recovery', () => {
-  async function formed(keepLogBytes?: number) {
+  async function formed(logMemoryBytes?: number) {
     const random = new SeededRandom(1);
     const disk = new MemoryDisk();
     const options = {
@@ -25,7 +25,7 @@ describe('recovery', () => {
       log: silent,
       timings: DEFAULT_TIMINGS,
       segmentBytes: 64 * 1024,
-      keepLogBytes,
+      logMemoryBytes,
     } as unknown as NodeOptions;
     const directory = await openDataDirectory(options.disk, '/data', { nodeName: 'n1', random });
     const { diskId } = directory.identity;
@@ -39,14 +39,14 @@ describe('recovery', () => {
   interface Life {
     readonly index?: number;
     readonly commit?: number;
-    readonly keepLogBytes?: number;
+    readonly logMemoryBytes?: number;
     /** The log is gone up to here. */
     readonly reset?: number;
   }
 
   /** A life that wrote entries 2 to 5 of term 1, then a snapshot at `index` of `term`, and died. */
-  async function lifeWithSnapshot(term: number, { index = 3, commit = 1, keepLogBytes, reset }: Life = {}) {
-    const { options, directory } = await formed(keepLogBytes);
+  async function lifeWithSnapshot(term: number, { index = 3, commit = 1, logMemoryBytes, reset }: Life = {}) {
+    const { options, directory } = await formed(logMemoryBytes);
     const first = await boot(options, directory);
     if (reset !== undefined) await first.wal.reset({ index: reset, term: 1 }, { term: 1, vote: 0, commit });
     first.wal.append(
@@ -73,7 +73,7 @@ describe('recovery', () => {
   });
 
   describe('of which committed entries are on disk alone', () => {
-    const alone = { commit: 5, keepLogBytes: 0 };
+    const alone = { commit: 5, logMemoryBytes: 0 };
 
     it('applies those behind the snapshot as it reads them, and knows of none before it', async () => {
       const { consensus } = await lifeWithSnapshot(1, alone);
