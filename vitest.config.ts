@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, order: number, more: Record<string, unknown> = {}) => ({
@@ -25,6 +26,8 @@ const processes = (name: string, order: number, testTimeout: number) =>
  */
 export default defineConfig({
   test: {
+    // By itself one core would stay free, which is half of a small machine.
+    maxWorkers: availableParallelism(),
     projects: [
       project('unit', 0, { testTimeout: 60_000, hookTimeout: 60_000 }),
       project('simulation', 0, { testTimeout: 240_000 }),

@@ -43,6 +43,8 @@ export async function growth({ report, options }: Context): Promise<void> {
     const seconds = Math.min(SECONDS_MAX, options.seconds);
     // Code that is not compiled yet would make the first step the slowest.
     await system.cyclesFor(seconds);
+    await system.submitFor(seconds);
+    await system.purge();
     const kinds = [
       { name: 'W5j', what: 'waiting jobs', run: waitingJobs, sizes: upTo(JOBS, options.scale) },
       {

@@ -66,18 +66,25 @@ describe('the life of a session', () => {
     });
     expect(String(answers.all[0]!.welcome!.secret)).toBe('secret');
 
-    // One turn, one frame, whatever it holds.
-    port.assigned([assignment(11, 'one'), assignment(12, 'two')]);
-    port.assigned([assignment(13, 'three')]);
+    // Jobs leave at once where nothing else is to leave in this turn; else all of it is one frame.
+    port.assigned([assignment(10, 'zero')]);
     port.cancelRequested(11, 'why', 2_000);
     port.leasesLost([{ token: 12, reason: 'timeout' }]);
-    await answers.count(2);
-    const frame = answers.all[1]!;
-    expect(frame.assignments.map(({ leaseToken, payload }) => [leaseToken, String(payload)])).toEqual([
-      [11, 'one'],
-      [12, 'two'],
-      [13, 'three'],
+    port.assigned([assignment(11, 'one'), assignment(12, 'two')]);
+    port.assigned([assignment(13, 'three')]);
+    await answers.count(3);
+    const given = answers.all
+      .slice(1)
+      .map(({ assignments }) => assignments.map(({ leaseToken, payload }) => [leaseToken, String(payload)]));
+    expect(given).toEqual([
+      [[10, 'zero']],
+      [
+        [11, 'one'],
+        [12, 'two'],
+        [13, 'three'],
+      ],
     ]);
+    const frame = answers.all[2]!;
     expect(frame.assignments[0]).toMatchObject({
       jobId: JOB_ID,
       attempt: 1,
@@ -94,14 +101,14 @@ describe('the life of a session', () => {
       outcomes: [outcome(11), { leaseToken: 13, jobId: JOB_ID, kind: OutcomeKind.RELEASE, reason: 'r' }],
       credit: 6,
     });
-    await answers.count(3);
+    await answers.count(4);
     expect(session.said).toEqual([
       ['ack', [11, 13]],
       ['progress', 11, 1, 2, 'm'],
       ['data', 13, 0, ['x']],
       ['settle', ['complete 11', 'release 13'], 6],
     ]);
-    expect(answers.all[2]!.outcomeResults).toEqual([
+    expect(answers.all[3]!.outcomeResults).toEqual([
       { leaseToken: 11, revision: toRevision(200), error: undefined },
       { leaseToken: 13, revision: toRevision(200), error: undefined },
     ]);
@@ -109,7 +116,7 @@ describe('the life of a session', () => {
     send(stream, { functionsChanged: { functions: [{ name: 'g' }] } });
     send(stream, { outcomes: [outcome(14)], goodbye: {} });
     expect(await answers.end).toBeNull();
-    expect(answers.all[3]!.outcomeResults[0]!.leaseToken).toBe(14);
+    expect(answers.all[4]!.outcomeResults[0]!.leaseToken).toBe(14);
     expect(session.said.slice(4)).toEqual([['functions', ['g']], ['settle', ['complete 14'], 6], ['close']]);
   });
 
