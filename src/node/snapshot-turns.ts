@@ -34,10 +34,15 @@ export class SnapshotTurns {
 
   /** True where it is this node's turn. `share`: log bytes since its last snapshot, by those that make one due. */
   comes(share: number): boolean {
-    const { ownName, peerNames } = this.#parts;
-    const before = peerNames().filter((name) => name < ownName).length;
+    if (share < 1) {
+      // Another's snapshot took the place of what was due.
+      if (this.#stage === 'due') this.#enter('none');
+      return false;
+    }
+    const names = this.#parts.peerNames();
+    const before = names.filter((name) => name < this.#parts.ownName).length;
     if (share < 1 + before * APART) return false;
-    if (share >= LATEST || !peerNames().some((name) => this.#goesFirst(name))) return true;
+    if (share >= LATEST || !names.some((name) => this.#goesFirst(name))) return true;
     this.#enter('due');
     return false;
   }

@@ -12,9 +12,9 @@ const BUCKETS = '1000003';
 /** As many connections may come at once; by default all but 32 of them are sent away for a second. */
 const BACKLOG = '1024';
 
-/** Why no gearmand can be started here; '' when one can. */
-export function gearmandMissing(): string {
-  const asked = spawnSync('gearmand', ['--help'], { encoding: 'utf8' });
+/** Why no gearmand can be started here; '' when one can. `env`: with the PATH that leads to it. */
+export function gearmandMissing(env: NodeJS.ProcessEnv = process.env): string {
+  const asked = spawnSync('gearmand', ['--help'], { encoding: 'utf8', env });
   if (asked.error !== undefined) return 'gearman-job-server is not installed';
   return asked.stdout.includes('--hashtable-buckets') ? '' : 'this gearmand knows no --hashtable-buckets';
 }
@@ -33,7 +33,7 @@ export class Gearmand {
     this.#directory = directory;
   }
 
-  static async start(): Promise<Gearmand> {
+  static async start(env: NodeJS.ProcessEnv = process.env): Promise<Gearmand> {
     const [port] = await freePorts(1);
     const directory = mkdtempSync(join(tmpdir(), 'gearmand-test-'));
     const log = join(directory, 'log');
@@ -45,12 +45,12 @@ export class Gearmand {
     );
     // As root it wants to be told which user it is to be.
     if (process.getuid?.() === 0) flags.push('--user=root');
-    const child = spawn('gearmand', flags, { cwd: directory, stdio: 'ignore' });
+    const child = spawn('gearmand', flags, { cwd: directory, stdio: 'ignore', env });
     await until(READY_MS, () => answers(port!)).catch(() => {
       child.kill('SIGKILL');
       throw new Error(`gearmand does not listen: ${readFileSync(log, 'utf8').slice(-1_000)}`);
     });
-    const version = /\d[\d.]*/.exec(spawnSync('gearmand', ['--version'], { encoding: 'utf8' }).stdout);
+    const version = /\d[\d.]*/.exec(spawnSync('gearmand', ['--version'], { encoding: 'utf8', env }).stdout);
     return new Gearmand(`127.0.0.1:${port}`, version?.[0] ?? '?', child, directory);
   }
 

@@ -58,7 +58,7 @@ export function missing(name: string, ...flags: readonly string[]): string | nul
 /** So that programs that were unpacked only find each other and their libraries. */
 export function surroundings(): NodeJS.ProcessEnv {
   const libraries = [...LIBRARIES, process.env.LD_LIBRARY_PATH ?? ''].filter((one) => one !== '');
-  const path = [join(PEERS, 'bin'), join(UNPACKED, 'bin'), process.env.PATH ?? ''];
+  const path = [join(PEERS, 'bin'), join(UNPACKED, 'bin'), process.env.PATH ?? '', join(UNPACKED, 'sbin')];
   return { ...process.env, PATH: path.join(delimiter), LD_LIBRARY_PATH: libraries.join(delimiter) };
 }
 

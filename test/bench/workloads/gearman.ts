@@ -7,6 +7,7 @@ import { type RealCluster, until } from '../../support/real-cluster.js';
 import { appliedIndex, FUNCTION, payload, purge, serversCpu } from '../bench-cluster.js';
 import { cpuUs, fdatasync, median, percentile, quiet, sorted, spin } from '../gauge.js';
 import type { LoadOrder, LoadResult } from '../gearman-load.js';
+import { surroundings } from '../peers/programs.js';
 import { digits, type Report } from '../report.js';
 
 /** The same number of connections to three nodes as to gearmand's one. */
@@ -59,7 +60,7 @@ const gathered = new Map<Part, { ours: number[]; theirs: number[] }>();
  */
 export async function gearman(bench: GearmanRun, parts: readonly Part[]): Promise<void> {
   const { cluster, report, run, seconds, compare } = bench;
-  const missing = compare ? gearmandMissing() : 'not wanted';
+  const missing = compare ? gearmandMissing(surroundings()) : 'not wanted';
   if (missing !== '' && run === 1) report.add('W10', `gearmand: skipped: ${missing}`, {});
   const ours: Side = {
     addresses: cluster.nodes.map((node) => node.gearman),
@@ -110,7 +111,7 @@ export function gearmanSummary(report: Report): void {
 
 /** A gearmand of its own for each measurement: nothing of another is in its memory. */
 async function beside(part: Part, seconds: number): Promise<Figures> {
-  const gearmand = await Gearmand.start();
+  const gearmand = await Gearmand.start(surroundings());
   try {
     return await measured({ addresses: [gearmand.address], cpuUs: () => cpuUs(gearmand.pid) }, part, seconds);
   } finally {

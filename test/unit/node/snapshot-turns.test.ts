@@ -63,6 +63,16 @@ describe('turns of snapshots', () => {
     expect(turns[1]!.comes(1.1)).toBe(true);
   });
 
+  it('are over where the state came from another node meanwhile', () => {
+    turns[0]!.begin();
+    turns[1]!.comes(1.2);
+    expect(told[1]).toBe('due');
+    expect(turns[1]!.comes(0)).toBe(false);
+    expect(told[1]).toBe('none');
+    turns[0]!.end();
+    expect(turns[2]!.comes(1.2)).toBe(true);
+  });
+
   it('wait for no one for ever', () => {
     turns[0]!.begin();
     expect(turns[1]!.comes(1.49)).toBe(false);
