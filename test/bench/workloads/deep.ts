@@ -18,6 +18,8 @@ const STILL_MS = 4_000;
 const SETTLED_MS = 40_000;
 const COLLECTIONS = 3;
 const COLLECTED_MS = 4_000;
+/** With fewer jobs nobody looks at their memory, and the pauses are shorter. */
+const WHOLE_SCALE = 1_000_000;
 const READY_MS = 300_000;
 const DEEPEST_FACTOR = 10;
 /** Snapshots must come within this time for the comparison to be made. */
@@ -36,7 +38,7 @@ export async function deep(context: Context): Promise<void> {
     const unused = isMeasured ? await settled(cluster) : [];
     // What any work takes once, above all the young part of the heap, is no cost of jobs that wait.
     if (isMeasured) await worked(cluster, Math.min(2, options.seconds));
-    const idle = isMeasured ? await collected(cluster) : [];
+    const idle = isMeasured ? await collected(cluster, options.scale) : [];
     await fillQueue(cluster, DEEP, options.scale);
     if (isMeasured) await memory(context, cluster, unused, idle);
     if (options.only.has('W8')) {
@@ -90,7 +92,7 @@ async function memory(
   idle: number[],
 ): Promise<void> {
   const raw = await settled(cluster);
-  const full = await collected(cluster);
+  const full = await collected(cluster, options.scale);
   const jobs = options.scale;
   const perJob = full.map((bytes, i) => (bytes - idle[i]!) / jobs);
   const parts: string[] = [];
@@ -118,10 +120,11 @@ async function memory(
  * Resident memory without garbage: what V8 collects when, and how much of the young part of the heap it keeps for later,
  * differs from run to run by more than a quarter of what the jobs take. It gives that part back only after a quiet time.
  */
-async function collected(cluster: RealCluster): Promise<number[]> {
+async function collected(cluster: RealCluster, jobs: number): Promise<number[]> {
+  const pauseMs = COLLECTED_MS * Math.min(1, jobs / WHOLE_SCALE);
   for (let i = 0; i < COLLECTIONS; i++) {
     for (const node of cluster.nodes) node.signal('SIGURG');
-    await new Promise((resolve) => setTimeout(resolve, COLLECTED_MS));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
   return await settled(cluster);
 }
