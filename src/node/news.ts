@@ -30,7 +30,7 @@ export class News {
     this.#parts = parts;
   }
 
-  /** To be called a few times per second. */
+  /** To be called a few times per second, also where this node does not lead (no progress). */
   weigh({ id: own, progress }: Pick<ConsensusStatus, 'id' | 'progress'>): void {
     const { clock, board, consensus } = this.#parts;
     const calledAfter = clock.monotonicMs() - CALLED_MS;
@@ -44,7 +44,8 @@ export class News {
       if (called || board.of(name)?.status.attached !== false) this.#hurried.add(id);
       else this.#quiet.set(name, id);
     }
-    consensus.hurry(this.#hurried);
+    // Who begins to lead tells everyone, until it has weighed for the first time.
+    consensus.hurry(progress.length === 0 ? null : this.#hurried);
   }
 
   /** A batch of this node's callers came: until some time after it they are waited for. */

@@ -55,8 +55,7 @@ export class Rounds {
 
   constructor(parts: RoundsParts) {
     this.#parts = parts;
-    const { options, board } = parts;
-    const { peerNames } = parts;
+    const { options, board, peerNames } = parts;
     this.turns = new SnapshotTurns({ ownName: options.name, board, peerNames, changed: () => this.tell() });
     this.#clockWatch = new ClockWatch({
       clock: options.clock,

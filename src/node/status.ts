@@ -41,8 +41,8 @@ export function readStatus(body: unknown): NodeStatus | null {
   if (s.role !== 'leader' && s.role !== 'follower' && s.role !== 'candidate' && s.role !== 'learner')
     return null;
   const snapshot = s.snapshot === 'due' || s.snapshot === 'taking' ? s.snapshot : 'none';
-  const flags = { draining: s.draining === true, attached: s.attached !== false };
-  return { ...(s as unknown as NodeStatus), ...flags, snapshot };
+  const known = s as unknown as NodeStatus;
+  return { ...known, draining: s.draining === true, attached: s.attached !== false, snapshot };
 }
 
 /** The wall clock in the answer to a status, read when the question had arrived; null when there is none. */

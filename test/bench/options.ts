@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 import type { Places } from './places.js';
 
+/** Jobs that wait in a run of the whole size. */
+const WHOLE_SCALE = 1_000_000;
+
 export const HELP = `Measures a three-node cluster of real processes on this machine, with real fdatasync, 100-byte jobs, and beside it, by
 turns, the other systems that are installed here.
 
@@ -75,6 +78,11 @@ const FAMILIES: Readonly<Record<string, readonly string[]>> = {
   W10: ['W10a', 'W10b', 'W10c'],
 };
 
+/** How much of the whole a run of this scale does, at most 1: for what else is to shrink with it. */
+export function shareOf(scale: number): number {
+  return Math.min(1, scale / WHOLE_SCALE);
+}
+
 export interface Options {
   readonly only: ReadonlySet<string>;
   /** Names, or one of these two. */
@@ -103,7 +111,7 @@ export function readOptions(args: readonly string[]): Options | null {
       minutes: { type: 'string', default: '15' },
       runs: { type: 'string', default: '3' },
       kills: { type: 'string', default: '20' },
-      scale: { type: 'string', default: '1000000' },
+      scale: { type: 'string', default: String(WHOLE_SCALE) },
       fill: { type: 'string', default: '0' },
       json: { type: 'boolean', default: false },
       markdown: { type: 'boolean', default: false },

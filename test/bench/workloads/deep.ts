@@ -5,6 +5,7 @@ import type { Context } from '../context.js';
 import { peakBytes, percentile, residentBytes, sorted, spin } from '../gauge.js';
 import { Gearmesh } from '../gearmesh.js';
 import { Pace } from '../load.js';
+import { shareOf } from '../options.js';
 import { probe, probedCluster } from '../probe.js';
 import type { Figures } from '../report.js';
 
@@ -18,8 +19,6 @@ const STILL_MS = 4_000;
 const SETTLED_MS = 40_000;
 const COLLECTIONS = 3;
 const COLLECTED_MS = 4_000;
-/** With fewer jobs nobody looks at their memory, and the pauses are shorter. */
-const WHOLE_SCALE = 1_000_000;
 const READY_MS = 300_000;
 const DEEPEST_FACTOR = 10;
 /** Snapshots must come within this time for the comparison to be made. */
@@ -120,8 +119,9 @@ async function memory(
  * Resident memory without garbage: what V8 collects when, and how much of the young part of the heap it keeps for later,
  * differs from run to run by more than a quarter of what the jobs take. It gives that part back only after a quiet time.
  */
-async function collected(cluster: RealCluster, jobs: number): Promise<number[]> {
-  const pauseMs = COLLECTED_MS * Math.min(1, jobs / WHOLE_SCALE);
+async function collected(cluster: RealCluster, scale: number): Promise<number[]> {
+  // With few jobs nobody looks at their memory.
+  const pauseMs = COLLECTED_MS * shareOf(scale);
   for (let i = 0; i < COLLECTIONS; i++) {
     for (const node of cluster.nodes) node.signal('SIGURG');
     await new Promise((resolve) => setTimeout(resolve, pauseMs));

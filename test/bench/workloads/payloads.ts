@@ -9,6 +9,7 @@ import { FUNCTION, serversCpu, waiting } from '../bench-cluster.js';
 import { startCluster } from '../clusters.js';
 import type { Context } from '../context.js';
 import { spin } from '../gauge.js';
+import { shareOf } from '../options.js';
 
 const MIB = 1024 * 1024;
 const NODES = 3;
@@ -18,8 +19,6 @@ const CHUNK = MIB;
 const TIMEOUT_MS = 120_000;
 const ECHO = 'echo';
 
-/** Jobs that wait elsewhere when all of these payloads are sent; fewer with fewer. */
-const WHOLE_SCALE = 1_000_000;
 /** Payloads of one size, and how many of them. */
 const SIZES = [
   { mib: 1, count: 64 },
@@ -40,7 +39,7 @@ export async function payloads({ report, options }: Context): Promise<void> {
     // The first of them pays for code that is not compiled yet.
     await through(cluster, MIB, IN_FLIGHT);
     for (const { mib, count: most } of SIZES) {
-      const count = Math.max(1, Math.round(most * Math.min(1, options.scale / WHOLE_SCALE)));
+      const count = Math.max(1, Math.round(most * shareOf(options.scale)));
       const bytes = mib * MIB;
       let cpuMs = 0;
       const [inside, inPercent] = await besideDisk(NODES * bytes * count, async () => {

@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest';
-import type { Output } from '../../../src/consensus/types.js';
+import type { Output, RaftMessage } from '../../../src/consensus/types.js';
 import { bytes, Cluster, type ClusterOptions, type Codec, type Factory, type Node, text } from './cluster.js';
 
 export function logConformance(factory: Factory, codec: Codec): void {
   const three = (options: ClusterOptions['options'] = {}) =>
     new Cluster({ factory, codec, voters: [1, 2, 3], options });
+  const carried = (message: RaftMessage): string => {
+    const entries = (codec.toWire(message) as unknown[])[10] as unknown[];
+    return entries.length > 0 ? 'entries' : 'none';
+  };
 
   test('what the leader accepts is applied everywhere, in order', () => {
     const cluster = three();
@@ -27,8 +31,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     cluster.propose(leader, 'a');
     const passed: string[] = [];
     cluster.filter = (message) => {
-      const entries = (codec.toWire(message) as unknown[])[10] as unknown[];
-      passed.push(`${message.from}>${message.to} ${entries.length > 0 ? 'entries' : 'none'}`);
+      passed.push(`${message.from}>${message.to} ${carried(message)}`);
       return true;
     };
     cluster.propose(leader, 'b');
@@ -44,8 +47,7 @@ export function logConformance(factory: Factory, codec: Codec): void {
     const leader = cluster.elect(1);
     const passed: string[] = [];
     cluster.filter = (message) => {
-      const entries = (codec.toWire(message) as unknown[])[10] as unknown[];
-      if (message.from === 1) passed.push(`${message.to} ${entries.length > 0 ? 'entries' : 'none'}`);
+      if (message.from === 1) passed.push(`${message.to} ${carried(message)}`);
       return true;
     };
     leader.core.hurry(new Set([3]));

@@ -7,7 +7,8 @@ import { newWorld, pass, status } from './parts.js';
 describe('news of the commit index', () => {
   let world: World;
   let news: News;
-  let hurried: RaftId[];
+  /** Null: everyone. */
+  let hurried: RaftId[] | null;
   let waits: boolean;
   let told: number[];
   let attached: Record<string, boolean | null>;
@@ -23,7 +24,7 @@ describe('news of the commit index', () => {
       clock: world.clock(0),
       consensus: {
         hurry: (ids) => {
-          hurried = [...(ids ?? [])].sort();
+          hurried = ids === null ? null : [...ids].sort();
         },
         get newsWaits() {
           return waits;
@@ -52,6 +53,12 @@ describe('news of the commit index', () => {
     attached = { n2: false, n3: null };
     news.weigh(standing);
     expect(hurried).toEqual([3]);
+  });
+
+  it('are told at once to everyone by a node that has just begun to lead', () => {
+    news.weigh(standing);
+    news.weigh({ id: 1, progress: [] });
+    expect(hurried).toBeNull();
   });
 
   it('are told at once to a node whose callers have just asked for something', async () => {
